@@ -1,0 +1,34 @@
+"""The value that everything here is about: one price of one symbol at one moment.
+
+Rules for this module: values only, no I/O, no clock, nothing of ours imported.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+#: A symbol is `BASE-QUOTE`, as in `BTC-USD`: what it prices, and what in.
+SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """One price of one symbol.
+
+    Attributes:
+        symbol: `BASE-QUOTE`, matching `SYMBOL`.
+        price: exactly as the market gave it; a `Decimal` so that no float noise
+            is ever put on the wire. Always finite and above zero.
+        time_ms: when the market says the price was made, in milliseconds since the epoch.
+        received_ms: when we learned of it, in milliseconds since the epoch.
+        source: the name of the source that brought it, as in `coinbase`.
+    """
+
+    symbol: str
+    price: Decimal
+    time_ms: int
+    received_ms: int
+    source: str

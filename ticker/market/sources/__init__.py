@@ -1,0 +1,92 @@
+"""Where prices come from. A source is found by its name through an entry point.
+
+A source is any object with the three members of `Source`. It runs under a supervisor:
+when `batches()` raises, it is restarted with backoff, so it need not catch what it
+cannot mend. It may end, as a recording does that is played once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import attrs
+import trio
+
+from ticker.market.quote import Quote
+
+__all__ = ["Source", "SourceConfigError", "SourceContext", "load_source"]
+
+#: The entry-point group a package registers its own sources in.
+GROUP = "ticker.sources"
+
+
+class SourceConfigError(Exception):
+    """A source cannot be set up as asked. The text is one line, for the person who asked."""
+
+
+class Source(Protocol):
+    """What the engine needs of a source of prices."""
+
+    @property
+    def name(self) -> str:
+        """What quotes, status messages and metrics call it, as in `coinbase`."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Every symbol it will ever quote, in the order to show them."""
+
+    def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
+        """Yield batches of quotes until cancelled, or until there are no more.
+
+        It is run through `trio.as_safe_channel`, so it may open nurseries and cancel
+        scopes around its `yield`s. An exception ends it and lets the supervisor restart it.
+        """
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@attrs.frozen(kw_only=True)
+class SourceContext:
+    """What a source may use of its surroundings, handed to its factory.
+
+    Attributes:
+        symbols: the symbols asked for, each with the price the simulation starts from, or
+            None; empty where the user named none, and a source then offers what it has.
+        wall_ms: the wall clock, in milliseconds since the epoch.
+        next_tick: returns when the market's next broadcast has gone out; a source that
+            invents prices waits for it between batches and so moves once a tick.
+        url: another address for an exchange's protocol, or None for the public one.
+        report: counts a named fault (`bad_message`, `gap`, ...) that the source got over
+            by itself; `detail` is for the log and holds no secret.
+    """
+
+    symbols: Mapping[str, Decimal | None]
+    wall_ms: Callable[[], int] = _wall_ms
+    next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    url: str | None = None
+    report: Callable[[str, str], None] = lambda kind, detail: None  # noqa: ARG005 - a default that does nothing
+
+
+#: A factory takes what follows the colon in `name:argument` (or "") and the context.
+SourceFactory = Callable[[str, SourceContext], Source]
+
+
+def load_source(spec: str, context: SourceContext) -> Source:
+    """Make the source that a setting names, as in `simulated` or `replay:FILE`.
+
+    Raises:
+        SourceConfigError: no such source, or the source refuses its argument or symbols.
+    """
+    name, _, argument = spec.partition(":")
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        known = ", ".join(sorted(entry_points(group=GROUP).names))
+        raise SourceConfigError(f"no source is called {name!r}; there are: {known}")
+    factory: SourceFactory = next(iter(found)).load()
+    return factory(argument, context)
