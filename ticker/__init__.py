@@ -1,0 +1,1 @@
+"""Ticker: a real-time crypto price stream that people may depend on."""
