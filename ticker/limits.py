@@ -8,3 +8,159 @@ a setting instead (`ticker/settings.py`).
 from __future__ import annotations
 
 from typing import Final
+
+# --- sources of prices --------------------------------------------------------------
+
+#: How many similar names an error about an unknown symbol offers: a line stays a line.
+NEAREST_MATCHES: Final = 3
+
+#: A price has its first digit at most this many places from the point: none real is further.
+PRICE_EXPONENT: Final = 18
+
+#: A simulated price stays within this factor of its start: far enough to be interesting,
+#: near enough that rounding to the price step never stops it.
+SIMULATION_BAND: Final = 1.5
+
+#: One read of a recording: some thousand messages, about a millisecond of a thread.
+REPLAY_CHUNK_BYTES: Final = 256 * 1024
+
+#: The longest line of a recording that is read whole: sixteen of the longest messages live.
+REPLAY_LINE_BYTES: Final = 1024 * 1024
+
+#: How much of a recording is searched for its symbols at start: about a second's work.
+REPLAY_SCAN_BYTES: Final = 64 * 1024 * 1024
+
+#: A longer silence in a recording is shortened to this, so that a playback looks alive
+#: and is not taken for stale (its age limit is 10 s).
+REPLAY_GAP_SECONDS: Final = 5.0
+
+#: At high speed, quotes are gathered for as long as the market's usual tick.
+REPLAY_BATCH_SECONDS: Final = 0.01
+
+#: The wait before a recording starts again, so that one of a single message does not spin.
+REPLAY_LOOP_PAUSE_SECONDS: Final = 1.0
+
+#: The slowest and the fastest playback: beyond them a gap is minutes, or pace means nothing.
+REPLAY_SPEEDS: Final = (0.01, 1000.0)
+
+# --- The stream: what a subscriber may do, and what is kept for it -----------------------
+
+#: A client's message, in bytes: a `subscribe` naming 250 symbols fits; nothing needs more.
+MESSAGE_BYTES: Final = 4096
+#: Inbound messages: 20 a second in the long run, 40 at once. A person or a bot needs a few a minute.
+MESSAGES_PER_SECOND: Final = 20
+MESSAGES_BURST: Final = 40
+#: Frames of any kind, fragments and pings included: what a chatty library sends, times ten.
+FRAMES_PER_SECOND: Final = 200
+FRAMES_BURST: Final = 400
+#: Bad messages within so many seconds before a client is sent away: a bug, not a typo.
+BAD_MESSAGES: Final = 5
+BAD_MESSAGES_SECONDS: Final = 10.0
+#: The slowest interval a subscriber may ask for: a minute; whoever wants less can poll.
+INTERVAL_MAX_MS: Final = 60_000
+#: The longest request id that is echoed: a UUID fits twice.
+REQUEST_ID_CHARS: Final = 80
+#: An error's text: one readable line.
+ERROR_TEXT_CHARS: Final = 200
+#: Silence after which a ping is sent, and after which the peer is taken for dead. Ten seconds
+#: between the two are enough for any link on which 10 ms prices make sense.
+PING_AFTER_SECONDS: Final = 15.0
+SILENT_SECONDS: Final = 25.0
+#: How often one shared task looks for silent peers and expired tokens.
+WATCH_SECONDS: Final = 0.5
+#: A reader that takes nothing for so long is cut off: what waits for it is worthless by then.
+STALL_SECONDS: Final = 5.0
+#: How long to wait for the peer's half of a closing handshake, and for its last bytes.
+CLOSE_SECONDS: Final = 1.0
+#: What is read and thrown away while waiting for a peer to close its side.
+LINGER_BYTES: Final = 65_536
+#: SO_SNDBUF of a stream; the kernel doubles it. About a second of default ticks, so that what
+#: is in flight to a slow reader is never much older than that.
+SEND_BUFFER_BYTES: Final = 16_384
+#: TCP_NOTSENT_LOWAT of a stream: a resumed reader is not handed a full buffer of old ticks.
+NOT_SENT_BYTES: Final = 4096
+#: What is read from a stream at once: a client's largest message.
+RECEIVE_BYTES: Final = 4096
+
+# --- Fan-out ------------------------------------------------------------------------------
+
+#: Frames between two checkpoints: at 8 µs a frame half a millisecond, the most that a pong or
+#: a handshake waits for its turn.
+FANOUT_SLICE_FRAMES: Final = 64
+
+# --- Connections and HTTP -----------------------------------------------------------------
+
+#: A request head, in bytes: eight times what a browser with a token sends.
+HEAD_BYTES: Final = 16_384
+#: How long a request head may take from its first byte, and a body from the head's end.
+HEAD_SECONDS: Final = 5.0
+BODY_SECONDS: Final = 10.0
+#: A request body: an API key is 100 bytes.
+BODY_BYTES: Final = 4096
+#: A TLS handshake.
+TLS_SECONDS: Final = 10.0
+#: Open connections that are not streams (pages, tokens, scrapes, half-open handshakes).
+HTTP_CONNECTIONS: Final = 2000
+#: A write of a response: no reader needs longer for what the kernel would not take at once.
+WRITE_SECONDS: Final = 5.0
+#: Connections that may wait to be accepted: a server restart brings everybody back at once.
+BACKLOG: Final = 4096
+#: Addresses that are remembered for rate limits.
+LIMITER_ADDRESSES: Final = 10_000
+#: What a client is told to wait where the server is full, in seconds.
+RETRY_AFTER_SECONDS: Final = 5
+#: Over how long reconnects are spread after a restart, in milliseconds.
+RECONNECT_SPREAD_MS: Final = 5000
+#: A refused token exchange is answered no sooner than this: guessing stays slow.
+REFUSED_EXCHANGE_SECONDS: Final = 0.25
+
+# --- Starting and stopping ----------------------------------------------------------------
+
+#: Left of the graceful timeout for the process to wind up once every connection was cut.
+SHUTDOWN_MARGIN_SECONDS: Final = 0.3
+
+# --- Keys, tokens and the database that holds them ---------------------------------------
+
+#: A secret file holds 65 bytes; one that is larger is no secret file and is not read whole.
+SECRET_FILE_BYTES: Final = 4096
+
+#: As long as the digest, as RFC 2104 §3 asks of HMAC keys.
+PEPPER_BYTES: Final = 32
+
+#: Every key costs each handshake one HMAC (2 µs); a rotation needs two, a hurried one three.
+TOKEN_KEYS: Final = 8
+
+#: How long a statement waits for another process's transaction; ours take milliseconds.
+DATABASE_BUSY_SECONDS: Final = 2.0
+
+#: Calls into the database at once, each in a thread; SQLite has one writer, so more would wait.
+DATABASE_CONNECTIONS: Final = 4
+
+#: How long a client waits for the database before it hears that there is none. Above the busy
+#: wait, so that a busy database is called busy; below what clients wait for an answer.
+DATABASE_DEADLINE_SECONDS: Final = 5.0
+
+#: How often revocations are looked for. A look costs 0.2 ms; 1 s is promised in all.
+REVOCATION_POLL_SECONDS: Final = 0.2
+
+#: Revocations read at once, so that a flood of them holds neither memory nor the loop.
+REVOCATION_BATCH: Final = 500
+
+#: How long a process may be kept from the database and still learn of each revocation.
+REVOCATION_KEPT_SECONDS: Final = 7 * 86400.0
+
+#: How long a revocation is remembered in memory: longer than any handshake takes, so that a
+#: token read just before is refused just after.
+REVOCATION_REMEMBERED_SECONDS: Final = 120.0
+
+#: Live tokens known without a database read, 1 KB each; twice the streams of a full server
+#: have room. With TICKER_TOKEN_STORE=memory there are no others.
+TOKEN_CACHE_ENTRIES: Final = 65_536
+
+#: How often expired tokens are removed, and how many in one transaction (a few milliseconds,
+#: in which nobody else can write).
+TOKEN_PURGE_SECONDS: Final = 30.0
+TOKEN_PURGE_BATCH: Final = 1000
+
+#: What `ticker keys list` and `ticker tokens list` show at most.
+LIST_ROWS: Final = 10_000
