@@ -1,0 +1,59 @@
+"""The client that people import: `connect`, the messages, the errors.
+
+Rules for the package: it needs nothing of the server's rooms but `ticker.limits`; it logs
+nothing, since it runs inside other people's programs: what happens is raised, or seen in
+`client.state` and `client.statistics()`.
+"""
+
+from __future__ import annotations
+
+from ticker.client.client import Client
+from ticker.client.entry import connect
+from ticker.client.errors import (
+    AuthenticationError,
+    ForbiddenError,
+    ProtocolError,
+    RequestError,
+    TickerError,
+    UnreachableError,
+    UntrustedServerError,
+)
+from ticker.client.messages import (
+    Authenticated,
+    Closing,
+    Error,
+    Message,
+    Pong,
+    Price,
+    Status,
+    Subscribed,
+    Ticker,
+    Unsubscribed,
+    Welcome,
+)
+from ticker.client.statistics import ClientStatistics, State
+
+__all__ = [
+    "Authenticated",
+    "AuthenticationError",
+    "Client",
+    "ClientStatistics",
+    "Closing",
+    "Error",
+    "ForbiddenError",
+    "Message",
+    "Pong",
+    "Price",
+    "ProtocolError",
+    "RequestError",
+    "State",
+    "Status",
+    "Subscribed",
+    "Ticker",
+    "TickerError",
+    "UnreachableError",
+    "Unsubscribed",
+    "UntrustedServerError",
+    "Welcome",
+    "connect",
+]

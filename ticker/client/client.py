@@ -1,0 +1,257 @@
+"""The client: the stream as one thing, whatever becomes of the connections beneath it.
+
+Theory of operation: one task (`Client.run`) makes one connection after the other. Each
+lives in its own nursery, with the reader of trio-websocket, a task that subscribes as
+before and one that renews the token; whichever fails first ends the connection, and
+the exception says what to do: a `Retry` is followed by backoff and the next connection,
+a `TickerError` ends the client and is raised to whoever iterates or asks. What arrives
+goes through a `Mailbox`, which is all that the consumer's task shares with `run`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+
+import trio
+
+from ticker.client.address import Address
+from ticker.client.backoff import full_jitter
+from ticker.client.conversation import A, Conversation
+from ticker.client.credentials import Credentials
+from ticker.client.errors import ProtocolError, RequestError, TickerError, UnreachableError
+from ticker.client.faults import Nonsense, Retry, StaleToken
+from ticker.client.link import open_link, principal
+from ticker.client.mailbox import Mailbox
+from ticker.client.messages import (
+    Authenticate,
+    Authenticated,
+    Message,
+    Ping,
+    Pong,
+    Request,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
+from ticker.client.statistics import ClientStatistics, State
+from ticker.limits import (
+    CLIENT_ANSWER_SECONDS,
+    CLIENT_NONSENSE_CONNECTIONS,
+    CLIENT_STABLE_SECONDS,
+)
+
+
+def subscription(symbols: Sequence[str], interval_ms: int | None) -> Subscribe:
+    """The request for these symbols."""
+    if isinstance(symbols, str):
+        raise TypeError("symbols is a sequence of symbols, as in ['BTC-USD']")
+    return Subscribe(symbols=tuple(symbols), interval_ms=interval_ms)
+
+
+class Client:
+    """A stream of messages that reconnects by itself; `connect()` makes it.
+
+    Iterate over it for the messages, in one task or several. Once the stream has failed
+    for good, iterating and asking raise the `TickerError` that says why.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        credentials: Credentials,
+        dial: Callable[[], Awaitable[trio.abc.Stream]],
+        wanted: Subscribe | Unsubscribe | None,
+    ) -> None:
+        self._address = address
+        self._credentials = credentials
+        self._dial = dial
+        self._wanted = wanted  # None: the default stream, which needs no request
+        self._counts = ClientStatistics()
+        self._mailbox = Mailbox(self._counts)
+        self._conversation: Conversation | None = None
+        self._changed = trio.Event()  # set, and replaced, when a request may go on
+        self._failure: TickerError | trio.ClosedResourceError | None = None
+        self._attempt = 0
+        self._nonsense = 0
+
+    # --- What a user calls ---
+
+    @property
+    def state(self) -> State:
+        """Where the client is: connecting, open, waiting to reconnect, or closed."""
+        return self._counts.state
+
+    def statistics(self) -> ClientStatistics:
+        """What the client has counted so far."""
+        return copy(self._counts)
+
+    def __aiter__(self) -> Client:
+        return self
+
+    async def __anext__(self) -> Message:
+        return await self._mailbox.take()
+
+    async def subscribe(
+        self, symbols: Sequence[str], *, interval_ms: int | None = None
+    ) -> Subscribed:
+        """Replace the subscription, now and for every later connection.
+
+        Raises:
+            RequestError: the server refused (`unknown_symbol`, `forbidden`, ...), or gave no
+                answer; the subscription is as it was.
+        """
+        wanted = subscription(symbols, interval_ms)
+        answer = await self._ask(wanted, Subscribed)
+        self._wanted = wanted
+        return answer
+
+    async def unsubscribe(self) -> Unsubscribed:
+        """Get no more prices, now and on every later connection; raises `RequestError`."""
+        answer = await self._ask(Unsubscribe(), Unsubscribed)
+        self._wanted = Unsubscribe()
+        return answer
+
+    async def ping(self) -> float:
+        """Ask for a sign of life; return the seconds it took, or raise `RequestError`."""
+        begin = trio.current_time()
+        await self._ask(Ping(), Pong)
+        return trio.current_time() - begin
+
+    async def _ask(self, request: Request, expected: type[A]) -> A:
+        with trio.move_on_after(CLIENT_ANSWER_SECONDS):
+            while self._conversation is None:
+                if self._failure is not None:
+                    raise self._failure
+                await self._changed.wait()
+            try:
+                return await self._conversation.ask(request, expected)
+            except Retry as fault:
+                raise RequestError("disconnected", f"{fault}; ask again") from None
+        raise RequestError("timeout", f"no answer within {CLIENT_ANSWER_SECONDS:g} s")
+
+    # --- What `running` calls ---
+
+    async def opened(self, within: float) -> None:
+        """Wait so many seconds for the first connection; raises why there is none."""
+        with trio.move_on_after(within):
+            while self._conversation is None:
+                if self._failure is not None:
+                    raise self._failure
+                await self._changed.wait()
+            return
+        raise UnreachableError(
+            f"no stream from {self._address} within {within:g} s: "
+            f"{self._counts.last_fault or 'it does not answer'}; "
+            "check the URL and whether the server runs"
+        )
+
+    async def farewell(self) -> None:
+        """Close the stream politely, where there is one."""
+        if self._conversation is not None:
+            await self._conversation.close()
+
+    async def run(self) -> None:
+        """Make one connection after the other until cancelled or until none makes sense."""
+        failure: TickerError | trio.ClosedResourceError = trio.ClosedResourceError(
+            "the `async with` of this client was left"
+        )
+        try:
+            while True:
+                self._counts.state = State.CONNECTING
+                try:
+                    await self._connection()
+                except Retry as fault:
+                    await self._recover(fault)
+        except TickerError as error:
+            failure = error
+            self._counts.last_fault = str(error)
+        finally:
+            self._counts.state = State.CLOSED
+            self._failure = failure
+            self._mailbox.end(failure)
+            self._wake()
+
+    async def _recover(self, fault: Retry) -> None:
+        self._counts.last_fault = str(fault)
+        if isinstance(fault, StaleToken):
+            self._credentials.reject(str(fault))
+        if isinstance(fault, Nonsense):
+            self._nonsense += 1
+            if self._nonsense == CLIENT_NONSENSE_CONNECTIONS:
+                raise ProtocolError(f"{self._address} is no Ticker server: {fault}; check the URL")
+        self._counts.state = State.WAITING
+        await self._pause(self._attempt, fault)
+        self._attempt += 1
+
+    # --- One connection ---
+
+    async def _connection(self) -> None:
+        """Connect, and listen until that ends, which raises why."""
+        token = await self._credentials.current()
+        stream = await self._dial()
+        try:
+            async with trio.open_nursery() as nursery:
+                link = await open_link(nursery, stream, self._address, token)
+                muted = self._wanted is not None
+                conversation = Conversation(link, self._mailbox, self._counts, muted=muted)
+                nursery.start_soon(self._open, conversation)
+                nursery.start_soon(self._renew, conversation)
+                try:
+                    await conversation.listen()
+                except Retry as fault:
+                    fault.after_seconds = max(fault.after_seconds, conversation.come_back_after)
+                    raise
+                finally:
+                    self._conversation = None
+                    conversation.end()
+        except BaseExceptionGroup as group:
+            raise principal(group) from None
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _open(self, conversation: Conversation) -> None:
+        """Bring the stream to where the user wants it, and see whether it lasts."""
+        await conversation.welcome()
+        match self._wanted:
+            case Subscribe() as wanted:
+                await conversation.ask(wanted, Subscribed)
+            case Unsubscribe() as wanted:
+                await conversation.ask(wanted, Unsubscribed)
+        self._conversation = conversation
+        self._counts.state = State.OPEN
+        self._counts.connections += 1
+        self._wake()
+        await trio.sleep(CLIENT_STABLE_SECONDS)
+        self._attempt = self._nonsense = 0
+        self._credentials.accepted()
+
+    async def _renew(self, conversation: Conversation) -> None:
+        """Renew the token ahead of time, for as long as the connection lasts."""
+        attempt = 0
+        while True:
+            await self._credentials.until_due()
+            try:
+                token = await self._credentials.renew()
+            except Retry as fault:  # the old token is good for a while yet
+                self._counts.last_fault = f"the token was not renewed: {fault}"
+                await self._pause(attempt, fault)
+                attempt += 1
+                continue
+            attempt = 0
+            try:
+                await conversation.ask(Authenticate(token=token), Authenticated)
+            except RequestError as error:
+                raise StaleToken(f"the server refused the renewed token: {error}") from None
+            self._counts.renewals += 1
+
+    @staticmethod
+    async def _pause(attempt: int, fault: Retry) -> None:
+        draw = random.random  # spreads clients, guards nothing
+        await trio.sleep(full_jitter(attempt, fault.after_seconds, draw))
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

@@ -1,0 +1,196 @@
+"""The messages of the stream as typed values, and their decoding.
+
+Rules for this module: values only, no I/O. What a newer server may add must never break
+an older client: unknown fields are ignored, an unknown message type decodes to None.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+#: A request's `id` comes back in its answer.
+Id = int | str | None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol's price.
+
+    Attributes:
+        symbol: as in `BTC-USD`.
+        price: exactly as on the wire, with its decimals.
+        timestamp: when the market made it, in whole seconds since the epoch.
+        source: the exchange it came from; None for simulated prices.
+    """
+
+    symbol: str
+    price: Decimal
+    timestamp: int
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.price.is_finite():
+            raise ValueError("a price must be finite")
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+    """The first message of every connection, so also the sign of a reconnect."""
+
+    user_id: str
+
+
+class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker"):
+    """The newest price of every symbol of the subscription.
+
+    Attributes:
+        data: one record for each symbol.
+        seq: the market's tick; it grows by one each tick, and a jump shows ticks not seen.
+        time: when the server made this message, in milliseconds since the epoch.
+        snapshot: True for the first after a connect, a subscribe or a stall.
+    """
+
+    data: tuple[Price, ...]
+    seq: int
+    time: int
+    snapshot: bool = False
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+    """Whether prices flow: `state` is `live` or `stale` (no ticks until `live`)."""
+
+    state: str
+    source: str | None = None
+    since: float | None = None
+
+
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed"):
+    """The subscription now in force."""
+
+    symbols: tuple[str, ...]
+    interval_ms: float | None = None
+    id: Id = None
+
+
+class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True, tag="unsubscribed"):
+    """No subscription is in force."""
+
+    id: Id = None
+
+
+class Authenticated(msgspec.Struct, frozen=True, kw_only=True, tag="authenticated"):
+    """The stream may go on for `expires_in` seconds: the client renewed its token."""
+
+    expires_in: float
+    id: Id = None
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+    """A request was refused; the stream goes on."""
+
+    code: str
+    message: str = ""
+    id: Id = None
+
+
+class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong"):
+    """The answer to a ping."""
+
+    id: Id = None
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
+    """The server is about to close; the client comes back after `retry_after_ms`."""
+
+    code: int
+    retry_after_ms: int = 0
+
+
+Message = (
+    Welcome | Ticker | Status | Subscribed | Unsubscribed | Authenticated | Error | Pong | Closing
+)
+#: What answers a request.
+Answer = Subscribed | Unsubscribed | Authenticated | Error | Pong
+
+
+class NonsenseError(ValueError):
+    """The text is no message of the protocol."""
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+
+
+_KNOWN: Final = frozenset(
+    {
+        "welcome",
+        "ticker",
+        "status",
+        "subscribed",
+        "unsubscribed",
+        "authenticated",
+        "error",
+        "pong",
+        "closing",
+    }
+)
+_messages: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+
+
+def decode(text: str | bytes) -> Message | None:
+    """Decode one message, or None where its type is not known here.
+
+    Raises:
+        NonsenseError: no JSON object with a type, or a known type with wrong fields.
+    """
+    try:
+        return _messages.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        fault = error
+    try:
+        kind = _envelopes.decode(text).type
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise NonsenseError(f"not a message: {fault}") from None
+    if kind in _KNOWN:
+        raise NonsenseError(f"a wrong {kind!r} message: {fault}")
+    return None
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe", omit_defaults=True):
+    """Ask for these symbols, no faster than the interval; it replaces the subscription."""
+
+    symbols: tuple[str, ...] | None = None
+    interval_ms: int | None = None
+    id: int | None = None
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, tag="unsubscribe", omit_defaults=True):
+    """Ask for no more prices."""
+
+    id: int | None = None
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping", omit_defaults=True):
+    """Ask for a sign of life."""
+
+    id: int | None = None
+
+
+class Authenticate(msgspec.Struct, frozen=True, kw_only=True, tag="auth", omit_defaults=True):
+    """Put a new token in place of the one that the stream began with."""
+
+    token: str
+    id: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Authenticate(id={self.id!r})"
+
+
+Request = Subscribe | Unsubscribe | Ping | Authenticate
+
+
+def encode(request: Request) -> str:
+    """The request as it goes over the wire."""
+    return msgspec.json.encode(request).decode()
