@@ -202,7 +202,7 @@ def _read_policy(name: str, table: Mapping[str, object], faults: list[str]) -> P
     ]
     resources = _words(f"{where}.resources", table.get("resources"), faults)
     faults += [
-        f"{where}.resources: {resource!r} is none; expected symbol:BTC-USD, symbol:BTC-*, symbol:* or *"
+        f"{where}.resources: expected symbol:BTC-USD, symbol:BTC-*, symbol:* or *, not {resource!r}"
         for resource in resources
         if not _RESOURCE.fullmatch(resource)
     ]

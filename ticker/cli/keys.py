@@ -1,0 +1,165 @@
+"""`ticker keys`: make, list, rotate and revoke API keys, while a server runs or not.
+
+A new key goes to stdout alone, once; all that is said besides goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from ticker import setting_types
+from ticker.security import demo, secrets_file
+from ticker.security.keyring import Keyring, KeyringError, NewKey
+from ticker.security.policy import DEFAULT_ROLE
+from ticker.security.secrets_file import SecretFileError
+from ticker.settings import Settings
+from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+
+_SECRET_FIELDS: Final = {"hash"}
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Read a length of time with its unit, as in `90d`."""
+    if value is None:
+        return None
+    try:
+        return setting_types.duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _overlap(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
+    """Read a length of time that may be none."""
+    return 0.0 if value == "0" else _seconds(ctx, param, value)
+
+
+@contextmanager
+def open_keyring(settings: Settings) -> Iterator[Keyring]:
+    """Open the keys of the database that the settings name; turn faults into one line each."""
+    try:
+        with closing(Database(settings.database)) as database:
+            database.migrate()
+            yield Keyring(database, secrets_file.pepper(settings.data_dir).value)
+    except (DatabaseUnavailableError, SecretFileError, KeyringError) as error:
+        raise click.ClickException(str(error)) from None
+    except DatabaseUrlError as error:
+        raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
+
+
+def show_time(moment: float | None) -> str:
+    """Write a moment for people; a dash where there is none."""
+    if moment is None:
+        return "-"
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns that line up; nothing is ever cut, so that ids can be copied."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+@click.group()
+def keys() -> None:
+    """Manage API keys on the database that a running server uses."""
+
+
+@keys.command()
+@click.argument("user")
+@click.option("--role", default=DEFAULT_ROLE, show_default=True, help="What the key may do.")
+@click.option("--expires", callback=_seconds, metavar="TIME", help="As in 90d; never by default.")
+@click.pass_obj
+def create(settings: Settings, user: str, role: str, expires: float | None) -> None:
+    """Make a key for USER and print it, this once."""
+    if role not in settings.policies.roles:
+        known = ", ".join(sorted(settings.policies.roles))
+        raise click.BadParameter(
+            f"there is no role of that name; there are {known}", None, None, "--role"
+        )
+    with open_keyring(settings) as keyring:
+        made = keyring.create(user, role, expires)
+        demo.forget_demo_key(settings.data_dir)
+    _show_new(made)
+
+
+def _show_new(made: NewKey) -> None:
+    click.echo(made.text)
+    until = show_time(made.record.expires_at)
+    click.echo(
+        f"Key {made.record.id} for {made.record.user}, role {made.record.role}, "
+        f"{'never expires' if until == '-' else f'expires {until}'}. It is not shown again.",
+        err=True,
+    )
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array; times in seconds.")
+@click.pass_obj
+def list_keys(settings: Settings, *, as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    with open_keyring(settings) as keyring:
+        records = keyring.keys()
+    now = datetime.now(UTC).timestamp()
+    if as_json:
+        shown = [
+            {name: value for name, value in asdict(record).items() if name not in _SECRET_FIELDS}
+            | {"state": record.state(now)}
+            for record in records
+        ]
+        click.echo(json.dumps(shown))
+        return
+    show_table(
+        ("ID", "USER", "ROLE", "STATE", "CREATED", "EXPIRES", "LAST USED"),
+        [
+            (
+                record.id,
+                record.user,
+                record.role,
+                f"{record.state(now)} (demo)" if record.demo else record.state(now),
+                show_time(record.created_at),
+                show_time(record.expires_at),
+                show_time(record.last_used_at),
+            )
+            for record in records
+        ],
+    )
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke(settings: Settings, key_id: str) -> None:
+    """End the key ID at once, with its tokens and their live streams."""
+    with open_keyring(settings) as keyring:
+        record = keyring.revoke(key_id)
+    before = "" if record.revoked_at is None else f" It was revoked {show_time(record.revoked_at)}."
+    click.echo(f"Key {key_id} of {record.user} is revoked.{before}", err=True)
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    callback=_overlap,
+    default="24h",
+    show_default=True,
+    metavar="TIME",
+    help="For how long the old key stays good; 0 ends it at once.",
+)
+@click.pass_obj
+def rotate(settings: Settings, key_id: str, overlap: float) -> None:
+    """Make a key that replaces the key ID, and print it, this once."""
+    with open_keyring(settings) as keyring:
+        made = keyring.rotate(key_id, overlap)
+    _show_new(made)
+    rest = f"good for {setting_types.show_duration(overlap)} more" if overlap else "revoked"
+    click.echo(f"Key {key_id} is {rest}.", err=True)
