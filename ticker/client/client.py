@@ -10,6 +10,7 @@ goes through a `Mailbox`, which is all that the consumer's task shares with `run
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
@@ -44,11 +45,11 @@ from ticker.limits import (
 )
 
 
-def subscription(symbols: Sequence[str], interval_ms: int | None) -> Subscribe:
-    """The request for these symbols."""
+def subscription(symbols: Sequence[str] | None, interval_ms: int | None) -> Subscribe:
+    """The request for these symbols, or for all that the user may see."""
     if isinstance(symbols, str):
         raise TypeError("symbols is a sequence of symbols, as in ['BTC-USD']")
-    return Subscribe(symbols=tuple(symbols), interval_ms=interval_ms)
+    return Subscribe(None if symbols is None else tuple(symbols), interval_ms)
 
 
 class Client:
@@ -76,6 +77,7 @@ class Client:
         self._failure: TickerError | trio.ClosedResourceError | None = None
         self._attempt = 0
         self._nonsense = 0
+        self._leaving = False
 
     # --- What a user calls ---
 
@@ -95,9 +97,13 @@ class Client:
         return await self._mailbox.take()
 
     async def subscribe(
-        self, symbols: Sequence[str], *, interval_ms: int | None = None
+        self, symbols: Sequence[str] | None = None, *, interval_ms: int | None = None
     ) -> Subscribed:
         """Replace the subscription, now and for every later connection.
+
+        Args:
+            symbols: what to subscribe to; None for all that the user may see.
+            interval_ms: the fastest pace of prices wanted; None for the server's own.
 
         Raises:
             RequestError: the server refused (`unknown_symbol`, `forbidden`, ...), or gave no
@@ -150,21 +156,23 @@ class Client:
 
     async def farewell(self) -> None:
         """Close the stream politely, where there is one."""
+        self._leaving = True
         if self._conversation is not None:
             await self._conversation.close()
 
     async def run(self) -> None:
-        """Make one connection after the other until cancelled or until none makes sense."""
+        """Make one connection after the other until left, or until none makes sense."""
         failure: TickerError | trio.ClosedResourceError = trio.ClosedResourceError(
             "the `async with` of this client was left"
         )
         try:
-            while True:
+            while not self._leaving:
                 self._counts.state = State.CONNECTING
                 try:
                     await self._connection()
                 except Retry as fault:
-                    await self._recover(fault)
+                    if not self._leaving:
+                        await self._recover(fault)
         except TickerError as error:
             failure = error
             self._counts.last_fault = str(error)
@@ -230,22 +238,24 @@ class Client:
 
     async def _renew(self, conversation: Conversation) -> None:
         """Renew the token ahead of time, for as long as the connection lasts."""
-        attempt = 0
         while True:
             await self._credentials.until_due()
-            try:
-                token = await self._credentials.renew()
-            except Retry as fault:  # the old token is good for a while yet
+            for attempt in itertools.count():
+                try:
+                    token = await self._credentials.renew()
+                    await conversation.ask(Authenticate(token=token), Authenticated)
+                except Retry as retry:
+                    fault = retry
+                except RequestError as error:
+                    if error.code == "invalid_token":
+                        raise StaleToken(f"the server refused the renewed token: {error}") from None
+                    fault = Retry(str(error))
+                else:
+                    self._counts.renewals += 1
+                    break
+                # The old token is good for a while yet.
                 self._counts.last_fault = f"the token was not renewed: {fault}"
                 await self._pause(attempt, fault)
-                attempt += 1
-                continue
-            attempt = 0
-            try:
-                await conversation.ask(Authenticate(token=token), Authenticated)
-            except RequestError as error:
-                raise StaleToken(f"the server refused the renewed token: {error}") from None
-            self._counts.renewals += 1
 
     @staticmethod
     async def _pause(attempt: int, fault: Retry) -> None:

@@ -7,6 +7,7 @@ waiting for answers has a deadline.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TypeVar
 
 import msgspec
@@ -72,6 +73,8 @@ class Conversation:
         self._questions: dict[int, _Question] = {}
         self._welcomed = trio.Event()
         self._ended = False
+        self._tick_ms: float | None = None
+        self._pace = 1  # by how much `seq` grows where nothing is skipped
         self._seq: int | None = None
 
     async def listen(self) -> None:
@@ -147,11 +150,12 @@ class Conversation:
         match message:
             case Ticker(seq=seq):
                 if self._seq is not None:
-                    self._counts.skipped_ticks += max(0, seq - self._seq - 1)
+                    self._counts.skipped_ticks += max(0, seq - self._seq - self._pace)
                 self._seq = seq
                 if self.muted:
                     return
-            case Welcome():
+            case Welcome(tick_ms=tick_ms):
+                self._tick_ms = tick_ms
                 self._welcomed.set()
             case Closing(retry_after_ms=milliseconds):
                 self.come_back_after = patience(milliseconds / 1000)
@@ -167,6 +171,9 @@ class Conversation:
             raise Nonsense(f"the server answered a request with {type(answer).__name__}")
         if isinstance(answer, Subscribed | Unsubscribed):
             self.muted = False  # at once: the snapshot may follow in the same read
+            self._seq = None
+        if isinstance(answer, Subscribed) and self._tick_ms and answer.interval_ms:
+            self._pace = math.ceil(answer.interval_ms / self._tick_ms)
         question.settle(answer)
 
 

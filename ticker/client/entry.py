@@ -56,7 +56,7 @@ async def connect(
         token: instead of a key: a token, which the client cannot renew.
         symbols: what to subscribe to; None for all that the key may see.
         interval_ms: the fastest pace of prices wanted, in milliseconds; None for the
-            server's own. It needs `symbols`.
+            server's own.
         ssl_context: how to trust an https server; None for the system's authorities.
         open_timeout: how many seconds to try for the first connection.
 
@@ -76,13 +76,11 @@ async def connect(
         raise ValueError("an ssl_context needs an https:// or wss:// URL")
     if address.secure and ssl_context is None:
         ssl_context = ssl.create_default_context()
-    if interval_ms is not None and symbols is None:
-        raise ValueError("interval_ms needs symbols")
     client = Client(
         address,
         Credentials(api_key, partial(exchange_key, address, ssl_context), token),
         partial(dial, address, ssl_context),
-        None if symbols is None else subscription(symbols, interval_ms),
+        None if symbols is None and interval_ms is None else subscription(symbols, interval_ms),
     )
     async with running(client, open_timeout):
         yield client

@@ -10,7 +10,9 @@ import ssl
 from collections.abc import Iterator
 from typing import Final, cast
 
+import h11
 import trio
+import wsproto.utilities
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
@@ -18,7 +20,6 @@ from trio_websocket import (
     WebSocketConnection,
     wrap_client_stream,
 )
-from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
 from ticker.client.address import Address
 from ticker.client.errors import TickerError
@@ -35,6 +36,13 @@ from ticker.limits import (
 
 SUBPROTOCOL: Final = "ticker.v1"
 _ABNORMAL: Final = 1006
+#: What trio-websocket's reader raises where the peer speaks something else.
+_READER_FAULTS: Final = (
+    HandshakeError,
+    wsproto.utilities.ProtocolError,
+    h11.ProtocolError,
+    UnicodeError,
+)
 
 
 async def dial(address: Address, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
@@ -196,8 +204,7 @@ def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
     A refused handshake says more than anything else; then comes what was raised first.
     Where nothing in the group is expected, it is a bug or a cancellation, and stays whole.
     """
-    expected = (trio.Cancelled, Retry, TickerError, HandshakeError, WebSocketProtocolError)
-    if group.split(expected)[1] is not None:
+    if group.split((trio.Cancelled, Retry, TickerError, *_READER_FAULTS))[1] is not None:
         return group
     leaves = sorted(_leaves(group), key=lambda leaf: not isinstance(leaf, ConnectionRejected))
     for leaf in leaves:
@@ -207,7 +214,7 @@ def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
                 return of_handshake(status, retry_after.decode("latin-1"))
             case Retry() | TickerError():
                 return leaf
-            case HandshakeError() | WebSocketProtocolError():
+            case leaf if isinstance(leaf, _READER_FAULTS):
                 return Nonsense("the peer broke the WebSocket protocol")
     return group
 

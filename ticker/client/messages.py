@@ -7,12 +7,14 @@ an older client: unknown fields are ignored, an unknown message type decodes to 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 #: A request's `id` comes back in its answer.
 Id = int | str | None
+#: Milliseconds that are computed with, so within what arithmetic is good for.
+Milliseconds = Annotated[float, msgspec.Meta(ge=0.001, le=1e12)]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +38,17 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
-    """The first message of every connection, so also the sign of a reconnect."""
+    """The first message of every connection, so also the sign of a reconnect.
+
+    Attributes:
+        user_id: whose key it is, as in `user:demo`.
+        symbols: what this user may subscribe to.
+        tick_ms: the market's own pace in milliseconds; None where the server did not tell.
+    """
 
     user_id: str
+    symbols: tuple[str, ...] = ()
+    tick_ms: Milliseconds | None = None
 
 
 class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker"):
@@ -58,18 +68,26 @@ class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker"):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
-    """Whether prices flow: `state` is `live` or `stale` (no ticks until `live`)."""
+    """Whether prices flow.
+
+    Attributes:
+        state: `live` or `stale`; a stale source's prices do not move until it is live again.
+        source: which one.
+        since: in milliseconds since the epoch.
+        reason: why, for people; empty where there is no more to say.
+    """
 
     state: str
     source: str | None = None
-    since: float | None = None
+    since: int | None = None
+    reason: str = ""
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed"):
     """The subscription now in force."""
 
     symbols: tuple[str, ...]
-    interval_ms: float | None = None
+    interval_ms: Milliseconds | None = None
     id: Id = None
 
 
@@ -104,7 +122,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
     """The server is about to close; the client comes back after `retry_after_ms`."""
 
     code: int
-    retry_after_ms: int = 0
+    retry_after_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
 
 
 Message = (
@@ -158,7 +176,7 @@ def decode(text: str | bytes) -> Message | None:
     return None
 
 
-class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe", omit_defaults=True):
+class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
     """Ask for these symbols, no faster than the interval; it replaces the subscription."""
 
     symbols: tuple[str, ...] | None = None

@@ -30,8 +30,8 @@ class ClientStatistics:
         unknown: messages of types that only newer clients know, skipped.
         conflated: `Ticker` messages replaced by newer ones before the consumer took them.
         dropped: other messages lost because the consumer took none for very long.
-        skipped_ticks: ticks of the market that no message came for, by the jumps of `seq`;
-            with an interval slower than the market's own, most are left out on purpose.
+        skipped_ticks: ticks of the market that a slow link made us miss, by the jumps of
+            `seq`; those that the subscription's interval leaves out do not count.
         renewals: tokens renewed in-band.
         last_fault: why the last connection or attempt ended, for people; None if none did.
     """
