@@ -1,287 +1,223 @@
 /**
- * The board: one row per symbol. Only rows on screen are drawn, and only text that changed is
- * written; order and slow columns follow once a second, so that the eye can too.
+ * The board: a row per symbol. Only rows on screen are drawn, and only text that changed is
+ * written. Order, changes and sparklines follow once a second, so that the eye can too.
  */
 
+import { $, mark, write } from "./dom.js";
 import * as format from "./format.js";
 import { prefs, remember } from "./prefs.js";
 
-const SPARK_STEPS = 300;
-const SPARK_EVERY = 3; // seconds between two points of a sparkline
-const SPARK_WIDTH = 100;
-const SPARK_HEIGHT = 24;
-const SVG = "http://www.w3.org/2000/svg";
-const ARROWS = { "-1": "▼", 0: "", 1: "▲" };
+const SPARK = { seconds: 300, every: 3, width: 100, height: 24, margin: 2 };
+const ARROWS = ["▼", "", "▲"];
 
-const COLUMNS = [
-  { id: "symbol", label: "Symbol", value: (s) => s.symbol },
-  { id: "price", label: "Price", value: (s) => s.price },
-  { id: "opened", label: "Change", title: "since the page opened", value: (s) => s.changeSince() },
-  { id: "minute", label: "1 m", title: "over one minute", value: (s) => s.changeSince(60) },
-  { id: "five", label: "5 m", title: "over five minutes", value: (s) => s.changeSince(300) },
-  { id: "spark", label: "Last 5 m" },
-  { id: "age", label: "Age", title: "age of the price", value: (s) => -s.timestamp },
-];
-
-const $ = (id) => document.getElementById(id);
-
-const element = (tag, className, role) => {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (role) made.setAttribute("role", role);
-  return made;
-};
-
-/** Write text where it changed. */
-const write = (node, text) => {
-  if (node.data !== text) node.data = text;
+const COLUMNS = {
+	symbol: { label: "Symbol", value: (series) => series.symbol },
+	price: { label: "Price", value: (series) => series.price },
+	opened: { label: "Change", title: "since the page opened", value: (series) => series.change() },
+	minute: { label: "1 m", title: "over one minute", value: (series) => series.change(60) },
+	five: { label: "5 m", title: "over five minutes", value: (series) => series.change(300) },
+	spark: { label: "Last 5 m" },
+	age: { label: "Age", title: "age of the price", value: (series) => -series.timestamp },
 };
 
 class Row {
-  onScreen = false;
+	onScreen = false;
 
-  constructor(series) {
-    this.series = series;
-    this.root = element("tr", "row", "row");
-    this.root.dataset.symbol = series.symbol;
-    const head = element("th", "symbol", "rowheader");
-    head.scope = "row";
-    this.button = element("button");
-    this.button.type = "button";
-    this.button.tabIndex = -1;
-    const [base, ...quote] = series.symbol.split("-");
-    const rest = element("span");
-    rest.textContent = quote.length ? `-${quote.join("-")}` : "";
-    this.button.append(base, rest);
-    head.append(this.button);
-    this.root.append(head);
-    this.arrow = document.createTextNode("");
-    const arrow = element("span", "arrow");
-    arrow.setAttribute("aria-hidden", "true");
-    arrow.append(this.arrow);
-    this.price = this.#cell("price", arrow);
-    this.opened = this.#cell("opened");
-    this.minute = this.#cell("minute");
-    this.five = this.#cell("five");
-    this.spark = document.createElementNS(SVG, "path");
-    const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`);
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("aria-hidden", "true");
-    svg.append(this.spark);
-    const spark = element("td", "spark", "cell");
-    spark.append(svg);
-    this.root.append(spark);
-    this.age = this.#cell("age");
-  }
+	constructor(series) {
+		this.series = series;
+		this.root = $("row").content.firstElementChild.cloneNode(true);
+		this.root.dataset.symbol = series.symbol;
+		this.button = this.root.querySelector("button");
+		const [base, quote] = series.symbol.split(/(?=-)/);
+		this.button.firstChild.data = base;
+		this.button.lastChild.textContent = quote ?? "";
+		for (const name of ["arrow", "price", "opened", "minute", "five", "age", "path"]) {
+			this[name] = this.root.querySelector(`.${name}`);
+		}
+		this.price = this.price.lastChild;
+	}
 
-  #cell(name, ...before) {
-    const cell = element("td", name, "cell");
-    const text = document.createTextNode("");
-    cell.append(...before, text);
-    this.root.append(cell);
-    return text;
-  }
+	drawPrice() {
+		this.series.learnDecimals();
+		write(this.price, format.price(this.series.price, this.series.decimals));
+	}
 
-  drawPrice() {
-    this.series.learnDecimals();
-    write(this.price, format.price(this.series.price, this.series.decimals));
-  }
+	/** Which way the price went within the last second or so. */
+	drawArrow() {
+		const { ring, price } = this.series;
+		const way = Math.sign(price - ring.closeAt(ring.last - 1)) || 0;
+		write(this.arrow, ARROWS[way + 1]);
+		mark(this.arrow, way);
+	}
 
-  drawDirection() {
-    const direction = this.series.direction();
-    write(this.arrow, ARROWS[direction]);
-    this.price.parentNode.dataset.way = direction;
-  }
-
-  drawRest(nowMs) {
-    const { series } = this;
-    for (const [text, seconds] of [[this.opened, null], [this.minute, 60], [this.five, 300]]) {
-      const ratio = series.changeSince(seconds);
-      write(text, format.change(ratio));
-      text.parentNode.dataset.way = Math.abs(ratio) < 0.00005 ? 0 : Math.sign(ratio) || 0;
-    }
-    write(this.age, format.age(nowMs / 1000 - series.timestamp));
-    this.spark.setAttribute("d", sparkline(series.ring));
-    this.spark.dataset.way = this.five.parentNode.dataset.way;
-  }
+	drawRest(nowMs) {
+		for (const name of ["opened", "minute", "five"]) {
+			const text = format.change(COLUMNS[name].value(this.series));
+			write(this[name], text);
+			mark(this[name], /[1-9]/.test(text) && COLUMNS[name].value(this.series));
+		}
+		write(this.age, format.age(nowMs / 1000 - this.series.timestamp));
+		this.path.setAttribute("d", sparkline(this.series.ring));
+		mark(this.path, this.five.dataset.way);
+	}
 }
 
-/** The path of a ring's last five minutes in the sparkline's box. */
 function sparkline(ring) {
-  const points = [];
-  let low = Infinity;
-  let high = -Infinity;
-  for (let back = SPARK_STEPS; back >= 0; back -= SPARK_EVERY) {
-    const close = ring.closeAt(ring.last - back, SPARK_EVERY);
-    if (Number.isNaN(close)) continue;
-    points.push([(1 - back / SPARK_STEPS) * SPARK_WIDTH, close]);
-    low = Math.min(low, close);
-    high = Math.max(high, close);
-  }
-  const scale = high > low ? (SPARK_HEIGHT - 4) / (high - low) : 0;
-  return points
-    .map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${(SPARK_HEIGHT - 2 - (y - low) * scale).toFixed(1)}`)
-    .join("");
+	const { seconds, every, width, height, margin } = SPARK;
+	const points = [];
+	for (let back = seconds; back >= 0; back -= every) {
+		const close = ring.closeAt(ring.last - back, every);
+		if (!Number.isNaN(close)) points.push([(1 - back / seconds) * width, close]);
+	}
+	const closes = points.map(([, close]) => close);
+	const low = Math.min(...closes);
+	const scale = (height - 2 * margin) / (Math.max(...closes) - low || 1);
+	const steps = points.map(([x, y]) => `${x} ${(height - margin - (y - low) * scale).toFixed(1)}`);
+	return steps.length ? `M${steps.join("L")}` : "";
 }
 
-/** Build the board; `onSelect(symbol)` is called when a row is chosen. */
+/** Build the board of a market; `onSelect(symbol)` is called when a row is chosen. */
 export function createBoard(market, onSelect) {
-  const rows = new Map();
-  const body = $("rows");
-  const filter = $("filter");
-  let order = [];
+	const rows = new Map();
+	const body = $("rows");
+	const filter = $("filter");
+	let order = [];
 
-  const seen = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const row = rows.get(target.dataset.symbol);
-      if (row) row.onScreen = isIntersecting;
-    }
-    board.draw();
-    board.drawSlow();
-  });
+	const each = (action) => {
+		for (const row of rows.values()) if (row.onScreen) action(row);
+	};
 
-  function sorted() {
-    const column = COLUMNS.find(({ id, value }) => value && id === prefs.sort) ?? COLUMNS[0];
-    const sign = prefs.descending ? -1 : 1;
-    const text = filter.value.trim().toUpperCase();
-    return [...rows.values()]
-      .filter(({ series }) => series.symbol.includes(text))
-      .map((row) => [row, column.value(row.series)])
-      .sort(
-        ([one, a], [two, b]) =>
-          Number.isNaN(a) - Number.isNaN(b) ||
-          (a < b ? -sign : a > b ? sign : 0) ||
-          (one.series.symbol < two.series.symbol ? -1 : 1),
-      )
-      .map(([row]) => row);
-  }
+	const observer = new IntersectionObserver((entries) => {
+		for (const { target, isIntersecting } of entries) {
+			const row = rows.get(target.dataset.symbol);
+			if (row) row.onScreen = isIntersecting;
+		}
+		board.draw();
+		board.drawSlow();
+	});
 
-  /** Put the rows in order, moving as few as possible and keeping the focus. */
-  function arrange() {
-    const next = sorted();
-    if (next.length === order.length && next.every((row, at) => row === order[at])) return;
-    const focused = document.activeElement;
-    const kept = new Set(next);
-    for (const row of order) if (!kept.has(row)) row.root.remove();
-    let at = body.firstChild;
-    for (const { root } of next) {
-      if (root === at) at = at.nextSibling;
-      else body.insertBefore(root, at);
-    }
-    order = next;
-    if (body.contains(focused)) focused.focus({ preventScroll: true });
-    const total = rows.size;
-    $("shown").textContent = next.length === total ? `${format.count(total)} symbols` : `${format.count(next.length)} of ${format.count(total)}`;
-    $("empty").hidden = next.length > 0;
-    $("empty").textContent = total ? "No symbol matches the filter." : "Waiting for prices…";
-    ensureTabStop();
-  }
+	function sorted() {
+		const { value } = COLUMNS[prefs.sort] ?? COLUMNS.symbol;
+		const sign = prefs.descending ? -1 : 1;
+		const wanted = filter.value.trim().toUpperCase();
+		return [...rows.values()]
+			.filter(({ series }) => series.symbol.includes(wanted))
+			.map((row) => [row, value(row.series)])
+			.sort(
+				([one, a], [two, b]) =>
+					Number.isNaN(a) - Number.isNaN(b) ||
+					(a < b ? -sign : a > b ? sign : 0) ||
+					(one.series.symbol < two.series.symbol ? -1 : 1),
+			)
+			.map(([row]) => row);
+	}
 
-  /** One row is in the tab order; the arrow keys reach the others. */
-  function ensureTabStop(wanted = rows.get(prefs.symbol)) {
-    const stop = order.includes(wanted) ? wanted : order[0];
-    for (const row of order) row.button.tabIndex = row === stop ? 0 : -1;
-  }
+	/** One row is in the tab order; the arrow keys reach the others. */
+	function setTabStop(row) {
+		const stop = order.includes(row) ? row : order[0];
+		for (const { button } of order) button.tabIndex = button === stop?.button ? 0 : -1;
+	}
 
-  function headings() {
-    for (const { id, label, title, value } of COLUMNS) {
-      const cell = element("th", id, "columnheader");
-      cell.scope = "col";
-      if (value) {
-        const button = element("button");
-        button.type = "button";
-        button.textContent = label;
-        if (title) button.title = title;
-        button.addEventListener("click", () => {
-          const same = prefs.sort === id;
-          remember({ sort: id, descending: same ? !prefs.descending : id !== "symbol" });
-          markSort();
-          arrange();
-        });
-        cell.append(button);
-      } else {
-        cell.textContent = label;
-      }
-      $("columns").append(cell);
-    }
-    markSort();
-  }
+	/** Put the rows in order, moving few of them and keeping the focus. */
+	function arrange() {
+		const next = sorted();
+		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols`);
+		write($("empty"), next.length ? "" : rows.size ? "No symbol matches the filter." : "Waiting for prices…");
+		if (next.length === order.length && next.every((row, at) => row === order[at])) return;
+		const focused = document.activeElement;
+		for (const { root } of order) if (!next.some((row) => row.root === root)) root.remove();
+		let at = body.firstChild;
+		for (const { root } of next) {
+			if (root === at) at = at.nextSibling;
+			else body.insertBefore(root, at);
+		}
+		order = next;
+		if (body.contains(focused)) focused.focus({ preventScroll: true });
+		else setTabStop(rows.get(prefs.symbol));
+	}
 
-  function markSort() {
-    COLUMNS.forEach(({ id, value }, at) => {
-      if (!value) return;
-      const way = prefs.descending ? "descending" : "ascending";
-      $("columns").children[at].setAttribute("aria-sort", prefs.sort === id ? way : "none");
-    });
-  }
+	function drawHeadings() {
+		const cells = Object.entries(COLUMNS).map(([id, { label, title, value }]) => {
+			const cell = document.createElement("th");
+			cell.className = id;
+			cell.setAttribute("role", "columnheader");
+			if (!value) {
+				cell.textContent = label;
+				return cell;
+			}
+			const way = prefs.descending ? "descending" : "ascending";
+			cell.setAttribute("aria-sort", prefs.sort === id ? way : "none");
+			const button = document.createElement("button");
+			Object.assign(button, { type: "button", textContent: label, title: title ?? "" });
+			button.onclick = () => {
+				const descending = prefs.sort === id ? !prefs.descending : id !== "symbol";
+				remember({ sort: id, descending });
+				drawHeadings();
+				arrange();
+				$("columns").querySelector(`.${id} button`).focus();
+			};
+			cell.append(button);
+			return cell;
+		});
+		$("columns").replaceChildren(...cells);
+	}
 
-  const board = {
-    /** Match the rows to the market's symbols, leaving out those not chosen. */
-    sync() {
-      const chosen = prefs.chosen && new Set(prefs.chosen);
-      for (const [symbol, series] of market.series) {
-        if (rows.has(symbol) || (chosen && !chosen.has(symbol))) continue;
-        const row = new Row(series);
-        rows.set(symbol, row);
-        seen.observe(row.root);
-        row.drawPrice();
-      }
-      for (const [symbol, row] of rows) {
-        if (market.series.has(symbol) && (!chosen || chosen.has(symbol))) continue;
-        seen.unobserve(row.root);
-        rows.delete(symbol);
-      }
-      arrange();
-    },
+	const board = {
+		/** Follow the market's symbols, leaving out those not chosen. */
+		sync() {
+			const wanted = (symbol) => market.series.has(symbol) && (prefs.chosen?.includes(symbol) ?? true);
+			for (const [symbol, series] of market.series) {
+				if (rows.has(symbol) || !wanted(symbol)) continue;
+				const row = new Row(series);
+				rows.set(symbol, row);
+				observer.observe(row.root);
+			}
+			for (const [symbol, { root }] of rows) {
+				if (wanted(symbol)) continue;
+				observer.unobserve(root);
+				rows.delete(symbol);
+			}
+			arrange();
+		},
 
-    /** What changes with every frame. */
-    draw() {
-      for (const row of rows.values()) if (row.onScreen) row.drawPrice();
-    },
+		/** For each frame; arrows only now and then, for faster would be flicker. */
+		draw: () => each((row) => row.drawPrice()),
+		drawArrows: () => each((row) => row.drawArrow()),
 
-    /** Arrows, a few times a second: faster would only flicker. */
-    drawDirections() {
-      for (const row of rows.values()) if (row.onScreen) row.drawDirection();
-    },
+		/** For each second. */
+		drawSlow() {
+			const nowMs = market.serverNow();
+			each((row) => row.drawRest(nowMs));
+		},
 
-    /** What changes with every second. */
-    drawSlow() {
-      const nowMs = market.serverNow();
-      for (const row of rows.values()) if (row.onScreen) row.drawRest(nowMs);
-    },
+		arrange,
+		has: (symbol) => rows.has(symbol),
+		symbols: () => [...rows.keys()],
 
-    arrange,
+		select(symbol) {
+			for (const { series, button } of rows.values()) {
+				button.setAttribute("aria-current", String(series.symbol === symbol));
+			}
+			setTabStop(rows.get(symbol));
+		},
 
-    symbols: () => order.map(({ series }) => series.symbol),
+		close() {
+			observer.disconnect();
+			body.replaceChildren();
+		},
+	};
 
-    select(symbol) {
-      for (const row of rows.values()) {
-        const chosen = row.series.symbol === symbol;
-        row.root.classList.toggle("chosen", chosen);
-        row.button.setAttribute("aria-current", String(chosen));
-      }
-      ensureTabStop();
-    },
-  };
-
-  body.addEventListener("click", ({ target }) => {
-    const row = target.closest("tr");
-    if (row) onSelect(row.dataset.symbol);
-  });
-  body.addEventListener("keydown", (event) => {
-    const here = order.findIndex(({ button }) => button === document.activeElement);
-    const there = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 }[event.key];
-    if (here < 0 || there === undefined || !order[there]) return;
-    event.preventDefault();
-    ensureTabStop(order[there]);
-    order[there].button.focus();
-  });
-  filter.addEventListener("input", arrange);
-  filter.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") filter.value = "";
-    if (event.key === "Escape" || event.key === "Enter") arrange();
-  });
-  headings();
-  return board;
+	body.onclick = ({ target }) => onSelect(target.closest("tr").dataset.symbol);
+	body.onkeydown = (event) => {
+		const here = order.findIndex(({ button }) => button === document.activeElement);
+		const keys = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 };
+		const row = order[keys[event.key]];
+		if (!row) return;
+		event.preventDefault();
+		setTabStop(row);
+		row.button.focus();
+	};
+	filter.oninput = arrange;
+	drawHeadings();
+	return board;
 }

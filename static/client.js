@@ -1,352 +1,322 @@
 /**
- * Ticker's client for the browser. It needs nothing but this file.
- *
- *     import { connect } from "/client.js";
+ * Ticker's client for the browser; it needs nothing but this file. See docs/page.md.
  *
  *     const client = connect({ apiKey: "tk_…", symbols: ["BTC-USD"], intervalMs: 100 });
- *     client.addEventListener("ticker", ({ detail }) => console.log(detail.data));
- *     client.addEventListener("state", ({ detail }) => console.log(detail.name));
+ *     client.addEventListener("ticker", ({ detail }) => show(detail.data));
+ *     for await (const message of client) { … }   // or so
  *
- *     for await (const message of client) { … }   // or so: ends with the client
+ * Options: `apiKey` (or a `token`, which then cannot be renewed); `url` of the server, by
+ * default the page's origin; `symbols`, by default all; `intervalMs`, by default every tick;
+ * `grant`, an answer of `exchange()` for the key, to spare the first exchange.
  *
- * Options, all but one of `apiKey` and `token` optional:
- *   url         where the server is; default: the page's own origin
- *   apiKey      exchanged for a token, and again ahead of the token's expiry
- *   token       a token got elsewhere; it cannot be renewed without a key
- *   grant       an answer of `exchange()` for that key, to spare the first exchange
- *   symbols     what to subscribe to; null is everything
- *   intervalMs  the time between two updates; null is every tick
+ * Events: every message under its own type, and `state` when `client.state` changes:
+ * `{name: "connecting"}`, `{name: "open"}`, `{name: "waiting", reason, retryAt}` (in ms since
+ * the epoch), `{name: "closed", error}` (a TickerError, or null after close()).
  *
- * Events: every message under its own type (`welcome`, `ticker`, `status`, `closing`,
- * `error`, …) with the message as `detail`, and `state` whenever `client.state` changes:
- *   { name: "connecting" }
- *   { name: "open" }
- *   { name: "waiting", reason, retryAt, attempt }   retryAt in ms since the epoch
- *   { name: "closed", error }                       a TickerError, or null after close()
- *
- * Rules of reconnecting: close codes 40xx end the client, for the cause must be mended
- * first; only 4001 (token expired or revoked) is answered with one new token where a key
- * is at hand. Everything else connects again: after what `closing` asked for, else with
- * exponential backoff and full jitter. Token and key are kept in memory only.
+ * Close codes 40xx end the client, for the cause must be mended first; only 4001 (token ended)
+ * gets one new token where a key is at hand. All else connects again: after what the server
+ * asked for, plus exponential backoff with full jitter. Secrets are kept in memory only.
  */
 
 const BACKOFF_FIRST_MS = 500;
-const BACKOFF_MOST_MS = 30_000; // nobody should wait longer for a server that is back
-const STABLE_MS = 5_000; // a stream that lived this long starts the backoff anew
-const REQUEST_MS = 10_000; // for one HTTP request, and for a handshake until `welcome`
-const QUIET_MS = 10_000; // nothing heard: ask; nothing heard for twice as long: lost
-const RENEW_AT = 0.8; // of the token's lifetime
+const BACKOFF_MOST_MS = 30_000; // nobody waits longer for a server that is back
+const STABLE_MS = 10_000; // a stream that lived this long starts the backoff anew
+const PATIENCE_MS = 300_000; // the longest wait a server may ask for
+const REQUEST_MS = 10_000; // for an HTTP request, and for a handshake until `welcome`
+const QUIET_MS = 15_000; // nothing heard: ask; nothing for twice as long: lost
+const RENEW_AT = [0.6, 0.2]; // of the token's lifetime: from there on, spread over so much
 const TIMER_MOST_MS = 2 ** 31 - 1; // what setTimeout can hold
 const MESSAGE_MOST_BYTES = 4096; // the server's limit
 const INBOX_MOST = 64; // messages other than ticks kept for a slow loop
 
+const KINDS = {
+	400: "key_required",
+	401: "key_refused",
+	403: "forbidden",
+	413: "key_too_long",
+	429: "too_many",
+	503: "unavailable",
+};
+const PASSING = [408, 425, 429];
+
 /** Why something was refused or ended. `terminal`: connecting again cannot mend it. */
 export class TickerError extends Error {
-  constructor(kind, message, { terminal = false, retryAfterMs = null, code = null } = {}) {
-    super(message);
-    this.name = "TickerError";
-    Object.assign(this, { kind, terminal, retryAfterMs, code });
-  }
+	constructor(kind, message, { terminal = true, retryAfterMs = 0, code = 0 } = {}) {
+		super(message);
+		Object.assign(this, { name: "TickerError", kind, terminal, retryAfterMs, code });
+	}
 }
 
-const REFUSALS = {
-  400: ["key_required", true],
-  401: ["key_refused", true],
-  403: ["forbidden", true],
-  404: ["not_found", true],
-  413: ["key_too_long", true],
-  429: ["too_many", false],
-  503: ["unavailable", false],
-};
-
 async function request(url, options) {
-  let response;
-  try {
-    response = await fetch(url, {
-      cache: "no-store",
-      credentials: "omit",
-      signal: AbortSignal.timeout(REQUEST_MS),
-      ...options,
-    });
-    if (response.ok) return await response.json();
-  } catch {
-    throw new TickerError("unreachable", "the server cannot be reached");
-  }
-  const [kind, terminal] = REFUSALS[response.status] ?? ["unexpected", false];
-  const { error = response.statusText } = await response.json().catch(() => ({}));
-  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
-  const retryAfterMs = seconds >= 0 ? seconds * 1000 : null;
-  throw new TickerError(kind, error, { terminal, retryAfterMs, code: response.status });
+	let response;
+	try {
+		const signal = AbortSignal.timeout(REQUEST_MS);
+		response = await fetch(url, { cache: "no-store", credentials: "omit", signal, ...options });
+		if (response.ok) return await response.json();
+	} catch {
+		throw new TickerError("unreachable", "the server cannot be reached", { terminal: false });
+	}
+	const { status: code, statusText, headers } = response;
+	const { error = statusText } = await response.json().catch(() => ({}));
+	throw new TickerError(KINDS[code] ?? "unexpected", error, {
+		terminal: code < 500 && !PASSING.includes(code),
+		retryAfterMs: Math.min(PATIENCE_MS, Number(headers.get("Retry-After")) * 1000 || 0),
+		code,
+	});
 }
 
 /** Exchange an API key for `{token, user_id, role, expires_in}`; a TickerError says why not. */
-export function exchange(apiKey, url = location.origin) {
-  return request(new URL("/auth/token", url), {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ api_key: apiKey }),
-  });
-}
+export const exchange = (apiKey, url = location.origin) =>
+	request(new URL("/auth/token", url), {
+		method: "POST",
+		headers: { "Content-Type": "application/json" },
+		body: JSON.stringify({ api_key: apiKey }),
+	});
 
 /** Connect, and stay connected until `close()` or a refusal that is final. */
 export const connect = (options) => new TickerClient(options);
 
 export class TickerClient extends EventTarget {
-  #url;
-  #apiKey;
-  #token = null;
-  #expiresAt = Infinity;
-  #granting = null;
-  #renewal = 0;
-  #renewedFor4001 = false;
-  #wanted;
-  #socket = null;
-  #hangUp = null;
-  #wake = null;
-  #attempt = 0;
-  #lastId = 0;
-  #inboxes = new Set();
+	state = { name: "connecting" };
+	#url;
+	#apiKey;
+	#token;
+	#expiresAt = Infinity;
+	#granting = null; // the exchange under way
+	#renewal = 0; // its timer
+	#renewed = false; // after a 4001, and not stable since
+	#wanted; // the subscription
+	#socket = null; // while welcome
+	#hangUp = null;
+	#wake = null;
+	#attempt = 0;
+	#lastId = 0;
+	#inboxes = new Set();
 
-  constructor({ url = location.origin, apiKey, token, grant, symbols = null, intervalMs = null }) {
-    super();
-    this.#url = new URL(url);
-    this.#apiKey = apiKey;
-    this.#wanted = { symbols, intervalMs };
-    this.state = { name: "connecting" };
-    if (token) this.#token = token;
-    if (grant) this.#accept(grant);
-    globalThis.addEventListener("online", this.retryNow);
-    queueMicrotask(() => this.#run());
-  }
+	constructor({ url = location.origin, apiKey, token, grant, symbols, intervalMs }) {
+		super();
+		this.#url = new URL(url);
+		this.#apiKey = apiKey;
+		this.#token = token;
+		if (grant) this.#accept(grant);
+		this.#wanted = subscription(symbols, intervalMs);
+		globalThis.addEventListener("online", this.retryNow);
+		queueMicrotask(() => this.#run());
+	}
 
-  /** Replace the subscription, now and after each reconnect. Returns the message's id. */
-  subscribe(symbols = null, intervalMs = null) {
-    const message = subscription(symbols, intervalMs);
-    if (new Blob([message]).size > MESSAGE_MOST_BYTES - 32) throw new RangeError("too many symbols");
-    this.#wanted = { symbols, intervalMs };
-    return this.#send({ ...JSON.parse(message), id: ++this.#lastId });
-  }
+	/**
+	 * Replace the subscription, now and after each reconnect. Returns the message's id, which
+	 * `subscribed` or `error` repeats. Throws a RangeError where the names fill over 4 KiB.
+	 */
+	subscribe(symbols, intervalMs) {
+		const id = ++this.#lastId;
+		this.#wanted = { ...subscription(symbols, intervalMs), id };
+		this.#send(this.#wanted);
+		return id;
+	}
 
-  /** GET a JSON resource of the same server with our token, as in `/prices/BTC-USD/history`. */
-  async get(path) {
-    const url = new URL(path, this.#url);
-    const fetched = async () =>
-      request(url, { headers: { Authorization: `Bearer ${await this.#freshToken()}` } });
-    try {
-      return await fetched();
-    } catch (error) {
-      if (error.code !== 401 || !this.#apiKey) throw error;
-      this.#token = null;
-      return fetched();
-    }
-  }
+	/** GET JSON from the same server with our token, as in `/prices/BTC-USD/history`. */
+	async get(path) {
+		const headers = { Authorization: `Bearer ${await this.#freshToken()}` };
+		return request(new URL(path, this.#url), { headers });
+	}
 
-  /** Cut a wait for the next try short. */
-  retryNow = () => this.#wake?.();
+	/** Cut the wait for the next try short. */
+	retryNow = () => this.#wake?.();
 
-  /** End the client and forget its secrets. */
-  close() {
-    this.#end(null);
-  }
+	/** End the client and forget its secrets. */
+	close() {
+		this.#end(null);
+	}
 
-  /**
-   * Messages as they come. A loop slower than the stream gets the newest tick next, never
-   * old ones late. Ends with close(); throws the TickerError of a final refusal.
-   */
-  async *[Symbol.asyncIterator]() {
-    const inbox = { tick: null, others: [], wake: null };
-    this.#inboxes.add(inbox);
-    try {
-      for (;;) {
-        const message = inbox.others.shift() ?? inbox.tick;
-        if (message) {
-          if (message === inbox.tick) inbox.tick = null;
-          yield message;
-        } else if (this.state.name === "closed") {
-          if (this.state.error) throw this.state.error;
-          return;
-        } else {
-          await new Promise((wake) => (inbox.wake = wake));
-        }
-      }
-    } finally {
-      this.#inboxes.delete(inbox);
-    }
-  }
+	/**
+	 * Messages as they come. A loop slower than the stream gets the newest tick next, never
+	 * old ones late. Ends with close(); throws the TickerError of a final refusal.
+	 */
+	async *[Symbol.asyncIterator]() {
+		const inbox = { tick: null, others: [], wake: null };
+		this.#inboxes.add(inbox);
+		try {
+			for (;;) {
+				const message = inbox.others.shift() ?? inbox.tick;
+				if (message === inbox.tick) inbox.tick = null;
+				if (message) yield message;
+				else if (this.state.error) throw this.state.error;
+				else if (this.#closed()) return;
+				else await new Promise((wake) => (inbox.wake = wake));
+			}
+		} finally {
+			this.#inboxes.delete(inbox);
+		}
+	}
 
-  async #run() {
-    while (this.state.name !== "closed") {
-      let wait;
-      try {
-        const token = await this.#freshToken();
-        if (this.state.name === "closed") return;
-        wait = await this.#afterStream(await this.#stream(token));
-      } catch (error) {
-        if (!(error instanceof TickerError) || error.terminal) return this.#end(error);
-        wait = { reason: error.kind, ms: error.retryAfterMs };
-      }
-      if (this.state.name === "closed") return;
-      const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt);
-      const ms = wait.ms ?? Math.random() * most;
-      if (wait.ms == null) this.#attempt += 1;
-      if (ms > 0) {
-        const retryAt = Date.now() + ms;
-        this.#become({ name: "waiting", reason: wait.reason, retryAt, attempt: this.#attempt });
-        await this.#sleep(ms);
-      }
-      if (this.state.name !== "closed") this.#become({ name: "connecting" });
-    }
-  }
+	async #run() {
+		while (!this.#closed()) {
+			let wait;
+			try {
+				const token = await this.#freshToken();
+				if (this.#closed()) return;
+				wait = await this.#afterStream(await this.#stream(token));
+			} catch (error) {
+				if (error.terminal !== false) return this.#end(error);
+				wait = { reason: error.kind, ms: error.retryAfterMs };
+			}
+			if (this.#closed()) return;
+			if (wait) await this.#pause(wait);
+			if (!this.#closed()) this.#become({ name: "connecting" });
+		}
+	}
 
-  /** One stream, from handshake to its end: how it ended, and after how long. */
-  #stream(token) {
-    return new Promise((resolve) => {
-      const url = new URL("/ws/ticker", this.#url);
-      url.protocol = url.protocol.replace("http", "ws");
-      const socket = new WebSocket(url, ["ticker.v1", `bearer.${token}`]);
-      const end = { code: 1006, opened: false, welcomedAt: null, retryAfterMs: null };
-      let heardAt = Date.now();
-      let finish = (code) => {
-        finish = () => {};
-        clearInterval(watch);
-        socket.onopen = socket.onmessage = socket.onclose = null;
-        socket.close();
-        this.#socket = this.#hangUp = null;
-        resolve({ ...end, code });
-      };
-      const watch = setInterval(() => {
-        const quiet = Date.now() - heardAt;
-        if (end.welcomedAt === null ? quiet > REQUEST_MS : quiet > 2 * QUIET_MS) finish(4101);
-        else if (end.welcomedAt !== null && quiet > QUIET_MS) this.#send({ type: "ping" });
-      }, QUIET_MS / 4);
-      this.#hangUp = () => finish(1000);
-      socket.onopen = () => (end.opened = true);
-      socket.onclose = ({ code }) => finish(code);
-      socket.onmessage = ({ data }) => {
-        heardAt = Date.now();
-        const message = JSON.parse(data);
-        if (message.type === "welcome") {
-          end.welcomedAt = heardAt;
-          this.#socket = socket;
-          const { symbols, intervalMs } = this.#wanted;
-          if (symbols || intervalMs) this.subscribe(symbols, intervalMs);
-          this.#become({ name: "open" });
-        } else if (message.type === "closing") {
-          end.retryAfterMs = message.retry_after_ms;
-        }
-        this.#deliver(message);
-      };
-    });
-  }
+	#pause({ reason, ms = 0 }) {
+		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
+		const wait = Math.min(PATIENCE_MS, ms) + Math.random() * most;
+		this.#become({ name: "waiting", reason, retryAt: Date.now() + wait });
+		return new Promise((resolve) => {
+			const timer = setTimeout(resolve, wait);
+			this.#wake = () => {
+				clearTimeout(timer);
+				resolve();
+			};
+		});
+	}
 
-  /** What to do after a stream's end: how long to wait and why, or a terminal error. */
-  async #afterStream({ code, opened, welcomedAt, retryAfterMs }) {
-    if (welcomedAt !== null && Date.now() - welcomedAt >= STABLE_MS) {
-      this.#attempt = 0;
-      this.#renewedFor4001 = false;
-    }
-    if (this.state.name === "closed") return {};
-    if (code === 4001) return this.#tokenRefused();
-    if (code >= 4000 && code < 4100) {
-      const kind = code === 4000 || code === 4029 ? "misbehaved" : "ended";
-      throw new TickerError(kind, `closed by the server (${code})`, { terminal: true, code });
-    }
-    if (code === 1012) return { reason: "restarting", ms: retryAfterMs };
-    if (opened) return { reason: code === 4101 ? "silent" : "lost", ms: retryAfterMs };
-    // A browser does not tell why a handshake was refused, so ask where it does.
-    try {
-      await request(new URL("/prices", this.#url), { headers: { Authorization: `Bearer ${this.#token}` } });
-    } catch (error) {
-      if (error.code === 401) return this.#tokenRefused();
-      if (error.kind !== "forbidden") return { reason: error.kind, ms: error.retryAfterMs };
-    }
-    return { reason: "refused" };
-  }
+	/** One stream, from handshake to end: how it ended, and how far it had come. */
+	#stream(token) {
+		return new Promise((resolve) => {
+			const url = new URL("/ws/ticker", this.#url);
+			url.protocol = url.protocol.replace("http", "ws");
+			const socket = new WebSocket(url, ["ticker.v1", `bearer.${token}`]);
+			const end = { token, opened: false, welcomedAt: 0, retryAfterMs: 0 };
+			let heardAt = Date.now();
+			const finish = (code) => {
+				clearInterval(watch);
+				socket.onopen = socket.onmessage = socket.onclose = null;
+				socket.close();
+				this.#socket = this.#hangUp = null;
+				resolve({ ...end, code });
+			};
+			const watch = setInterval(() => {
+				const quiet = Date.now() - heardAt;
+				if (quiet > (end.welcomedAt ? 2 * QUIET_MS : REQUEST_MS)) finish(4101);
+				else if (quiet > QUIET_MS) this.#send({ type: "ping" });
+			}, QUIET_MS / 3);
+			this.#hangUp = () => finish(1000);
+			socket.onopen = () => (end.opened = true);
+			socket.onclose = ({ code }) => finish(code);
+			socket.onmessage = ({ data }) => {
+				heardAt = Date.now();
+				const message = JSON.parse(data);
+				if (message.type === "closing") end.retryAfterMs = message.retry_after_ms;
+				if (message.type === "welcome") {
+					end.welcomedAt = heardAt;
+					this.#socket = socket;
+					if (this.#wanted.symbols || this.#wanted.interval_ms) this.#send(this.#wanted);
+					this.#become({ name: "open" });
+				}
+				this.#deliver(message);
+			};
+		});
+	}
 
-  #tokenRefused() {
-    this.#token = null;
-    if (!this.#apiKey || this.#renewedFor4001) {
-      throw new TickerError("signed_out", "the token is no longer valid", { terminal: true, code: 4001 });
-    }
-    this.#renewedFor4001 = true;
-    return { ms: 0 };
-  }
+	/** What follows a stream's end: `{reason, ms}` to wait, null to go on, or a final error. */
+	async #afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
+		if (welcomedAt && Date.now() - welcomedAt >= STABLE_MS) {
+			this.#attempt = 0;
+			this.#renewed = false;
+		}
+		if (this.#closed()) return null;
+		if (code === 4001) return this.#renewOnce(token);
+		if (code >= 4000 && code < 4100) throw new TickerError("ended", `close code ${code}`, { code });
+		if (code === 1012) return { reason: "restarting", ms: retryAfterMs };
+		if (opened) return { reason: code === 4101 ? "silent" : "lost", ms: retryAfterMs };
+		// A browser does not tell why a handshake was refused: ask where it does tell.
+		try {
+			await this.get("/prices");
+		} catch (error) {
+			if (error.code === 401) return this.#renewOnce(token);
+			if (!error.terminal) return { reason: error.kind, ms: error.retryAfterMs };
+		}
+		return { reason: "refused" };
+	}
 
-  async #freshToken() {
-    if (this.#token && Date.now() < this.#expiresAt) return this.#token;
-    if (!this.#apiKey) throw new TickerError("signed_out", "the token has expired", { terminal: true });
-    this.#granting ??= exchange(this.#apiKey, this.#url).finally(() => (this.#granting = null));
-    this.#accept(await this.#granting);
-    return this.#token;
-  }
+	#renewOnce(token) {
+		if (this.#token === token) this.#token = null;
+		if (!this.#apiKey || this.#renewed) throw new TickerError("signed_out", "the token has ended");
+		this.#renewed = true;
+		return null;
+	}
 
-  #accept({ token, expires_in: seconds }) {
-    if (this.state.name === "closed") return;
-    this.#token = token;
-    this.#expiresAt = Date.now() + seconds * 1000;
-    this.#renewAfter(seconds * 1000 * RENEW_AT);
-  }
+	async #freshToken() {
+		if (this.#token && Date.now() < this.#expiresAt) return this.#token;
+		if (!this.#apiKey) throw new TickerError("signed_out", "the token has ended");
+		this.#granting ??= exchange(this.#apiKey, this.#url).finally(() => (this.#granting = null));
+		this.#accept(await this.#granting);
+		return this.#token;
+	}
 
-  #renewAfter(ms) {
-    clearTimeout(this.#renewal);
-    if (this.#apiKey) this.#renewal = setTimeout(() => this.#renew(), Math.min(ms, TIMER_MOST_MS));
-  }
+	#accept({ token, expires_in: seconds }) {
+		if (this.#closed()) return;
+		this.#token = token;
+		this.#expiresAt = Date.now() + seconds * 1000;
+		this.#renewIn(seconds * 1000 * (RENEW_AT[0] + Math.random() * RENEW_AT[1]));
+	}
 
-  /** Get a new token and hand it to the stream that is open, ahead of the old one's end. */
-  async #renew() {
-    try {
-      this.#accept(await exchange(this.#apiKey, this.#url));
-      this.#send({ type: "auth", token: this.#token, id: ++this.#lastId });
-    } catch (error) {
-      if (error.terminal) this.#end(error);
-      else this.#renewAfter(error.retryAfterMs ?? BACKOFF_FIRST_MS + Math.random() * BACKOFF_MOST_MS);
-    }
-  }
+	#renewIn(ms) {
+		clearTimeout(this.#renewal);
+		this.#renewal = setTimeout(() => this.#renew(), Math.min(ms, TIMER_MOST_MS));
+	}
 
-  #send(message) {
-    this.#socket?.send(JSON.stringify(message));
-    return message.id;
-  }
+	/** Hand the open stream a new token ahead of the old one's end. */
+	async #renew() {
+		try {
+			this.#accept(await exchange(this.#apiKey, this.#url));
+			this.#send({ type: "auth", token: this.#token });
+		} catch (error) {
+			if (error.terminal) this.#end(error);
+			else this.#renewIn(error.retryAfterMs + Math.random() * BACKOFF_MOST_MS);
+		}
+	}
 
-  #deliver(message) {
-    for (const inbox of this.#inboxes) {
-      if (message.type === "ticker") inbox.tick = message;
-      else if (inbox.others.push(message) > INBOX_MOST) inbox.others.shift();
-      inbox.wake?.();
-    }
-    this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
-  }
+	#send(message) {
+		this.#socket?.send(JSON.stringify(message));
+	}
 
-  #become(state) {
-    this.state = state;
-    this.dispatchEvent(new CustomEvent("state", { detail: state }));
-  }
+	#deliver(message) {
+		for (const inbox of this.#inboxes) {
+			if (message.type === "ticker") inbox.tick = message;
+			else if (inbox.others.push(message) > INBOX_MOST) inbox.others.shift();
+			inbox.wake?.();
+		}
+		this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+	}
 
-  #sleep(ms) {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    }).finally(() => (this.#wake = null));
-  }
+	#become(state) {
+		this.state = state;
+		this.dispatchEvent(new CustomEvent("state", { detail: state }));
+	}
 
-  #end(error) {
-    if (this.state.name === "closed") return;
-    clearTimeout(this.#renewal);
-    globalThis.removeEventListener("online", this.retryNow);
-    this.#apiKey = this.#token = null;
-    this.#become({ name: "closed", error });
-    this.#hangUp?.();
-    this.#wake?.();
-    for (const inbox of this.#inboxes) inbox.wake?.();
-  }
+	#closed() {
+		return this.state.name === "closed";
+	}
+
+	#end(error) {
+		if (this.#closed()) return;
+		clearTimeout(this.#renewal);
+		globalThis.removeEventListener("online", this.retryNow);
+		this.#apiKey = this.#token = null;
+		this.#become({ name: "closed", error });
+		this.#hangUp?.();
+		this.#wake?.();
+		for (const inbox of this.#inboxes) inbox.wake?.();
+	}
 }
 
-const subscription = (symbols, intervalMs) =>
-  JSON.stringify({
-    type: "subscribe",
-    ...(symbols && { symbols }),
-    ...(intervalMs && { interval_ms: intervalMs }),
-  });
+function subscription(symbols, intervalMs) {
+	const message = { type: "subscribe", symbols: symbols ?? undefined };
+	if (intervalMs) message.interval_ms = intervalMs;
+	// 32 bytes are left for the id.
+	if (new Blob([JSON.stringify(message)]).size > MESSAGE_MOST_BYTES - 32) {
+		throw new RangeError("too many symbols for one subscription; leave them out for all");
+	}
+	return message;
+}

@@ -1,86 +1,78 @@
 /** The sign-in form: from an API key to a grant, with words that help for every refusal. */
 
 import { exchange } from "./client.js";
+import { $ } from "./dom.js";
 import { duration } from "./format.js";
 
-const $ = (id) => document.getElementById(id);
-
-/** What to tell about a TickerError: what happened, and what to do. */
-export function explain(error) {
-  const wait = error.retryAfterMs ? ` in ${duration(error.retryAfterMs / 1000)}` : " in a minute";
-  const words = {
-    key_required: "Enter your API key.",
-    key_refused:
-      "This key is unknown, revoked or expired. Check that all of it was pasted, or ask for a new one.",
-    key_too_long: "This is too long to be an API key. Paste the key alone; it begins with tk_.",
-    too_many: `Too many tries from your address. Try again${wait}.`,
-    unavailable: `The server cannot check keys at the moment: its database is unavailable. Try again${wait}.`,
-    unreachable: "The server cannot be reached. Check your connection, then try again.",
-    forbidden: "Your account may not see prices. Ask its administrator for the right to connect.",
-    signed_out: "Your session has ended: the key or its token was revoked or has expired. Sign in again.",
-    misbehaved: "The server closed the stream because this page sent too much. Reload the page.",
-  };
-  return words[error.kind] ?? `Something unexpected happened (${error.message}). Try again.`;
+/** What a TickerError means to the reader: what happened, and what to do. */
+export function explain({ kind, message, retryAfterMs }) {
+	const later = `Try again ${retryAfterMs ? `in ${duration(retryAfterMs / 1000)}` : "in a minute"}.`;
+	const words = {
+		key_required: "Enter your API key.",
+		key_refused: "This key is unknown, revoked or expired. Paste all of it, or ask for a new one.",
+		key_too_long: "This is too long for an API key. Paste the key alone; it begins with tk_.",
+		too_many: `Too many tries from your address. ${later}`,
+		unavailable: `The server's database is unavailable. ${later}`,
+		unreachable: "The server cannot be reached. Check your connection, then try again.",
+		forbidden: "This key may not see prices. Ask for one whose role may.",
+		signed_out: "Your session was ended. Sign in again.",
+		ended: `The server ended the stream (${message}). Reload the page, then sign in again.`,
+	};
+	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
 /** Wire the form; `onGrant(apiKey, grant)` is called for each success. */
 export function createSignIn(onGrant) {
-  const input = $("key");
-  const tell = (text) => {
-    $("signin-error").textContent = text;
-    input.setAttribute("aria-invalid", String(text !== ""));
-  };
+	const input = $("key");
 
-  const conceal = (hidden) => {
-    input.type = hidden ? "password" : "text";
-    $("show-key").setAttribute("aria-pressed", String(!hidden));
-    $("show-key").textContent = hidden ? "Show" : "Hide";
-  };
+	const tell = (text) => {
+		$("signin-error").textContent = text;
+		input.setAttribute("aria-invalid", String(text !== ""));
+	};
 
-  async function signIn(apiKey) {
-    $("signin-button").disabled = $("demo").disabled = true;
-    tell("");
-    try {
-      const grant = await exchange(apiKey);
-      input.value = "";
-      conceal(true);
-      onGrant(apiKey, grant);
-    } catch (error) {
-      tell(explain(error));
-      input.focus();
-    } finally {
-      $("signin-button").disabled = $("demo").disabled = false;
-    }
-  }
+	const reveal = (shown) => {
+		input.type = shown ? "text" : "password";
+		$("show-key").setAttribute("aria-pressed", String(shown));
+	};
 
-  /** A development server on this machine offers its demo key; every other answers 404. */
-  async function offerDemo() {
-    const response = await fetch("/auth/demo", { cache: "no-store" }).catch(() => null);
-    const { api_key: demo } = response?.ok ? await response.json() : {};
-    $("demo").hidden = !demo;
-    $("demo").onclick = () => signIn(demo);
-  }
+	async function signIn(apiKey) {
+		$("signin-button").disabled = true;
+		try {
+			if (!apiKey) throw { kind: "key_required" };
+			const grant = await exchange(apiKey);
+			input.value = "";
+			reveal(false);
+			onGrant(apiKey, grant);
+		} catch (error) {
+			tell(explain(error));
+			input.focus();
+		}
+		$("signin-button").disabled = false;
+	}
 
-  $("signin-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const apiKey = input.value.trim();
-    if (apiKey) signIn(apiKey);
-    else {
-      tell(explain({ kind: "key_required" }));
-      input.focus();
-    }
-  });
-  $("show-key").addEventListener("click", () => conceal(input.type === "text"));
+	/** A development server on this machine offers its demo key; any other answers 404. */
+	async function offerDemo() {
+		const response = await fetch("/auth/demo", { cache: "no-store" }).catch(() => null);
+		const { api_key: demo } = response?.ok ? await response.json() : {};
+		$("demo").hidden = !demo;
+		$("demo").onclick = () => signIn(demo);
+	}
 
-  return {
-    show(reason = "") {
-      $("signin").hidden = false;
-      tell(reason);
-      input.focus();
-      offerDemo();
-    },
-    hide() {
-      $("signin").hidden = true;
-    },
-  };
+	$("signin-form").addEventListener("submit", (event) => {
+		event.preventDefault();
+		signIn(input.value.trim());
+	});
+	$("show-key").addEventListener("click", () => reveal(input.type === "password"));
+
+	return {
+		show(reason = "") {
+			$("signin").hidden = false;
+			tell(reason);
+			input.focus();
+			offerDemo();
+		},
+		hide() {
+			$("signin").hidden = true;
+		},
+	};
 }
