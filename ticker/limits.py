@@ -7,6 +7,7 @@ a setting instead (`ticker/settings.py`).
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 # --- sources of prices --------------------------------------------------------------
@@ -42,6 +43,60 @@ REPLAY_LOOP_PAUSE_SECONDS: Final = 1.0
 
 #: The slowest and the fastest playback: beyond them a gap is minutes, or pace means nothing.
 REPLAY_SPEEDS: Final = (0.01, 1000.0)
+
+# --- feeds of exchanges ---------------------------------------------------------------
+
+#: DNS, TCP, TLS and the upgrade to an exchange: a second is usual, ten is broken.
+FEED_CONNECT_SECONDS: Final = 10.0
+
+#: The goodbye to an exchange is a courtesy; a silent one must not delay the reconnect.
+FEED_CLOSE_SECONDS: Final = 2.0
+
+#: How long an exchange may take to acknowledge a subscription or to list its symbols.
+FEED_ANSWER_SECONDS: Final = 10.0
+
+#: Five heartbeats of a second each may be missed. Half of a price's age limit (10 s), so that
+#: a silent feed is being restarted before its prices count as stale.
+FEED_SILENCE_SECONDS: Final = 5.0
+
+#: Where we ping: twice within the silence limit, and a tenth of what Binance allows.
+FEED_PING_SECONDS: Final = 2.0
+
+#: How often all prices of a feed that is alive are affirmed: a second, as by heartbeats.
+FEED_AFFIRM_MS: Final = 1000
+
+#: The longest message: the catalogue of Kraken or Coinbase takes about 1 MiB.
+FEED_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+
+#: Messages read ahead of what is processed: a burst of one TCP read.
+FEED_QUEUE_MESSAGES: Final = 64
+
+#: The least time between two batches: the market's usual tick. A flood is conflated to it.
+FEED_BATCH_SECONDS: Final = 0.01
+
+#: A price further from the last one than this part of it is held back until confirmed.
+FEED_JUMP: Final = Decimal("0.5")
+
+#: ... by the next price, or by this long without another.
+FEED_HOLD_MS: Final = 3000
+
+#: How far an exchange's clock may be ahead of ours: more is nonsense from one of the two.
+FEED_CLOCK_AHEAD_MS: Final = 60_000
+
+#: Bitcoin's first block, 2009-01-03: no price of a coin is older.
+FEED_CLOCK_EARLIEST_MS: Final = 1_230_940_800_000
+
+#: How much of what an exchange said goes into a report: enough to recognise, not to flood a log.
+FEED_DETAIL_CHARACTERS: Final = 200
+
+#: Binance ends a connection after 24 h; an hour is left to replace it in.
+BINANCE_LIFETIME_SECONDS: Final = 23 * 3600.0
+
+#: A failed replacement is tried again after this long: sixty tries in that hour.
+FEED_REPLACE_RETRY_SECONDS: Final = 60.0
+
+#: What Binance allows on one connection.
+BINANCE_STREAMS: Final = 1024
 
 # --- The stream: what a subscriber may do, and what is kept for it -----------------------
 
@@ -126,6 +181,9 @@ SECRET_FILE_BYTES: Final = 4096
 
 #: As long as the digest, as RFC 2104 §3 asks of HMAC keys.
 PEPPER_BYTES: Final = 32
+
+#: What an API key may be made for: a hundred years, so that its end is a date like any other.
+KEY_LIFETIME_SECONDS: Final = 100 * 366 * 86400.0
 
 #: Every key costs each handshake one HMAC (2 µs); a rotation needs two, a hurried one three.
 TOKEN_KEYS: Final = 8
@@ -214,3 +272,23 @@ CLIENT_NONSENSE_CONNECTIONS: Final = 3
 #: tries, and spread so that clients started together do not renew together.
 CLIENT_RENEW_AFTER_PART: Final = 0.6
 CLIENT_RENEW_SPREAD_PART: Final = 0.2
+
+# --- `ticker watch` ---
+
+#: Somebody sits before it: a server that is not there should be said soon.
+WATCH_OPEN_SECONDS: Final = 5.0
+#: How often the table is drawn: faster than anyone reads, slower than any terminal.
+WATCH_REDRAW_SECONDS: Final = 0.1
+
+# --- What the service says about itself ---------------------------------------------------
+
+#: Sessions looked after between two checkpoints.
+WATCH_SLICE: Final = 500
+#: Close codes with a label of their own; a client may invent thousands.
+COUNTED_CLOSE_CODES: Final = frozenset(
+    {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4029, 4101}
+)
+#: One line a minute for each kind of fault of a source, however many there are.
+FAULT_LOG_SECONDS: Final = 60.0
+#: What of a client's own text is repeated to it in an error.
+SYMBOL_CHARS: Final = 41

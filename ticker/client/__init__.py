@@ -1,6 +1,6 @@
 """The client that people import: `connect`, the messages, the errors.
 
-Rules for the package: it needs nothing of the server's rooms but `ticker.limits`; it logs
+Rules for the package: it needs nothing of the server but its limits and close codes; it logs
 nothing, since it runs inside other people's programs: what happens is raised, or seen in
 `client.state` and `client.statistics()`.
 """

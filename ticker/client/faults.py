@@ -18,6 +18,7 @@ from ticker.client.errors import (
     ProtocolError,
     TickerError,
 )
+from ticker.close_codes import CloseCode
 from ticker.limits import CLIENT_RETRY_AFTER_MAXIMUM_SECONDS
 
 NEW_KEY = "create a new API key with `ticker keys create`, or check for a typing error"
@@ -43,11 +44,11 @@ def of_close(code: int, reason: str | None) -> Retry | TickerError:
     """The meaning of a WebSocket close code; 1006 where there was no close frame."""
     said = f"the server closed the stream with code {code}" + (f": {reason}" if reason else "")
     match code:
-        case 4000:
+        case CloseCode.BAD_MESSAGES:
             return ProtocolError(f"{said}; it found our messages malformed, upgrade `ticker`", code)
-        case 4001:
+        case CloseCode.UNAUTHENTICATED:
             return StaleToken(f"{said}; the token has expired or was revoked")
-        case 4029:
+        case CloseCode.TOO_MANY_MESSAGES:
             return ProtocolError(f"{said}; send fewer than 20 messages a second", code)
         case 1006:
             return Retry("the connection was lost")

@@ -17,7 +17,7 @@ Id = int | str | None
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.001, le=1e12)]
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
+class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One symbol's price.
 
     Attributes:
@@ -37,7 +37,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a price must be finite")
 
 
-class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_defaults=True):
     """The first message of every connection, so also the sign of a reconnect.
 
     Attributes:
@@ -51,7 +51,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     tick_ms: Milliseconds | None = None
 
 
-class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker"):
+class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker", omit_defaults=True):
     """The newest price of every symbol of the subscription.
 
     Attributes:
@@ -67,7 +67,7 @@ class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker"):
     snapshot: bool = False
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defaults=True):
     """Whether prices flow.
 
     Attributes:
@@ -83,7 +83,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     reason: str = ""
 
 
-class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed"):
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed", omit_defaults=True):
     """The subscription now in force."""
 
     symbols: tuple[str, ...]
@@ -91,20 +91,24 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed"):
     id: Id = None
 
 
-class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True, tag="unsubscribed"):
+class Unsubscribed(
+    msgspec.Struct, frozen=True, kw_only=True, tag="unsubscribed", omit_defaults=True
+):
     """No subscription is in force."""
 
     id: Id = None
 
 
-class Authenticated(msgspec.Struct, frozen=True, kw_only=True, tag="authenticated"):
+class Authenticated(
+    msgspec.Struct, frozen=True, kw_only=True, tag="authenticated", omit_defaults=True
+):
     """The stream may go on for `expires_in` seconds: the client renewed its token."""
 
     expires_in: float
     id: Id = None
 
 
-class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error", omit_defaults=True):
     """A request was refused; the stream goes on."""
 
     code: str
@@ -112,13 +116,13 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
     id: Id = None
 
 
-class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong"):
+class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong", omit_defaults=True):
     """The answer to a ping."""
 
     id: Id = None
 
 
-class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
+class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing", omit_defaults=True):
     """The server is about to close; the client comes back after `retry_after_ms`."""
 
     code: int

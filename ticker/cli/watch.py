@@ -1,0 +1,216 @@
+"""`ticker watch`: prices in the terminal, or one message a line for scripts.
+
+A fault is one line on stderr. Ctrl-C and a reader that has closed the pipe are ways to end
+it, not faults.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from ticker.cli.board import Board
+from ticker.client import Client, Message, Ticker, TickerError, connect
+from ticker.client.address import parse_address
+from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
+from ticker.security.demo import DEMO_KEY_FILE
+from ticker.security.secrets_file import SecretFileError, read_line
+from ticker.settings import Settings
+
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+@click.command()
+@click.option("--url", metavar="URL", help="The server; by default the one set up here.")
+@click.option(
+    "--api-key",
+    envvar="TICKER_API_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="Other users of this machine can see it; the variable or --api-key-file hides it.",
+)
+@click.option(
+    "--api-key-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the key alone."
+)
+@click.option("--symbol", "symbols", multiple=True, metavar="S", help="Repeat for more than one.")
+@click.option("--interval-ms", type=click.IntRange(min=1), help="The fastest pace wanted.")
+@click.option("--json", "as_json", is_flag=True, help="One message a line, for scripts.")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many price messages.")
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    *,
+    url: str | None,
+    api_key: str | None,
+    api_key_file: Path | None,
+    symbols: tuple[str, ...],
+    interval_ms: int | None,
+    as_json: bool,
+    count: int | None,
+) -> None:
+    """Show live prices until Ctrl-C.
+
+    Without a key, a server on this machine is asked with the demo key in the data directory.
+    """
+    settings = ctx.find_object(Settings)
+    if settings is None:
+        raise AssertionError("the group hands its settings on")
+    url = url or _own_url(settings)
+    if api_key_file is not None:
+        if ctx.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("pass either --api-key or --api-key-file, not both")
+        api_key = _read_key(api_key_file)
+    api_key = api_key or _demo_key(url, settings.data_dir)
+    try:
+        stream = connect(
+            url,
+            api_key=api_key,
+            symbols=symbols or None,
+            interval_ms=interval_ms,
+            open_timeout=WATCH_OPEN_SECONDS,
+        )
+        _run(stream, _print_lines if as_json else _draw_table, count)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+Show = Callable[[Client, int | None], Awaitable[None]]
+
+
+def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | None) -> None:
+    """Run until the end; what a person should know of a failure goes to stderr in one line."""
+    fault: BaseException | None = None
+    try:
+        trio.run(_watch, stream, show, count)
+    except* KeyboardInterrupt:
+        pass  # while it was still connecting; later, the signal is waited for
+    except* BrokenPipeError:
+        # Python flushes stdout once more as it exits, and would complain about the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except* TickerError as group:
+        fault = group
+        while isinstance(fault, BaseExceptionGroup):
+            fault = fault.exceptions[0]
+    if fault is not None:
+        raise click.ClickException(str(fault))
+
+
+async def _watch(
+    stream: AbstractAsyncContextManager[Client], show: Show, count: int | None
+) -> None:
+    async with stream as client, trio.open_nursery() as nursery:
+        # Inside the stream's block, so that it is left in the ordinary way: with a goodbye.
+        await nursery.start(_cancel_at_signal, nursery.cancel_scope)
+        await show(client, count)
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_at_signal(
+    scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _print_lines(client: Client, count: int | None) -> None:
+    last = _Last(count)
+    async for message in client:
+        line = _JSON.encode(message) + b"\n"
+        # In a thread, since a pipe that is full would hold up the stream as well; meanwhile
+        # the client keeps the newest prices only.
+        await trio.to_thread.run_sync(_write, line, abandon_on_cancel=True)
+        if last(message):
+            return
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+async def _draw_table(client: Client, count: int | None) -> None:
+    board = Board()
+    last = _Last(count)
+
+    async def redraw(live: Live) -> None:
+        while True:
+            live.update(board.show(client.statistics(), time.time(), trio.current_time()))
+            live.refresh()
+            await trio.sleep(WATCH_REDRAW_SECONDS)
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(redraw, live)
+            async for message in client:
+                board.take(message)
+                if last(message):
+                    break
+            nursery.cancel_scope.cancel()
+        live.update(board.show(client.statistics(), time.time(), trio.current_time()))
+
+
+class _Last:
+    """Tells which price message is the last one wanted."""
+
+    def __init__(self, count: int | None) -> None:
+        self._left = count
+
+    def __call__(self, message: Message) -> bool:
+        if self._left is not None and isinstance(message, Ticker):
+            self._left -= 1
+        return self._left == 0
+
+
+def _own_url(settings: Settings) -> str:
+    """Where `ticker serve` listens with the same settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _read_key(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            # Anything but ASCII is garbage, which `connect` tells from a key.
+            return file.read(SECRET_FILE_BYTES).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise click.BadParameter(
+            f"{path} cannot be read: {error.strerror}", param_hint="'--api-key-file'"
+        ) from None
+
+
+def _demo_key(url: str, data_dir: Path) -> str:
+    """The demo key, where the server is on this machine: no other is to be told it."""
+    key = None
+    if _is_loopback(url):
+        try:
+            key = read_line(data_dir / DEMO_KEY_FILE)
+        except SecretFileError as error:
+            raise click.UsageError(str(error)) from None
+    if key:
+        return key
+    raise click.UsageError(
+        "an API key is needed: pass --api-key-file or --api-key, or set TICKER_API_KEY"
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = parse_address(url).host
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
