@@ -1,0 +1,42 @@
+"""`ticker config`: every setting, its value and where it came from; and who may do what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ticker.settings import PREFIX, load
+
+
+@click.command()
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="A TOML file with settings."
+)
+@click.pass_obj
+def config(common: dict[str, Any], file: Path | None) -> None:
+    """Print every setting, its value and where it came from; secrets are masked."""
+    loaded = load(config=file or common["config"], options={"data_dir": common["data_dir"]})
+    rows = [(f"{PREFIX}{o.name.upper()}", o.shown, f"({o.where})") for o in loaded.origins]
+    name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, value, where in rows:
+        click.echo(f"{name:<{name_width}} = {value:<{min(value_width, 60)}}  {where}")
+    click.echo()
+    for role in loaded.settings.policies.roles.values():
+        limits = ", ".join(
+            f"{field}={value}"
+            for field, value in (
+                ("fastest_interval_ms", role.limits.fastest_interval_ms),
+                ("max_streams", role.limits.max_streams),
+                ("messages_per_second", role.limits.messages_per_second),
+                ("outlive_token", role.limits.outlive_token or None),
+            )
+            if value is not None
+        )
+        click.echo(f"role {role.name}" + (f" ({limits})" if limits else ""))
+        for policy in role.policies:
+            click.echo(
+                f"  {policy.name}: {policy.effect} {','.join(policy.actions)} "
+                f"on {','.join(policy.resources)}"
+            )

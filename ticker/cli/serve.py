@@ -1,0 +1,75 @@
+"""`ticker serve`: the whole service in this process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.utils import LifespanFailureError
+
+from ticker import limits, logs
+from ticker.gateway import hypercorn
+from ticker.settings import Settings, load
+from ticker.web.app import TickerApp, create_app
+
+log = structlog.get_logger()
+
+
+@click.command()
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", help="The port to listen on; 0 lets the system choose.")
+@click.option("--source", help="Where prices come from, as in simulated or replay:FILE.")
+@click.option("--tick", help="The broadcast interval, as in 10ms.")
+@click.option("--data-dir", help="The directory of the database and of development secrets.")
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
+@click.pass_obj
+def serve(common: dict[str, Any], /, config: Path | None, **options: str | None) -> int:
+    """Serve the page, the token endpoint, the prices and the stream."""
+    options = {name: value or common.get(name) for name, value in options.items()}
+    settings = load(config=config or common["config"], options=options).settings
+    logs.configure(settings.log_format)
+    hypercorn.install()
+    app = create_app(settings)
+    server = _server_config(settings, logs.adopt_libraries(settings.log_format))
+    try:
+        trio.run(_serve, app, server)
+    except* LifespanFailureError:
+        pass  # what failed is known to the application, and was logged if it had begun
+    except* OSError as errors:
+        where = f"{settings.host}:{settings.port}"
+        fault = f"cannot listen on {where}: {_first(errors)}"
+        raise click.ClickException(fault) from None
+    if app.refusal is not None:
+        kind = click.UsageError if app.refusal.settings else click.ClickException
+        raise kind(str(app.refusal))
+    return 1 if app.failed else 0
+
+
+async def _serve(app: TickerApp, server: Config) -> None:
+    async with trio.open_nursery() as nursery:
+        for bind in await nursery.start(hypercorn_serve, app, server):
+            log.info("listening", url=bind)
+
+
+def _server_config(settings: Settings, logger: logging.Logger) -> Config:
+    server = Config()
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    server.bind = [f"{host}:{settings.port}"]
+    server.backlog = limits.BACKLOG
+    server.graceful_timeout = settings.graceful_timeout
+    server.errorlog = logger
+    server.loglevel = "WARNING"
+    return server
+
+
+def _first(group: BaseException) -> BaseException:
+    """Return the first exception in a group that is none itself."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

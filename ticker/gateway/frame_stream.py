@@ -1,0 +1,214 @@
+"""The stream under one WebSocket: whole frames from the hub, bytes from trio-websocket.
+
+Both write to one socket and must never interleave. The rule that keeps them apart: what
+could not be written at once waits in `_rest`, and while there is a rest nobody but the one
+task that holds `_turn` may write. `send_nowait` is the hub's door, synchronous and without a
+queue; `send_all` is trio-websocket's. Every wait for the peer has a deadline, and a peer that
+misses it is cut off with a reset, since nothing can be delivered to it.
+
+Rules for this module: the only one that touches a stream's socket. It knows of RFC 6455 just
+that nothing follows a close frame (§5.5.1).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+import trio
+
+from ticker import limits
+from ticker.gateway.linger import linger
+from ticker.gateway.protocol import CLOSE_OPCODE
+
+#: SO_LINGER with a time of zero: `close` sends a reset and drops what is queued.
+_RESET = struct.pack("ii", 1, 0)
+_CLOSE = bytes((CLOSE_OPCODE,))
+
+
+def _ignore(_data: bytes | bytearray) -> None:
+    """Inspect nothing."""
+
+
+class FrameStream(trio.abc.HalfCloseableStream):
+    """A connected TCP socket with a direct, synchronous way in for whole frames.
+
+    Attributes:
+        heard_at: when the peer last sent anything, in trio's time.
+        inspect: sees everything the peer sends, and must not raise.
+        stalled: whether it was cut off for reading nothing.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_finished",
+        "_head",
+        "_rest",
+        "_send",
+        "_socket",
+        "_transport",
+        "_turn",
+        "heard_at",
+        "inspect",
+        "stalled",
+    )
+
+    def __init__(self, accepted: trio.SocketStream, head: bytes) -> None:
+        """Take the socket over from the stream that accepted it.
+
+        Args:
+            accepted: the connection; it must not be used afterwards.
+            head: what `receive_some` returns first, as if the peer had sent it.
+        """
+        old = accepted.socket
+        self._socket = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
+        self._socket.settimeout(0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
+        self._transport = trio.SocketStream(trio.socket.from_stdlib_socket(self._socket))
+        self._transport.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES
+        )
+        self._send = self._socket.send
+        self._head = head
+        self.inspect: Callable[[bytes | bytearray], None] = _ignore
+        self._rest = b""
+        self._turn: trio.Lock | None = None
+        self._finished = False
+        self._closed = False
+        self.stalled = False
+        self.heard_at = trio.current_time()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Nothing to start: a plain socket needs no writer task."""
+
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Write one whole frame, or none of it.
+
+        A frame of which the kernel takes only a part counts as written: its rest goes out
+        before anything else does, in `wait_ready`.
+
+        Raises:
+            trio.WouldBlock: the socket is full, or the rest of another write waits.
+            trio.BrokenResourceError: the peer has gone, or the close frame went out.
+            trio.ClosedResourceError: this side is closed.
+        """
+        if self._rest:
+            raise trio.WouldBlock
+        if self._finished:
+            raise trio.BrokenResourceError("the close frame has gone out")
+        try:
+            sent = self._send(frame)
+        except BlockingIOError:
+            raise trio.WouldBlock from None
+        except OSError as error:
+            raise self._translated(error) from error
+        if sent != len(frame):
+            self._rest = frame[sent:]
+
+    async def wait_ready(self) -> None:
+        """Wait until the socket takes a whole frame again, finishing the rest of the last.
+
+        Raises:
+            trio.BrokenResourceError: the peer has gone, or took nothing for
+                `limits.STALL_SECONDS` and was cut off.
+            trio.ClosedResourceError: this side is closed.
+        """
+        async with self._lock():
+            await self._finish_rest()
+            await self._wait_writable()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write everything, after the rest of whatever was cut short before.
+
+        When it is cancelled in between, what is left goes out before anything else does.
+
+        Raises:
+            trio.BrokenResourceError, trio.ClosedResourceError: as `wait_ready`.
+        """
+        async with self._lock():
+            await self._finish_rest()
+            if self._finished:
+                raise trio.BrokenResourceError("the close frame has gone out")
+            self._rest = bytes(data)
+            self._finished = self._rest[:1] == _CLOSE
+            await self._finish_rest()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until a write would go somewhere; part of trio's stream interface."""
+        await self.wait_ready()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Return what the peer sent next; empty at its end.
+
+        Raises:
+            trio.BrokenResourceError, trio.ClosedResourceError: as trio's streams.
+        """
+        if self._head:
+            limit = max_bytes or len(self._head)
+            data, self._head = self._head[:limit], self._head[limit:]
+            await trio.lowlevel.checkpoint()
+            return data
+        received = await self._transport.receive_some(max_bytes or limits.RECEIVE_BYTES)
+        self.heard_at = trio.current_time()
+        self.inspect(received)
+        return received
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent."""
+        async with self._lock():
+            await self._finish_rest()
+            await self._transport.send_eof()
+
+    async def aclose(self) -> None:
+        """Close without losing what was sent last; see `linger`."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = self._finished = True
+        try:
+            if not self._rest:
+                await linger(self._transport)
+        finally:
+            self._transport.socket.close()
+
+    def abort(self) -> None:
+        """Cut the connection at once, with a reset; whoever waits on it wakes up."""
+        self._closed = self._finished = True
+        if self._socket.fileno() != -1:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.socket.close()
+
+    def _lock(self) -> trio.Lock:
+        # Made when first needed: most streams of an idle audience never wait.
+        if self._turn is None:
+            self._turn = trio.Lock()
+        return self._turn
+
+    async def _finish_rest(self) -> None:
+        """Write what waits, holding the turn."""
+        while self._rest:
+            try:
+                sent = self._send(self._rest)
+            except BlockingIOError:
+                await self._wait_writable()
+            except OSError as error:
+                raise self._translated(error) from error
+            else:
+                self._rest = self._rest[sent:]
+
+    async def _wait_writable(self) -> None:
+        if self._socket.fileno() == -1:
+            raise trio.ClosedResourceError("this stream was closed")
+        with trio.move_on_after(limits.STALL_SECONDS):
+            await trio.lowlevel.wait_writable(self._socket)
+            return
+        self.stalled = True
+        self.abort()
+        raise trio.BrokenResourceError("the peer has stalled")
+
+    def _translated(self, error: OSError) -> Exception:
+        """Turn an error of the socket into trio's, as trio.SocketStream does."""
+        if self._socket.fileno() == -1:
+            return trio.ClosedResourceError("this stream was closed")
+        return trio.BrokenResourceError(f"the peer has gone: {error.strerror}")

@@ -1,0 +1,144 @@
+"""The head of an HTTP/1.1 request: read whole, within bounds, before anybody acts on it.
+
+h11 does the parsing, as it does inside Hypercorn, so that the seam and Hypercorn never
+understand the same bytes differently.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import attrs
+import h11
+import trio
+
+from ticker import limits
+
+
+class Readable(Protocol):
+    """What a head is read from."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Return what came next; empty at the end."""
+
+
+@attrs.frozen
+class Head:
+    """One request head.
+
+    Attributes:
+        raw: its bytes, up to and with the empty line.
+        rest: what came after it already.
+        method: as sent; `""` where the head is not HTTP that h11 understands.
+        target: as sent.
+        headers: lower-case names and values, in order.
+        version: of HTTP, as in `1.1`.
+    """
+
+    raw: bytes
+    rest: bytes
+    method: str = ""
+    target: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    version: str = ""
+
+    def all(self, name: bytes) -> list[str]:
+        """Return every value of a header, decoded as Latin-1, which takes any byte."""
+        return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+    def first(self, name: bytes) -> str | None:
+        """Return the first value of a header, or None."""
+        return next(iter(self.all(name)), None)
+
+    def tokens(self, name: bytes) -> list[str]:
+        """Return the comma-separated words of a header, from all of its lines."""
+        return [word.strip() for line in self.all(name) for word in line.split(",") if word.strip()]
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The target's query, without the question mark."""
+        return self.target.partition("?")[2]
+
+    def upgrades_to(self, protocol: str) -> bool:
+        """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""
+        return protocol in (word.lower() for word in self.tokens(b"upgrade")) and "upgrade" in (
+            word.lower() for word in self.tokens(b"connection")
+        )
+
+    def without_upgrade(self) -> bytes:
+        """Return its bytes without the wish to change the protocol, as a server may read it."""
+        lines = [f"{self.method} {self.target} HTTP/{self.version}".encode("latin-1")]
+        lines += [
+            name + b": " + value
+            for name, value in self.headers
+            if name not in {b"upgrade", b"connection", b"http2-settings"}
+        ]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @property
+    def body_bytes(self) -> int | None:
+        """How long its body is; None where only the chunks will tell."""
+        if self.first(b"transfer-encoding") is not None:
+            return None
+        return int(self.first(b"content-length") or 0)
+
+
+def parse_head(data: bytes) -> Head | None:
+    """Parse the head at the start of some bytes; None while it is not complete.
+
+    What h11 refuses comes back as a head without a method, for Hypercorn to answer.
+    """
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HEAD_BYTES)
+    parser.receive_data(data)
+    try:
+        event = parser.next_event()
+    except h11.RemoteProtocolError:
+        return Head(data, b"")
+    if not isinstance(event, h11.Request):
+        return None
+    rest = bytes(parser.trailing_data[0])
+    return Head(
+        data[: len(data) - len(rest)],
+        rest,
+        event.method.decode("latin-1"),
+        event.target.decode("latin-1"),
+        tuple((name, value) for name, value in event.headers),
+        event.http_version.decode("latin-1"),
+    )
+
+
+async def read_head(
+    stream: Readable, received: bytes = b"", *, idle_seconds: float = math.inf
+) -> Head | None:
+    """Read one request head.
+
+    Args:
+        stream: where it comes from.
+        received: what has come already.
+        idle_seconds: how long to wait for the first byte.
+
+    Returns:
+        The head, or None where the peer left, or took longer than `limits.HEAD_SECONDS`
+        from the head's first byte.
+    """
+    with trio.move_on_after(idle_seconds) as scope:
+        begun = False
+        while True:
+            if received:
+                head = parse_head(received)
+                if head is not None:
+                    return head
+                if not begun:
+                    begun = True
+                    scope.deadline = trio.current_time() + limits.HEAD_SECONDS
+            more = await stream.receive_some(limits.HEAD_BYTES)
+            if not more:
+                return None
+            received += more
+    return None

@@ -1,0 +1,101 @@
+"""The one seam with Hypercorn: every accepted connection passes here first.
+
+Hypercorn's trio worker serves each accepted stream with `TCPServer`, which it looks up as a
+global of `hypercorn.trio.run`, and makes one `WorkerContext` per worker the same way.
+`install` puts subclasses of both in their place. Nothing else in the code base touches
+Hypercorn's insides, the minor version is pinned, and tests/system/test_launch.py shows that
+the seam is engaged however the service was started.
+
+What stock Hypercorn does, and is kept from doing here: end the whole server for an exception
+in one connection; wait for ever for a reader in a send that cannot be cancelled; switch to
+HTTP/2, past the seam; inflate compressed messages without a limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import hypercorn.trio.run
+import trio
+from hypercorn.events import Event, Updated
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+
+from ticker.gateway.head import Head
+from ticker.gateway.http_stream import HttpStream
+
+
+class Gateway(Protocol):
+    """What the seam hands connections to: an attribute `gateway` of the application."""
+
+    def worker_started(self, context: WorkerContext) -> None:
+        """Learn of the worker, whose events tell when Hypercorn shuts down."""
+
+    async def serve(self, connection: TickerTCPServer) -> None:
+        """Serve one accepted connection to its end; raises nothing but cancellation."""
+
+
+class TickerWorkerContext(WorkerContext):
+    """Hypercorn's worker context, remembered so that a drain can begin with it."""
+
+    newest: TickerWorkerContext | None = None
+
+    def __init__(self, max_requests: int | None) -> None:
+        super().__init__(max_requests)
+        TickerWorkerContext.newest = self
+
+
+class TickerTCPServer(TCPServer):
+    """Hypercorn's server of one connection, with our gateway in front of it.
+
+    An application without a `gateway` is served as Hypercorn would.
+    """
+
+    async def run(self) -> None:
+        """Serve the connection."""
+        gateway: Gateway | None = getattr(getattr(self.app, "app", None), "gateway", None)
+        if gateway is None:
+            await super().run()
+        else:
+            await gateway.serve(self)
+
+    async def serve_http(self, stream: HttpStream) -> Head | None:
+        """Let Hypercorn answer HTTP requests until the connection ends.
+
+        Returns:
+            The head of an upgrade to our stream, where that is how its HTTP part ended.
+        """
+        self.stream: Any = stream
+        await super().run()
+        return stream.handed_over
+
+    async def protocol_send(self, event: Event) -> None:
+        """Pass an event of Hypercorn's on, noting the end of each request."""
+        if isinstance(event, Updated) and event.idle and isinstance(self.stream, HttpStream):
+            self.stream.request_done()
+            if self.stream.handed_over is not None:
+                return
+        await super().protocol_send(event)
+
+
+def install() -> None:
+    """Put the seam in place; doing so again changes nothing."""
+    hypercorn.trio.run.TCPServer = TickerTCPServer  # type: ignore[attr-defined]
+    hypercorn.trio.run.WorkerContext = TickerWorkerContext  # type: ignore[attr-defined]
+
+
+def graceful_timeout(connection: TCPServer) -> float:
+    """Return how long Hypercorn waits for connections when it shuts down, in seconds."""
+    return float(connection.config.graceful_timeout)
+
+
+async def tls_handshake(connection: TCPServer, seconds: float) -> bool:
+    """Do the TLS handshake where there is one; False where it failed."""
+    if not isinstance(connection.stream, trio.SSLStream):
+        return True
+    try:
+        with trio.fail_after(seconds):
+            await connection.stream.do_handshake()
+    except (trio.BrokenResourceError, trio.TooSlowError):
+        return False
+    return True

@@ -1,0 +1,236 @@
+"""The words of the stream: messages both ways, and the bytes of a frame.
+
+Rules for this module: pure; values in, values out; no I/O, no clock. What stands here is
+docs/protocol.md in code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal
+
+import msgspec
+
+from ticker import limits
+from ticker.close_codes import CloseCode
+from ticker.market.quote import Quote
+
+#: The subprotocol a client may offer, and the prefix of the one that carries its token.
+SUBPROTOCOL: Final = "ticker.v1"
+BEARER_PREFIX: Final = "bearer."
+#: The one path of the stream.
+PATH: Final = "/ws/ticker"
+
+
+#: What an answer's `id` may be: a number, or a short text.
+RequestId = int | str | None
+
+
+class Ping(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fields=True):
+    """A client asks for a sign of life."""
+
+    id: RequestId = None
+
+
+class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe", forbid_unknown_fields=True):
+    """A client chooses symbols (None: all it may see) and an interval (None: every tick)."""
+
+    symbols: list[str] | None = None
+    interval_ms: int | None = None
+    id: RequestId = None
+
+
+class Unsubscribe(msgspec.Struct, tag_field="type", tag="unsubscribe", forbid_unknown_fields=True):
+    """A client wants no more prices; the connection stays."""
+
+    id: RequestId = None
+
+
+class Auth(msgspec.Struct, tag_field="type", tag="auth", forbid_unknown_fields=True):
+    """A client renews its token in-band."""
+
+    token: str
+    id: RequestId = None
+
+    def __repr__(self) -> str:
+        return f"Auth(id={self.id!r})"
+
+
+Request = Ping | Subscribe | Unsubscribe | Auth
+
+
+class BadMessageError(Exception):
+    """A message is not one of ours; `id` is the one it carried, where it could be found."""
+
+    def __init__(self, text: str, request_id: RequestId = None) -> None:
+        super().__init__(text)
+        self.id = request_id
+
+
+class _AnyId(msgspec.Struct):
+    id: RequestId = None
+
+
+_requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
+_any_id: Final = msgspec.json.Decoder(_AnyId)
+
+
+def decode_request(message: str) -> Request:
+    """Read one message of a client.
+
+    Raises:
+        BadMessageError: malformed JSON, an unknown type, a wrong field, or a value out
+            of bounds; its text says which.
+    """
+    try:
+        request = _requests.decode(message)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise BadMessageError(str(error)[: limits.ERROR_TEXT_CHARS], _find_id(message)) from None
+    if not _echoable(request.id):
+        raise BadMessageError("id must be a number within 53 bits or a short text")
+    if isinstance(request, Subscribe):
+        _check_subscribe(request)
+    return request
+
+
+def _check_subscribe(request: Subscribe) -> None:
+    if request.symbols is not None and not request.symbols:
+        raise BadMessageError("symbols must not be empty; leave it out for all", request.id)
+    if request.interval_ms is not None and not 1 <= request.interval_ms <= limits.INTERVAL_MAX_MS:
+        raise BadMessageError(
+            f"interval_ms must be between 1 and {limits.INTERVAL_MAX_MS}", request.id
+        )
+
+
+def _echoable(request_id: RequestId) -> bool:
+    if isinstance(request_id, str):
+        return len(request_id) <= limits.REQUEST_ID_CHARS
+    # A JavaScript client reads larger numbers wrong (RFC 7493 §2.2).
+    return request_id is None or abs(request_id) < 2**53
+
+
+def _find_id(message: str) -> RequestId:
+    try:
+        found = _any_id.decode(message).id
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return found if _echoable(found) else None
+
+
+class Message(msgspec.Struct, tag_field="type", omit_defaults=True):
+    """What the server says. A field at its default is left out."""
+
+    _encoder: ClassVar[msgspec.json.Encoder] = msgspec.json.Encoder()
+
+    def text(self) -> str:
+        """Return the message as it goes over the wire."""
+        return self._encoder.encode(self).decode()
+
+
+class Welcome(Message, tag="welcome", kw_only=True):
+    """The first message of every stream."""
+
+    user_id: str
+    role: str
+    symbols: Sequence[str]
+    tick_ms: float
+    expires_in: int
+    time: int
+    version: str
+
+
+class Pong(Message, tag="pong"):
+    """The answer to `ping`."""
+
+    id: RequestId = None
+
+
+class Subscribed(Message, tag="subscribed", kw_only=True):
+    """The answer to `subscribe`, with what is in force from now on."""
+
+    id: RequestId = None
+    symbols: Sequence[str]
+    interval_ms: float
+
+
+class Unsubscribed(Message, tag="unsubscribed"):
+    """The answer to `unsubscribe`."""
+
+    id: RequestId = None
+
+
+class Authenticated(Message, tag="authenticated", kw_only=True):
+    """The answer to `auth`."""
+
+    id: RequestId = None
+    expires_in: int
+
+
+class Status(Message, tag="status", kw_only=True):
+    """A source went stale or live; `since` in milliseconds since the epoch."""
+
+    state: Literal["live", "stale"]
+    source: str
+    since: int
+    symbols: Sequence[str] = ()
+    reason: str = ""
+
+
+class Error(Message, tag="error", kw_only=True):
+    """Something a client asked for was not done; the stream goes on."""
+
+    id: RequestId = None
+    code: Literal["bad_message", "unknown_symbol", "forbidden", "invalid_token", "unavailable"]
+    message: str
+
+
+class Closing(Message, tag="closing", kw_only=True):
+    """The server is about to close; come back after so many milliseconds."""
+
+    code: int
+    retry_after_ms: int
+
+
+class TickerEncoder:
+    """Makes ticker frames: the hub's `Encoder`.
+
+    A frame is put together from ready pieces, so that a quote is written once however many
+    topics hold it, and a price keeps every digit it came with.
+    """
+
+    def entry(self, quote: Quote) -> bytes:
+        """Write one quote as an element of `data`, with the comma that follows it."""
+        # The simulation is the whole market by itself; a real one is named.
+        source = "" if quote.source == "simulated" else f',"source":"{quote.source}"'
+        return (
+            f'{{"symbol":"{quote.symbol}","price":{quote.price:f},'
+            f'"timestamp":{quote.time_ms // 1000}{source}}},'
+        ).encode()
+
+    def frame(self, entries: bytes, *, seq: int, time_ms: int, snapshot: bool) -> bytes:
+        """Make the frame of one ticker message."""
+        flag = b',"snapshot":true}' if snapshot else b"}"
+        head = b'{"type":"ticker","data":['
+        return text_frame(b'%b%b],"seq":%d,"time":%d%b' % (head, entries[:-1], seq, time_ms, flag))
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Put a text message into one unmasked frame (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size < 126:  # noqa: PLR2004 - the RFC's own numbers
+        return b"\x81%c%b" % (size, payload)
+    if size < 65536:  # noqa: PLR2004 - the same
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def close_frame(code: CloseCode) -> bytes:
+    """Make a close frame with a code and its reason (RFC 6455 §5.5.1)."""
+    payload = code.to_bytes(2, "big") + code.reason.encode()
+    return b"%c%c%b" % (CLOSE_OPCODE, len(payload), payload)
+
+
+#: A ping without payload; any byte that comes back is a sign of life.
+PING_FRAME: Final = b"\x89\x00"
+#: The first byte of a close frame, after which nothing else may be sent (RFC 6455 §5.5.1).
+CLOSE_OPCODE: Final = 0x88

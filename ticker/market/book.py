@@ -1,0 +1,73 @@
+"""The book: the newest quote of every symbol, and the market's sequence number.
+
+Rules for this module: values only, no clock and no I/O. Symbols are known from the start
+and keep their place, so that whoever encodes them can hold positions instead of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ticker.market.history import History
+from ticker.market.quote import Quote
+
+
+class Book:
+    """The newest quote per symbol.
+
+    Attributes:
+        symbols: every symbol of the market, in the order to show them.
+        quotes: the newest quote of each, at the same place; None until there is one.
+        seq: grows by one with each tick of the market; 0 before the first.
+        changes: grows with every quote taken in, so that what is derived can tell when it is old.
+    """
+
+    __slots__ = ("_histories", "_place", "changes", "quotes", "seq", "symbols")
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.symbols = tuple(symbols)
+        self.quotes: list[Quote | None] = [None] * len(self.symbols)
+        self.seq = 0
+        self.changes = 0
+        self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
+        self._histories: list[History | None] = [None] * len(self.symbols)
+
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._place
+
+    def place(self, symbol: str) -> int:
+        """Return the place of a symbol in `symbols` and `quotes`; KeyError if there is none."""
+        return self._place[symbol]
+
+    def get(self, symbol: str) -> Quote | None:
+        """Return the newest quote of a symbol, None before its first; KeyError if unknown."""
+        return self.quotes[self._place[symbol]]
+
+    def history(self, symbol: str) -> History | None:
+        """Return the last hour of a symbol, None before its first quote; KeyError if unknown."""
+        return self._histories[self._place[symbol]]
+
+    def apply(self, batch: Iterable[Quote]) -> int:
+        """Take quotes in, the later in a batch the newer.
+
+        Returns:
+            How many were left out because the market has no such symbol.
+        """
+        unknown = 0
+        for quote in batch:
+            place = self._place.get(quote.symbol)
+            if place is None:
+                unknown += 1
+                continue
+            self.quotes[place] = quote
+            self.changes += 1
+            history = self._histories[place]
+            if history is None:
+                history = self._histories[place] = History()
+            history.add(quote.received_ms, float(quote.price))
+        return unknown
+
+    def tick(self) -> int:
+        """Let the market tick once and return its new sequence number."""
+        self.seq += 1
+        return self.seq

@@ -1,0 +1,281 @@
+"""The hub: each tick is encoded once per topic and offered to every subscriber of it.
+
+Theory of operation. A topic is what several subscribers want alike: a set of symbols and an
+interval. At a tick the hub encodes one frame for each topic that is due and offers the same
+bytes to each of its subscribers with `send_nowait`. A subscriber that is full
+(`trio.WouldBlock`) is behind: it leaves the ready set, costs nothing while it is away, and
+comes back through `Subscription.resume`, which sends a snapshot made at that moment. So
+nothing is ever queued here, and what is newest always goes out next.
+
+Fan-out runs in slices with a checkpoint between them, so that handshakes, pongs and HTTP
+stay prompt however large the audience is.
+
+Rules for this module: it knows bytes and symbols, not sockets or clients. What an entry and
+a frame look like is the `Encoder`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+
+from ticker import limits
+from ticker.market.book import Book
+from ticker.market.quote import Quote
+
+log = structlog.get_logger()
+
+
+class Subscriber(Protocol):
+    """Whoever takes frames; `trio.MemorySendChannel[bytes]` is one."""
+
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Take one frame whole, at once.
+
+        Raises:
+            trio.WouldBlock: it is full.
+            trio.BrokenResourceError, trio.ClosedResourceError: it has gone.
+        """
+
+
+class Encoder(Protocol):
+    """How quotes become bytes."""
+
+    def entry(self, quote: Quote) -> bytes:
+        """Encode one quote as it stands in a list, with what separates it from the next."""
+
+    def frame(self, entries: bytes, *, seq: int, time_ms: int, snapshot: bool) -> bytes:
+        """Make one complete frame out of the joined entries."""
+
+
+@attrs.frozen
+class HubStatistics:
+    """What the hub holds and has done since it was made."""
+
+    topics: int
+    subscriptions: int
+    behind: int
+    frames_sent: int
+    frames_skipped: int
+    frames_encoded: int
+
+
+class Topic:
+    """The symbols and the interval that some subscribers have in common."""
+
+    __slots__ = ("_pick", "behind", "every", "frame", "frame_key", "places", "ready")
+
+    def __init__(self, places: tuple[int, ...], every: int) -> None:
+        self.places = places
+        self.every = every
+        self.ready: dict[Subscription, None] = {}
+        self.behind = 0
+        self.frame = b""
+        self.frame_key: tuple[int, int, bool] | None = None
+        self._pick: Callable[[Sequence[bytes]], Sequence[bytes]] = (
+            itemgetter(*places) if len(places) > 1 else lambda entries: [entries[i] for i in places]
+        )
+
+    def join(self, entries: Sequence[bytes]) -> bytes:
+        """Join the entries of this topic's symbols."""
+        return b"".join(self._pick(entries))
+
+
+class Subscription:
+    """One subscriber's place in one topic, from `Hub.subscribe`."""
+
+    __slots__ = ("_hub", "behind", "fell_behind", "send", "subscriber", "topic")
+
+    def __init__(
+        self,
+        hub: Hub,
+        topic: Topic,
+        subscriber: Subscriber,
+        fell_behind: Callable[[Exception | None], None],
+    ) -> None:
+        self._hub = hub
+        self.topic = topic
+        self.subscriber = subscriber
+        self.fell_behind = fell_behind
+        self.behind = False
+        # Held here so that the hot loop needs one attribute look-up per frame.
+        self.send = subscriber.send_nowait
+
+    def resume(self) -> bool:
+        """Send a snapshot made now and, if it fits, take part in the coming ticks.
+
+        Returns:
+            Whether it did. If not, the subscription is still behind.
+        """
+        return self._hub.resume(self)
+
+
+def _gone(_frame: bytes, /) -> None:
+    """Stand in for the `send` of a subscription that has ended.
+
+    A fan-out that was under way when it ended still holds it, and must reach nobody.
+    """
+
+
+class Hub:
+    """Topics and their subscribers."""
+
+    def __init__(self, book: Book, encoder: Encoder, *, wall_ms: Callable[[], int]) -> None:
+        self._book = book
+        self._encoder = encoder
+        self._wall_ms = wall_ms
+        self._topics: dict[tuple[tuple[int, ...], int], Topic] = {}
+        self._entries: list[bytes] = [b""] * len(book.symbols)
+        self._encoded: list[Quote | None] = [None] * len(book.symbols)
+        self._changes = 0
+        self._tick_time_ms = 0
+        self._subscriptions = 0
+        self._frames_sent = 0
+        self._frames_skipped = 0
+        self._frames_encoded = 0
+
+    @contextmanager
+    def subscribe(
+        self,
+        symbols: Sequence[str],
+        every: int,
+        subscriber: Subscriber,
+        fell_behind: Callable[[Exception | None], None],
+    ) -> Iterator[Subscription]:
+        """Subscribe until the block is left; leaving it never awaits.
+
+        Args:
+            symbols: what to send, in this order; all must be in the book.
+            every: the interval in ticks.
+            subscriber: who gets the frames.
+            fell_behind: called once when the subscriber was full (with None) or raised
+                something else (with that). It must see to it that `resume` is called when
+                there is room again, or that the subscription ends.
+
+        The subscription starts behind, so that `resume` sends its snapshot first.
+        """
+        key = (tuple(map(self._book.place, symbols)), every)
+        topic = self._topics.get(key)
+        if topic is None:
+            topic = self._topics[key] = Topic(*key)
+        subscription = Subscription(self, topic, subscriber, fell_behind)
+        subscription.behind = True
+        topic.behind += 1
+        self._subscriptions += 1
+        try:
+            yield subscription
+        finally:
+            subscription.send = _gone
+            self._subscriptions -= 1
+            if subscription.behind:
+                topic.behind -= 1
+            else:
+                del topic.ready[subscription]
+            if not topic.ready and not topic.behind:
+                del self._topics[key]
+
+    async def publish(self) -> None:
+        """Let the market tick, and offer the tick to every topic that is due.
+
+        A checkpoint is passed after each slice of `limits.FANOUT_SLICE_FRAMES`.
+        """
+        seq = self._book.tick()
+        time_ms = self._tick_time_ms = self._wall_ms()
+        # Who is ready is settled before the first frame goes out: whoever subscribes or
+        # resumes during the fan-out has a snapshot of this very tick already.
+        plan = [
+            (topic, list(topic.ready)) for topic in self._topics.values() if seq % topic.every == 0
+        ]
+        room = limits.FANOUT_SLICE_FRAMES
+        for topic, audience in plan:
+            self._frames_skipped += topic.behind
+            if not audience:
+                continue
+            frame = self._frame(topic, seq, time_ms, snapshot=False)
+            start = 0
+            while start < len(audience):
+                chunk = audience[start : start + room]
+                start += len(chunk)
+                room -= len(chunk)
+                self._offer(chunk, frame)
+                if room <= 0:
+                    await trio.lowlevel.checkpoint()
+                    room = limits.FANOUT_SLICE_FRAMES
+        await trio.lowlevel.checkpoint()
+
+    def resume(self, subscription: Subscription) -> bool:
+        """Offer a snapshot to a subscription that is behind; see `Subscription.resume`."""
+        if not subscription.behind:
+            return True
+        topic = subscription.topic
+        time_ms = self._tick_time_ms or self._wall_ms()
+        frame = self._frame(topic, self._book.seq, time_ms, snapshot=True)
+        try:
+            subscription.send(frame)
+        except trio.WouldBlock:
+            return False
+        if subscription.send is not _gone:
+            subscription.behind = False
+            topic.behind -= 1
+            topic.ready[subscription] = None
+            self._frames_sent += 1
+        return True
+
+    def statistics(self) -> HubStatistics:
+        """Return what the hub holds now and has done so far."""
+        return HubStatistics(
+            topics=len(self._topics),
+            subscriptions=self._subscriptions,
+            behind=sum(topic.behind for topic in self._topics.values()),
+            frames_sent=self._frames_sent,
+            frames_skipped=self._frames_skipped,
+            frames_encoded=self._frames_encoded,
+        )
+
+    def _offer(self, chunk: list[Subscription], frame: bytes) -> None:
+        """Offer one frame to a slice of subscribers: the hot loop."""
+        missed = 0
+        for subscription in chunk:
+            try:
+                subscription.send(frame)
+            except trio.WouldBlock:
+                missed += 1
+                self._set_aside(subscription, None)
+            except Exception as error:  # noqa: BLE001 - one subscriber's fault must not reach the next
+                missed += 1
+                self._set_aside(subscription, error)
+        self._frames_sent += len(chunk) - missed
+
+    def _set_aside(self, subscription: Subscription, error: Exception | None) -> None:
+        subscription.behind = True
+        del subscription.topic.ready[subscription]
+        subscription.topic.behind += 1
+        self._frames_skipped += 1
+        subscription.fell_behind(error)
+
+    def _frame(self, topic: Topic, seq: int, time_ms: int, *, snapshot: bool) -> bytes:
+        """Encode a topic's frame, or return it where the last one asked for was the same."""
+        key = (seq, self._book.changes, snapshot)
+        if topic.frame_key != key:
+            entries = topic.join(self._fresh_entries())
+            topic.frame = self._encoder.frame(entries, seq=seq, time_ms=time_ms, snapshot=snapshot)
+            topic.frame_key = key
+            self._frames_encoded += 1
+        return topic.frame
+
+    def _fresh_entries(self) -> list[bytes]:
+        """Encode the quotes that are new, each once however many topics hold it."""
+        if self._changes != self._book.changes:
+            self._changes = self._book.changes
+            entries, encoded = self._entries, self._encoded
+            for place, quote in enumerate(self._book.quotes):
+                if quote is not None and quote is not encoded[place]:
+                    encoded[place] = quote
+                    entries[place] = self._encoder.entry(quote)
+        return self._entries

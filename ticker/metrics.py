@@ -1,0 +1,105 @@
+"""What the service counts, as Prometheus metrics.
+
+Nothing on the way of a price touches a metric: what is counted there are plain integers in
+`statistics()`, read when somebody scrapes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from ticker import limits
+
+log = structlog.get_logger()
+
+#: From a twentieth of a default tick to a hundred of them.
+_FANOUT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Metrics:
+    """Counters that are counted where something happens, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._closed = Counter(
+            "ticker_streams_closed",
+            "Streams that ended, by close code",
+            ["code"],
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "ticker_handshakes_refused",
+            "Handshakes that were refused",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.tokens_issued = Counter(
+            "ticker_tokens_issued", "Tokens given for a key", registry=self.registry
+        )
+        self._tokens_refused = Counter(
+            "ticker_token_requests_refused",
+            "Token requests that were refused",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.connection_faults = Counter(
+            "ticker_connection_faults",
+            "Exceptions contained in one connection",
+            registry=self.registry,
+        )
+        self.fanout_seconds = Histogram(
+            "ticker_fanout_seconds",
+            "How long one tick took to go out to everybody",
+            buckets=_FANOUT_BUCKETS,
+            registry=self.registry,
+        )
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def stream_closed(self, code: int) -> None:
+        """Count the end of a stream. Codes a client made up count as one, to bound the labels."""
+        known = code in limits.COUNTED_CLOSE_CODES
+        self._closed.labels(str(code) if known else "other").inc()
+
+    def handshake_refused(self, reason: str) -> None:
+        """Count a refused handshake."""
+        self._refused.labels(reason).inc()
+
+    def token_request_refused(self, reason: str) -> None:
+        """Count a refused token request."""
+        self._tokens_refused.labels(reason).inc()
+
+    def log_source_fault(self, source: str, kind: str, detail: str) -> None:
+        """Log a fault that a source got over, at most once a minute per kind."""
+        now = time.monotonic()
+        if now - self._logged.get((source, kind), -limits.FAULT_LOG_SECONDS) >= (
+            limits.FAULT_LOG_SECONDS
+        ):
+            self._logged[source, kind] = now
+            log.warning("source_fault", source=source, kind=kind, detail=detail)
+
+    def text(self, more: Iterable[Metric]) -> bytes:
+        """Return everything, and what is computed at this scrape, in Prometheus' text format."""
+        computed = CollectorRegistry()
+        computed.register(_Computed(more))
+        return generate_latest(self.registry) + generate_latest(computed)
+
+
+class _Computed(Collector):
+    """A collector of metrics that are there already."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = tuple(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics

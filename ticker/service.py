@@ -1,0 +1,189 @@
+"""The service: settings become a database, an authority, an engine and a gateway here.
+
+This is the composition root. `running` is the whole lifetime, top to bottom: the lock on the
+data directory, the database, the secrets, the engine, the gateway.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import attrs
+import structlog
+import trio
+
+from ticker.engine import Engine
+from ticker.gateway.gateway import StreamGateway
+from ticker.gateway.protocol import TickerEncoder
+from ticker.market.sources import SourceConfigError
+from ticker.security import secrets_file
+from ticker.security.authority import Authority
+from ticker.security.demo import ensure_demo_key
+from ticker.security.secrets_file import SecretFileError
+from ticker.security.tokens import TokenSigner
+from ticker.settings import STRONG_KEY_BYTES, Settings
+from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+
+log = structlog.get_logger()
+
+_LOCK_FILE: Final = "server.lock"
+
+
+class ServiceError(Exception):
+    """The service cannot start; the text is one line that says what to do.
+
+    Attributes:
+        settings: whether the settings are what must be mended.
+    """
+
+    def __init__(self, text: str, *, settings: bool = False) -> None:
+        super().__init__(text)
+        self.settings = settings
+
+
+@attrs.frozen
+class Service:
+    """A service that is running.
+
+    Attributes:
+        engine: the market and its sessions.
+        gateway: the connections.
+        demo_key: the demo key, while there is one.
+    """
+
+    engine: Engine
+    gateway: StreamGateway
+    demo_key: str | None = attrs.field(repr=False)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Run the whole service until the block is left.
+
+    Raises:
+        ServiceError: it cannot start.
+        ExceptionGroup: the engine failed while it ran.
+    """
+    try:
+        with _locked(settings.data_dir), closing(Database(settings.database)) as database:
+            authority, demo_key = await trio.to_thread.run_sync(_authority, settings, database)
+            engine = Engine(settings, authority, TickerEncoder())
+            if demo_key is not None:
+                hint = "for development: it stops working when `ticker keys create` makes a key"
+                log.warning("demo_api_key", api_key=demo_key, hint=hint)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(engine.run)
+                yield Service(engine, StreamGateway(engine), demo_key)
+                nursery.cancel_scope.cancel()
+    except DatabaseUrlError as error:
+        raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None
+    except SourceConfigError as error:
+        raise ServiceError(str(error), settings=True) from None
+    except (DatabaseUnavailableError, SecretFileError) as error:
+        raise ServiceError(str(error)) from None
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for this process alone: two would each invent prices."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ServiceError(
+            f"{data_dir} cannot be used as data directory: {error.strerror}"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+            raise ServiceError(f"{data_dir} cannot be locked: {error.strerror}") from None
+        raise ServiceError(
+            f"another Ticker serves from {data_dir}: give each its own TICKER_DATA_DIR "
+            f"and put a proxy in front, and start Hypercorn with --workers 1"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _authority(settings: Settings, database: Database) -> tuple[Authority, str | None]:
+    """Open the database and the secrets; runs in a thread."""
+    database.migrate()
+    pepper = secrets_file.pepper(settings.data_dir).value
+    made_up = not settings.token_key
+    if made_up:
+        stored = secrets_file.token_key(settings.data_dir)
+        log.warning("token_key_made_up", path=str(stored.path), hint="set TICKER_TOKEN_KEY")
+        token_keys: tuple[bytes, ...] = (stored.value,)
+    else:
+        token_keys = settings.token_key
+    weak = min(map(len, token_keys)) < STRONG_KEY_BYTES
+    if weak:
+        log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
+    demo_key = ensure_demo_key(
+        database, settings.data_dir, pepper=pepper, enabled=settings.demo_key == "auto"
+    )
+    exposed = _exposed(settings)
+    if exposed and not settings.allow_insecure:
+        _refuse_exposed(exposed, demo=demo_key is not None, made_up=made_up, weak=weak)
+    authority = Authority(
+        database=database,
+        signer=TokenSigner(token_keys),
+        pepper=pepper,
+        token_ttl=settings.token_ttl,
+        store=cast("Literal['database', 'memory']", settings.token_store),
+        policies=settings.policies,
+    )
+    return authority, demo_key
+
+
+def _refuse_exposed(address: str, *, demo: bool, made_up: bool, weak: bool) -> None:
+    """Refuse to be reached from elsewhere with what is only good for development."""
+    mends = []
+    if demo:
+        mends.append("create a key with `ticker keys create USER`")
+    if made_up:
+        mends.append("set TICKER_TOKEN_KEY to 32 random bytes or more")
+    elif weak:
+        mends.append("make TICKER_TOKEN_KEY 32 random bytes or longer")
+    if mends:
+        raise ServiceError(
+            f"{address} can be reached from other machines: {' and '.join(mends)}, "
+            f"or set TICKER_ALLOW_INSECURE=true",
+            settings=True,
+        )
+
+
+def _exposed(settings: Settings) -> str | None:
+    """Return an address we listen on, or will, that other machines can reach."""
+    if not settings.loopback:
+        return settings.host
+    return next((address for address in _listening() if not _is_loopback(address)), None)
+
+
+def _listening() -> Iterator[str]:
+    """Find the addresses this process listens on already, as under Hypercorn's own command."""
+    descriptors = Path("/proc/self/fd")
+    for entry in list(descriptors.iterdir()) if descriptors.is_dir() else ():
+        try:
+            with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+                listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if listens and candidate.family in {socket.AF_INET, socket.AF_INET6}:
+                    yield candidate.getsockname()[0]
+        except OSError:
+            continue  # no socket, or closed meanwhile
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback

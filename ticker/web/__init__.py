@@ -1,0 +1,1 @@
+"""The HTTP side on Quart-Trio: tokens, prices, operations, the page."""

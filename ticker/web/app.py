@@ -1,0 +1,166 @@
+"""The web application: its routes, errors and headers, and the service's lifespan."""
+
+from __future__ import annotations
+
+import signal
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope
+from quart import Response
+from quart_cors import cors
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from ticker import limits, service
+from ticker.gateway.gateway import StreamGateway
+from ticker.gateway.hypercorn import TickerWorkerContext
+from ticker.service import Service, ServiceError
+from ticker.settings import Settings
+from ticker.web import auth, operations, pages, prices
+from ticker.web.answers import error
+
+log = structlog.get_logger()
+
+#: Only our own origin, nothing inline. `connect-src 'self'` covers the WebSocket too
+#: (Content Security Policy Level 3, §6.7.2.8).
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Lifespan:
+    """Runs the service between ASGI's startup and shutdown events.
+
+    A task that fails in Quart's own nursery is logged, and HTTP goes on answering. Here the
+    engine's failure is told to the server as a failed lifespan, which ends the process.
+    """
+
+    def __init__(self, app: TickerApp, _scope: LifespanScope) -> None:
+        self._app = app
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one lifespan."""
+        await receive()
+        started = False
+        try:
+            async with service.running(self._app.settings) as self._app.service:
+                started = True
+                async with trio.open_nursery() as nursery:
+                    context = TickerWorkerContext.newest
+                    if context is not None:
+                        nursery.start_soon(self._app.service.gateway.drain_with, context)
+                        nursery.start_soon(_terminate_on_signal, context)
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                    nursery.cancel_scope.cancel()
+        except* ServiceError as group:
+            refused = group.exceptions[0]
+            assert isinstance(refused, ServiceError)  # noqa: S101 - it is raised alone
+            self._app.refusal = refused
+            log.error("start_refused", error=str(refused))  # noqa: TRY400 - the text says it all
+        except* Exception as group:
+            self._app.failed = True
+            log.critical("engine_failed", exc_info=group)
+        if self._app.refusal is not None:
+            await send({"type": "lifespan.startup.failed", "message": str(self._app.refusal)})
+        elif self._app.failed and not started:
+            await send({"type": "lifespan.startup.failed", "message": "the engine failed"})
+        elif self._app.failed:
+            await send({"type": "lifespan.shutdown.failed", "message": "the engine failed"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _terminate_on_signal(context: TickerWorkerContext) -> None:
+    """Begin a clean shutdown at SIGTERM, and at SIGINT where Hypercorn does not ignore it.
+
+    Hypercorn's own command signals its workers by other means, but a service manager that
+    signals the whole process group reaches the worker directly. After the first signal the
+    system's own handling is back, so that a second one ends the process at once.
+    """
+    signals = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signals.append(signal.SIGINT)
+    with trio.open_signal_receiver(*signals) as received:
+        async for number in received:
+            log.info("signal_received", signal=signal.Signals(number).name)
+            await context.terminate.set()
+            return
+
+
+class TickerApp(QuartTrio):
+    """The Quart application, which carries the service through its lifespan.
+
+    Attributes:
+        settings: what it was made with.
+        service: what runs, from startup on.
+        refusal: why it did not start, if it did not.
+        failed: whether the engine failed.
+    """
+
+    asgi_lifespan_class = Lifespan  # type: ignore[assignment]  # it has the same interface
+    settings: Settings
+    service: Service
+    refusal: ServiceError | None = None
+    failed = False
+
+    @property
+    def gateway(self) -> StreamGateway:
+        """Where accepted connections go; read by the seam with Hypercorn."""
+        return self.service.gateway
+
+
+def create_app(settings: Settings) -> TickerApp:
+    """Make the application; its lifespan starts and stops everything it needs."""
+    app = TickerApp(__name__, static_folder=None)
+    app.settings = settings
+    app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
+    app.config["BODY_TIMEOUT"] = limits.BODY_SECONDS
+    app.register_blueprint(auth.make_blueprint(settings))
+    app.register_blueprint(prices.blueprint)
+    app.register_blueprint(operations.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    app.after_request(_add_headers)
+    if settings.allowed_origins:
+        cors(
+            app,
+            allow_origin=list(settings.allowed_origins),
+            allow_headers=["authorization", "content-type"],
+            allow_methods=["GET", "POST"],
+        )
+    return app
+
+
+async def _add_headers(response: Response) -> Response:
+    for name, value in _SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _http_error(problem: HTTPException) -> Response:
+    """Turn every error that Quart knows into our shape, keeping its headers (`Allow`)."""
+    status = problem.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    answer = error(status, HTTPStatus(status).phrase.lower())
+    for name, value in problem.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            answer.headers[name] = value
+    return answer
+
+
+async def _fault(problem: Exception) -> Response:
+    log.error("request_crashed", exc_info=problem)
+    return error(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error")

@@ -1,0 +1,102 @@
+"""`POST /auth/token`: an API key for a token."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+from urllib.parse import urlsplit
+
+import trio
+from quart import Blueprint, Response, request
+
+from ticker import limits
+from ticker.client_address import limit_key
+from ticker.rate_limit import KeyedLimiter, RateLimit
+from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
+from ticker.settings import Settings
+from ticker.web.answers import address, answer, error, running
+
+
+class _BadBodyError(Exception):
+    """The body is not what it should be; the text is the error to answer."""
+
+
+def make_blueprint(settings: Settings) -> Blueprint:
+    """Make the routes, with the limiter that counts the requests of each address."""
+    blueprint = Blueprint("auth", __name__)
+    rate = settings.auth_rate
+    limiter = KeyedLimiter(RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES)
+
+    @blueprint.post("/auth/token")
+    async def token() -> Response:
+        """Exchange an API key for a token."""
+        client = address()
+        wait = limiter.admit(limit_key(client), trio.current_time())
+        if wait:
+            retry_after = str(math.ceil(wait))
+            return _refused(429, "too many requests", "rate", Retry_After=retry_after)
+        try:
+            api_key = _api_key(await request.get_data(as_text=False))
+        except _BadBodyError as problem:
+            return _refused(400, str(problem), "bad_request")
+        authority = running().engine.authority
+        started = trio.current_time()
+        try:
+            issued = await authority.exchange(api_key, client)
+        except InvalidApiKeyError as refused:
+            # Guessing is kept slow, and how long an answer takes says nothing about the key.
+            await trio.sleep_until(started + limits.REFUSED_EXCHANGE_SECONDS)
+            return _refused(401, "invalid API key", refused.reason)
+        except DatabaseUnavailableError:
+            return _refused(503, "database unavailable", "database")
+        running().engine.metrics.tokens_issued.inc()
+        grant = issued.grant
+        return answer(
+            {
+                "token": issued.token,
+                "user_id": grant.user_id,
+                "role": grant.role,
+                "expires_in": round(grant.expires_at - grant.issued_at),
+            }
+        )
+
+    @blueprint.get("/auth/demo")
+    async def demo() -> Response:
+        """Show the demo key to a browser on this machine, while there is one."""
+        key = running().demo_key
+        if key is None or not _is_loopback(address()) or not _asks_for_loopback():
+            return error(404, "not found")
+        return answer({"api_key": key})
+
+    return blueprint
+
+
+def _refused(status: int, text: str, reason: str, **headers: str) -> Response:
+    running().engine.metrics.token_request_refused(reason)
+    return error(status, text, **headers)
+
+
+def _api_key(body: bytes) -> str:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _BadBodyError("invalid JSON") from None
+    if not isinstance(content, dict):
+        raise _BadBodyError("invalid JSON")
+    api_key = content.get("api_key")
+    if not isinstance(api_key, str) or not api_key:
+        raise _BadBodyError("api_key required")
+    return api_key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _asks_for_loopback() -> bool:
+    """Whether the page was opened under a name of this machine, and not one rebound to it."""
+    return _is_loopback(urlsplit(f"//{request.host}").hostname or "")

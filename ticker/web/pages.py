@@ -1,0 +1,35 @@
+"""The page: static files, and `index.html` for every path that names no file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from quart import Blueprint, Response, send_from_directory
+
+from ticker.web.answers import error
+
+blueprint = Blueprint("pages", __name__)
+
+_INDEX: Final = "index.html"
+
+
+def static_directory() -> Path:
+    """Return where the static files are: inside the installed package, else in the checkout."""
+    package = Path(str(files("ticker")))
+    packaged = package / "static"
+    return packaged if packaged.is_dir() else package.parent / "static"
+
+
+@blueprint.get("/")
+@blueprint.get("/<path:path>")
+async def page(path: str = _INDEX) -> Response:
+    """Send a static file; a path without a suffix is a place within the page."""
+    if "\0" in path:
+        return error(404, "not found")
+    name = path if PurePosixPath(path).suffix else _INDEX
+    response = await send_from_directory(static_directory(), name)
+    # Asked about every time and answered 304 while it is the same: a new version shows at once.
+    response.headers["Cache-Control"] = "no-cache"
+    return response

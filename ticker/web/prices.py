@@ -1,0 +1,75 @@
+"""`GET /prices`: the newest quotes, and the last hour of one symbol, for whoever may read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Blueprint, Response
+
+from ticker.market.history import STEP_MS
+from ticker.market.quote import Quote
+from ticker.security.authority import Grant
+from ticker.web.answers import answer, bearer, error, running
+
+blueprint = Blueprint("prices", __name__)
+
+
+@blueprint.get("/prices")
+async def latest() -> Response:
+    """Answer the newest quote of every symbol that the actor may read."""
+    grant = await bearer()
+    if isinstance(grant, Response):
+        return grant
+    engine = running().engine
+    allowed = engine.policies.allowed(grant.role, "read", engine.book.symbols)
+    if not allowed:
+        return error(403, "forbidden")
+    quotes = (engine.book.get(symbol) for symbol in allowed)
+    data = [_shown(quote) for quote in quotes if quote is not None]
+    return answer({"data": data, "seq": engine.book.seq, "time": engine.wall_ms()})
+
+
+@blueprint.get("/prices/<symbol>")
+async def one(symbol: str) -> Response:
+    """Answer the newest quote of one symbol."""
+    refused = await _refused(symbol)
+    if refused is not None:
+        return refused
+    quote = running().engine.book.get(symbol)
+    return error(503, "no price yet") if quote is None else answer(_shown(quote))
+
+
+@blueprint.get("/prices/<symbol>/history")
+async def history(symbol: str) -> Response:
+    """Answer the last hour of one symbol in one-second bars, newest last."""
+    refused = await _refused(symbol)
+    if refused is not None:
+        return refused
+    engine = running().engine
+    kept = engine.book.history(symbol)
+    bars = [] if kept is None else kept.bars(engine.wall_ms())
+    return answer({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
+
+
+async def _refused(symbol: str) -> Response | None:
+    """Return the answer to whoever may not read a symbol; None to whoever may."""
+    grant: Grant | Response = await bearer()
+    if isinstance(grant, Response):
+        return grant
+    engine = running().engine
+    if symbol not in engine.book:
+        return error(404, "unknown symbol")
+    if not engine.policies.allowed(grant.role, "read", [symbol]):
+        return error(403, "forbidden")
+    return None
+
+
+def _shown(quote: Quote) -> dict[str, Any]:
+    return {
+        "symbol": quote.symbol,
+        "price": quote.price,
+        "timestamp": quote.time_ms // 1000,
+        "time": quote.time_ms,
+        "received": quote.received_ms,
+        "source": quote.source,
+    }
