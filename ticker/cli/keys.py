@@ -14,9 +14,9 @@ from typing import Final
 
 import click
 
-from ticker import setting_types
+from ticker import logs, setting_types
 from ticker.security import demo, secrets_file
-from ticker.security.keyring import Keyring, KeyringError, NewKey
+from ticker.security.keyring import Keyring, KeyringError, KeyringUsageError, NewKey
 from ticker.security.policy import DEFAULT_ROLE
 from ticker.security.secrets_file import SecretFileError
 from ticker.settings import Settings
@@ -43,10 +43,13 @@ def _overlap(ctx: click.Context, param: click.Parameter, value: str) -> float | 
 @contextmanager
 def open_keyring(settings: Settings) -> Iterator[Keyring]:
     """Open the keys of the database that the settings name; turn faults into one line each."""
+    logs.configure(settings.log_format)
     try:
         with closing(Database(settings.database)) as database:
             database.migrate()
             yield Keyring(database, secrets_file.pepper(settings.data_dir).value)
+    except KeyringUsageError as error:
+        raise click.UsageError(str(error)) from None
     except (DatabaseUnavailableError, SecretFileError, KeyringError) as error:
         raise click.ClickException(str(error)) from None
     except DatabaseUrlError as error:
@@ -86,9 +89,8 @@ def create(settings: Settings, user: str, role: str, expires: float | None) -> N
             f"there is no role of that name; there are {known}", None, None, "--role"
         )
     with open_keyring(settings) as keyring:
-        made = keyring.create(user, role, expires)
+        _show_new(keyring.create(user, role, expires))
         demo.forget_demo_key(settings.data_dir)
-    _show_new(made)
 
 
 def _show_new(made: NewKey) -> None:
@@ -107,7 +109,7 @@ def _show_new(made: NewKey) -> None:
 def list_keys(settings: Settings, *, as_json: bool) -> None:
     """List the keys, without their secrets."""
     with open_keyring(settings) as keyring:
-        records = keyring.keys()
+        records = keyring.all_keys()
     now = datetime.now(UTC).timestamp()
     if as_json:
         shown = [
@@ -159,7 +161,6 @@ def revoke(settings: Settings, key_id: str) -> None:
 def rotate(settings: Settings, key_id: str, overlap: float) -> None:
     """Make a key that replaces the key ID, and print it, this once."""
     with open_keyring(settings) as keyring:
-        made = keyring.rotate(key_id, overlap)
-    _show_new(made)
+        _show_new(keyring.rotate(key_id, overlap))
     rest = f"good for {setting_types.show_duration(overlap)} more" if overlap else "revoked"
     click.echo(f"Key {key_id} is {rest}.", err=True)

@@ -252,9 +252,11 @@ class Authority:
         """Remove a batch of what has expired, when it is time."""
         if trio.current_time() < self._next_purge:
             return
+        # Before the try: where it fails for lack of a write lock, the watch must not wait again.
+        self._next_purge = trio.current_time() + limits.TOKEN_PURGE_SECONDS
         removed = await self._in_thread(self._watches, self._ledger.purge)
-        if removed < limits.TOKEN_PURGE_BATCH:
-            self._next_purge = trio.current_time() + limits.TOKEN_PURGE_SECONDS
+        if removed >= limits.TOKEN_PURGE_BATCH:
+            self._next_purge = trio.current_time()
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key; its tokens end as soon as the watch sees it, in this process too.

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
+from ticker import limits
 from ticker.security.keys import ParsedKey, hash_key, new_key
 from ticker.storage import keys, tokens
 from ticker.storage.database import Database
@@ -27,6 +28,10 @@ _log = structlog.get_logger()
 
 class KeyringError(Exception):
     """The change asked for cannot be made; the text is one line that says why."""
+
+
+class KeyringUsageError(KeyringError):
+    """What was asked for is never possible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,10 +64,11 @@ class Keyring:
             lifetime: seconds until it expires; None for never.
 
         Raises:
-            KeyringError: the user's name is none.
+            KeyringUsageError: the user's name is none, or the lifetime is beyond all reason.
         """
+        _check_time(lifetime)
         if not _USER.fullmatch(user):
-            raise KeyringError("a user is named by at most 64 letters, digits and . _ @ + -")
+            raise KeyringUsageError("a user is named by at most 64 letters, digits and . _ @ + -")
         now = self._now()
         with self._database.write() as connection:
             made = self._add(connection, user, role, None if lifetime is None else now + lifetime)
@@ -82,7 +88,7 @@ class Keyring:
         keys.add(connection, record)
         return NewKey(record, parsed.text)
 
-    def keys(self) -> list[KeyRecord]:
+    def all_keys(self) -> list[KeyRecord]:
         """Read the keys, oldest first."""
         with self._database.read() as connection:
             return keys.listed(connection)
@@ -113,6 +119,7 @@ class Keyring:
         Raises:
             KeyringError: there is no such key, or it is over already.
         """
+        _check_time(overlap)
         now = self._now()
         with self._database.write() as connection:
             old = self._find(connection, key_id)
@@ -161,6 +168,11 @@ class Keyring:
             _log.info(
                 "token_revoked", token_id=token_id, key_id=record.key_id, user_id=record.user_id
             )
+
+
+def _check_time(seconds: float | None) -> None:
+    if seconds is not None and seconds > limits.KEY_LIFETIME_SECONDS:
+        raise KeyringUsageError("that is longer than 100 years")
 
 
 def record_of(

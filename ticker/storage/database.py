@@ -13,6 +13,7 @@ makes a file, so that no call finds an empty database where a full one was.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -141,7 +142,9 @@ class Database:
         from alembic.util import CommandError  # noqa: PLC0415 - the same
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        scripts = str(Path(__file__).with_name("migrations"))
+        config.set_main_option("script_location", scripts.replace("%", "%%"))
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # its chatter is not for operators
         with self.write() as connection:
             config.attributes["connection"] = connection
             try:

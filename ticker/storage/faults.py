@@ -54,7 +54,8 @@ def unavailable(place: str, error: Exception) -> DatabaseUnavailableError:
         return DatabaseUnavailableError("busy", f"database {place} is busy: too many calls at once")
     if isinstance(error, OSError):
         return DatabaseUnavailableError(
-            "missing", f"database {place} cannot be opened: {error.strerror}"
+            "missing",
+            f"database {place} cannot be opened: {error.strerror or type(error).__name__}",
         )
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", None)
