@@ -20,6 +20,7 @@ from ticker.market.quote import SYMBOL
 __all__ = [
     "Alive",
     "BadMessage",
+    "Ending",
     "Event",
     "Ignored",
     "PriceSeen",
@@ -73,13 +74,17 @@ class Tradable(msgspec.Struct, frozen=True, gc=False):
     symbols: tuple[str, ...]
 
 
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """The exchange is about to end the connection and wants it replaced."""
+
+
 class Ignored(msgspec.Struct, frozen=True, gc=False):
     """A message of a kind that is none of our business."""
 
     kind: str
 
 
-Event: TypeAlias = PriceSeen | Alive | Subscribed | Refused | Tradable | Ignored
+Event: TypeAlias = PriceSeen | Alive | Subscribed | Refused | Tradable | Ending | Ignored
 
 
 def checked_price(price: Decimal | None) -> Decimal:

@@ -1,6 +1,8 @@
 """The messages of Binance's combined spot streams.
 
 - Streams: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+- Prices of all symbols (`ticker.price`), which serve as the catalogue:
+  https://developers.binance.com/docs/binance-spot-api-docs/websocket-api/market-data-requests
 
 A symbol comes without a separator (`BTCUSDT`), so that the quote asset is told by the
 table below. There is no heartbeat but the ping frames of the WebSocket itself.
@@ -8,6 +10,7 @@ table below. There is no heartbeat but the ping frames of the WebSocket itself.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
@@ -16,11 +19,13 @@ import msgspec
 
 from ticker.market.sources.messages import (
     BadMessage,
+    Ending,
     Event,
     Ignored,
     PriceSeen,
     Refused,
     Subscribed,
+    Tradable,
     checked_price,
     checked_symbol,
 )
@@ -54,6 +59,11 @@ class _Book(msgspec.Struct):
     ask: Decimal = msgspec.field(name="a")
 
 
+class _Listed(msgspec.Struct):
+    symbol: str
+    price: Decimal
+
+
 class _Fault(msgspec.Struct):
     code: int = 0
     msg: str = ""
@@ -65,11 +75,14 @@ class _Message(msgspec.Struct):
     id: int | str | None = None
     error: _Fault | None = None
     result: msgspec.Raw = msgspec.Raw(b"")
+    event: str = msgspec.field(name="e", default="")
 
 
 _decoder = msgspec.json.Decoder(_Message)
 _trades = msgspec.json.Decoder(_Data)
 _books = msgspec.json.Decoder(_Book)
+_catalogue = msgspec.json.Decoder(list[_Listed])
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
 def split_symbol(symbol: str) -> str:
@@ -99,6 +112,8 @@ def parse(raw: bytes | str | msgspec.Raw) -> Sequence[Event]:
 
 
 def _read(message: _Message) -> Sequence[Event]:
+    if "serverShutdown" in (message.stream.removeprefix("!"), message.event):
+        return (Ending(),)
     match message.stream.partition("@")[2]:
         case "trade" | "aggTrade":
             trade = _trades.decode(message.data)
@@ -118,8 +133,19 @@ def _read(message: _Message) -> Sequence[Event]:
 def _answer(message: _Message) -> Sequence[Event]:
     if message.error is not None:
         return (Refused(f"{message.error.msg} ({message.error.code})"),)
-    if message.id is not None and message.result == msgspec.Raw(b"null"):
+    if message.result == _NOTHING:
         return (Subscribed(),)
+    if bytes(message.result):
+        return _read_catalogue(_catalogue.decode(message.result))
     if message.stream:
         return (Ignored(message.stream),)
     raise BadMessage("neither a stream nor an answer")
+
+
+def _read_catalogue(listed: Sequence[_Listed]) -> Sequence[Event]:
+    """Return all symbols and their last prices; what trades against the unknown is left out."""
+    prices: list[PriceSeen] = []
+    for each in listed:
+        with contextlib.suppress(BadMessage):
+            prices.append(PriceSeen(split_symbol(each.symbol), checked_price(each.price)))
+    return (*prices, Tradable(tuple(price.symbol for price in prices)))

@@ -2,9 +2,11 @@
 
 - Ticker: https://docs.kraken.com/api/docs/websocket-v2/ticker
 - Heartbeat: https://docs.kraken.com/api/docs/websocket-v2/heartbeat
+- Status: https://docs.kraken.com/api/docs/websocket-v2/status
 - Instruments: https://docs.kraken.com/api/docs/websocket-v2/instrument
 
 Prices are JSON numbers, read digit by digit into decimals. Tickers carry no sequence numbers.
+While the trading engine is not `online` nothing is matched, so that no price is a live one.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ class _Ticker(msgspec.Struct):
     timestamp: datetime | None = None
 
 
+class _Status(msgspec.Struct):
+    system: str
+
+
 class _Pair(msgspec.Struct):
     symbol: str
 
@@ -62,6 +68,7 @@ class _Message(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Message)
 _tickers = msgspec.json.Decoder(list[_Ticker])
+_statuses = msgspec.json.Decoder(list[_Status])
 _instruments = msgspec.json.Decoder(_Instruments)
 
 
@@ -90,6 +97,12 @@ def _read(message: _Message) -> Sequence[Event]:
             ]
         case "heartbeat", _:
             return (Alive(),)
+        case "status", _:
+            return [
+                Refused(f"the exchange says it is in {status.system}")
+                for status in _statuses.decode(message.data)
+                if status.system != "online"
+            ]
         case "instrument", _:
             pairs = _instruments.decode(message.data).pairs
             return (Tradable(tuple(_ours(pair.symbol) for pair in pairs)),)
