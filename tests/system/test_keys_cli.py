@@ -205,6 +205,17 @@ def test_faults_of_the_files_are_one_clear_line(ticker: Run, tmp_path: Path) -> 
     one_line(ticker("keys", "list"), 1, "is not a Ticker database")
 
 
+def test_a_data_directory_of_another_database_makes_no_key_that_nobody_accepts(
+    ticker: Run, tmp_path: Path
+) -> None:
+    created(ticker, "ada")
+    environ = {"TICKER_DATABASE_URL": f"sqlite:///{tmp_path}/data/auth.db"}
+    result = ticker("--data-dir", "elsewhere", "keys", "create", "bob", environ=environ)
+    one_line(result, 1, "is not the pepper of the keys in")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [entry["user"] for entry in listed(ticker)] == ["ada"]
+
+
 def test_another_kind_of_database_is_a_settings_fault_without_its_password(ticker: Run) -> None:
     environ = {"TICKER_DATABASE_URL": "postgresql://joe:s3cret@localhost/ticker"}
     result = ticker("keys", "list", environ=environ)

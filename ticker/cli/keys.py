@@ -15,8 +15,9 @@ from typing import Final
 import click
 
 from ticker import logs, setting_types
-from ticker.security import demo, secrets_file
+from ticker.security import demo
 from ticker.security.keyring import Keyring, KeyringError, KeyringUsageError, NewKey
+from ticker.security.pepper import open_pepper
 from ticker.security.policy import DEFAULT_ROLE
 from ticker.security.secrets_file import SecretFileError
 from ticker.settings import Settings
@@ -47,7 +48,7 @@ def open_keyring(settings: Settings) -> Iterator[Keyring]:
     try:
         with closing(Database(settings.database)) as database:
             database.migrate()
-            yield Keyring(database, secrets_file.pepper(settings.data_dir).value)
+            yield Keyring(database, open_pepper(database, settings.data_dir))
     except KeyringUsageError as error:
         raise click.UsageError(str(error)) from None
     except (DatabaseUnavailableError, SecretFileError, KeyringError) as error:

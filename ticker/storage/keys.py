@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from ticker import limits
-from ticker.storage.schema import api_keys, revocations
+from ticker.storage.schema import api_keys, pepper_mark, revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +98,11 @@ def revoke(connection: Connection, key_id: str, now: float) -> bool:
     if changed.rowcount:
         connection.execute(insert(revocations).values(key_id=key_id, at=now))
     return bool(changed.rowcount)
+
+
+def claim_pepper(connection: Connection, mark: bytes) -> bytes:
+    """Read the mark of the pepper in use; the first to ask sets it."""
+    found = connection.execute(select(pepper_mark.c.mark)).scalar()
+    if found is None:
+        connection.execute(insert(pepper_mark).values(mark=mark))
+    return mark if found is None else bytes(found)

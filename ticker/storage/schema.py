@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The revision that the last migration leads to.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 metadata: Final = MetaData()
 
@@ -69,4 +69,11 @@ revocations: Final = Table(
     Column("key_id", String(16)),
     Column("at", Float, nullable=False),
     sqlite_autoincrement=True,
+)
+
+#: One row: by what the pepper is recognised that the hashes here were made with.
+pepper_mark: Final = Table(
+    "pepper_mark",
+    metadata,
+    Column("mark", LargeBinary(32), primary_key=True),
 )

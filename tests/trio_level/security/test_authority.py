@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -347,6 +348,26 @@ async def test_more_revocations_than_a_batch_are_all_told(
         nursery.cancel_scope.cancel()
     assert ended.ids == set(made)
     assert authority.statistics().revocations_seen == 10
+
+
+async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world: World) -> None:
+    made = world.keyring.create("ada", "user")
+    authority, ended = world.authority(), Ended()
+    issued = await authority.exchange(made.text, "10.0.0.1")
+    with world.database.write() as connection:
+        record = tokens.find(connection, issued.grant.token_id)
+        assert record is not None
+        for number in range(1000):
+            tokens.add(connection, dataclasses.replace(record, id=f"{number:032}"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(authority.watch_revocations, ended)
+        await until(lambda: authority.statistics().database_available)
+        begun = trio.current_time()
+        await authority.revoke_key(made.record.id)
+        await ended.wait_for(issued.grant.token_id)
+        assert trio.current_time() - begun < 1.0
+        nursery.cancel_scope.cancel()
+    assert len(ended.ids) == 1002
 
 
 async def test_a_token_revoked_while_it_is_looked_up_is_refused(

@@ -1,6 +1,6 @@
 """How long a refusal takes tells nothing of how wrong the secret was.
 
-Run by name: what it measures needs a quiet machine and half a minute.
+Run by name: what it measures needs a quiet machine.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_a_signature_wrong_at_its_first_character_takes_as_long_as_at_its_last()
 
     refuse(signer, first)
     refuse(signer, last)
-    assert abs(difference(verify(last), verify(first))) < 10 * TELLING_SECONDS
+    assert abs(difference(verify(last), verify(first))) < TELLING_SECONDS
 
 
 @pytest.mark.slow
@@ -90,4 +90,4 @@ def test_the_key_that_signed_does_not_show_in_the_time() -> None:
     both = TokenSigner([new, old])
     by_new, by_old = both.issue(), TokenSigner([old]).issue()
     seen = difference(lambda: both.verify(by_old), lambda: both.verify(by_new))
-    assert abs(seen) < 10 * TELLING_SECONDS
+    assert abs(seen) < TELLING_SECONDS

@@ -79,9 +79,13 @@ def test_a_new_file_is_closed_to_other_users(database: Database) -> None:
 
 
 def test_a_file_that_is_open_to_others_is_closed_at_start(database: Database) -> None:
-    database.path.chmod(0o644)
+    add(database, "one")
+    files = list(database.path.parent.iterdir())
+    assert len(files) == 3
+    for path in files:
+        path.chmod(0o644)
     database.migrate()
-    assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_every_connection_is_durable_and_keeps_references(database: Database) -> None:

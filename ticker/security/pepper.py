@@ -1,0 +1,47 @@
+"""The pepper of a database: read from the data directory, and known to be the right one.
+
+Rules for this module: a database remembers a mark of the pepper it was first used with, from
+which the pepper does not follow. Another pepper would make keys that no server accepts, and
+refuse every key there is; it is refused itself, before it can.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes, hmac
+
+from ticker.security import secrets_file
+from ticker.security.keys import same_hash
+from ticker.security.secrets_file import SecretFileError
+from ticker.storage import keys
+from ticker.storage.database import Database
+
+_LABEL: Final = b"ticker: the pepper of this database"
+
+
+def open_pepper(database: Database, data_dir: Path) -> bytes:
+    """Read the pepper that belongs to a database; make it where both are new.
+
+    Args:
+        database: migrated.
+        data_dir: where the pepper is kept.
+
+    Raises:
+        SecretFileError: the pepper is of another database, or cannot be read or made.
+        DatabaseUnavailableError: something is wrong with the database.
+    """
+    stored = secrets_file.pepper(data_dir)
+    mac = hmac.HMAC(stored.value, hashes.SHA256())
+    mac.update(_LABEL)
+    mark = mac.finalize()
+    with database.write() as connection:
+        if same_hash(keys.claim_pepper(connection, mark), mark):
+            return stored.value
+    if stored.made:
+        stored.path.unlink(missing_ok=True)
+    raise SecretFileError(
+        f"{stored.path} is not the pepper of the keys in {database.path}: set the data directory "
+        f"that belongs to this database, or restore the file from a backup"
+    )
