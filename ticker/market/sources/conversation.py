@@ -13,7 +13,6 @@ from typing import Final
 import attrs
 
 from ticker.limits import FEED_AFFIRM_MS, FEED_DETAIL_CHARACTERS
-from ticker.market.sources.intake import Intake
 from ticker.market.sources.messages import (
     Alive,
     BadMessage,
@@ -24,6 +23,7 @@ from ticker.market.sources.messages import (
     Refused,
     Subscribed,
 )
+from ticker.market.sources.sieve import Sieve
 
 __all__ = ["Conversation", "Dialect"]
 
@@ -67,7 +67,7 @@ class Dialect:
 
 
 class Conversation:
-    """The state of one connection; what it learns of prices goes to the intake.
+    """The state of one connection; what it learns of prices goes to the sieve.
 
     Attributes:
         unacknowledged: the symbols whose subscription the exchange has not confirmed yet.
@@ -79,11 +79,11 @@ class Conversation:
         self,
         dialect: Dialect,
         symbols: Iterable[str],
-        intake: Intake,
+        sieve: Sieve,
         report: Callable[[str, str], None],
     ) -> None:
         self._dialect: Final = dialect
-        self._intake: Final = intake
+        self._sieve: Final = sieve
         self._report: Final = report
         self._numbers: dict[str, int] = {}
         self._announced: dict[str, int] = {}
@@ -102,16 +102,16 @@ class Conversation:
         alive = self._dialect.any_message_is_alive
         if alive and now_ms - self._affirmed_ms >= FEED_AFFIRM_MS:
             self._affirmed_ms = now_ms
-            self._intake.affirm(None, None, now_ms)
+            self._sieve.affirm(None, None, now_ms)
         for event in events:
             match event:
                 case PriceSeen():
                     self._count(event)
-                    self._intake.take(event, now_ms)
+                    self._sieve.take(event, now_ms)
                 case Alive():
                     alive = True
                     self._compare(event)
-                    self._intake.affirm(event.symbol, event.number, now_ms)
+                    self._sieve.affirm(event.symbol, event.number, now_ms)
                 case Subscribed():
                     self.unacknowledged.difference_update(
                         event.symbols or self.unacknowledged.copy()
@@ -126,7 +126,7 @@ class Conversation:
 
     def pong(self, now_ms: int) -> None:
         """Learn that a ping was answered, and with it everything said before it."""
-        self._intake.affirm(None, None, now_ms)
+        self._sieve.affirm(None, None, now_ms)
 
     def _count(self, seen: PriceSeen) -> None:
         """Compare a trade's number with the last one's of this connection."""

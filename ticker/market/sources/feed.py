@@ -2,7 +2,7 @@
 
 Rules: a fault ends `batches` with a `FeedError`, and the supervisor starts it again with
 backoff: there is no second retry in here, so that a feed that is down is known to be
-down. What a message means is the dialect's business, what may be believed the intake's.
+down. What a message means is the dialect's business, what may be believed the sieve's.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ticker.limits import (
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceConfigError, SourceContext
 from ticker.market.sources.conversation import Conversation, Dialect
-from ticker.market.sources.intake import Intake
 from ticker.market.sources.link import FeedError, Link, check_url, connected, one_fault
 from ticker.market.sources.messages import BadMessage, PriceSeen, Tradable
 from ticker.market.sources.options import nearest, parse_options
+from ticker.market.sources.sieve import Sieve
 
 __all__ = ["Feed", "create_feed"]
 
@@ -78,37 +78,37 @@ class Feed:
             FeedError: the feed is not what it should be, in a way that starting anew may mend.
             SourceConfigError: the exchange does not know a symbol.
         """
-        intake = Intake(self.name, self.names, self.context.report)
+        sieve = Sieve(self.name, self.names, self.context.report)
         news = trio.Event()
 
         def tell() -> None:
-            if intake:
+            if sieve:
                 news.set()
 
         with one_fault():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._stay_connected, intake, tell)
+                nursery.start_soon(self._stay_connected, sieve, tell)
                 while True:
                     await news.wait()
                     news = trio.Event()
-                    yield intake.batch()
+                    yield sieve.batch()
                     await trio.sleep(FEED_BATCH_SECONDS)
 
-    async def _stay_connected(self, intake: Intake, tell: Callable[[], None]) -> None:
+    async def _stay_connected(self, sieve: Sieve, tell: Callable[[], None]) -> None:
         """Hold one connection, and replace it before its time is up without missing a price."""
         if not self.dialect.names_unknown:
-            await self._check_symbols(intake)
+            await self._check_symbols(sieve)
             tell()
         async with trio.open_nursery() as nursery:
             ending = trio.Event()
-            scope = await nursery.start(self._converse, intake, tell, ending)
+            scope = await nursery.start(self._converse, sieve, tell, ending)
             wait = self._lifetime()
             while True:
                 with trio.move_on_after(wait):
                     await ending.wait()
                 successor_ending = trio.Event()
                 try:
-                    successor = await nursery.start(self._converse, intake, tell, successor_ending)
+                    successor = await nursery.start(self._converse, sieve, tell, successor_ending)
                 except FeedError as error:
                     # The old connection still serves; when it ends, that is a fault like any other.
                     self.context.report("replacement_failed", str(error))
@@ -123,13 +123,13 @@ class Feed:
 
     async def _converse(
         self,
-        intake: Intake,
+        sieve: Sieve,
         tell: Callable[[], None],
         ending: trio.Event,
         task_status: trio.TaskStatus[trio.CancelScope],
     ) -> None:
         """Serve one connection until its scope is cancelled; started once acknowledged."""
-        talk = Conversation(self.dialect, self.names, intake, self.context.report)
+        talk = Conversation(self.dialect, self.names, sieve, self.context.report)
         with trio.CancelScope() as scope, one_fault():
             async with self.connect(self.url) as link, trio.open_nursery() as nursery:
                 watch = trio.CancelScope(deadline=trio.current_time() + FEED_ANSWER_SECONDS)
@@ -179,7 +179,7 @@ class Feed:
             talk.pong(self.context.wall_ms())
             tell()
 
-    async def _check_symbols(self, intake: Intake | None) -> None:
+    async def _check_symbols(self, sieve: Sieve | None) -> None:
         """Compare our symbols with the exchange's catalogue.
 
         Where the catalogue cannot be had, that is reported and no reason not to go on.
@@ -188,7 +188,7 @@ class Feed:
             SourceConfigError: symbols are not in it; it names them all, with the nearest.
         """
         try:
-            known = await self._catalogue(intake)
+            known = await self._catalogue(sieve)
         except FeedError as error:
             self.context.report("no_catalogue", str(error))
             return
@@ -201,7 +201,7 @@ class Feed:
         if unknown:
             raise SourceConfigError(f"{self.name} does not have {', nor '.join(unknown)}")
 
-    async def _catalogue(self, intake: Intake | None) -> frozenset[str]:
+    async def _catalogue(self, sieve: Sieve | None) -> frozenset[str]:
         async with self.connect(self.dialect.catalogue_url(self.url)) as link:
             with trio.move_on_after(FEED_ANSWER_SECONDS):
                 await link.send(self.dialect.catalogue_request)
@@ -214,8 +214,8 @@ class Feed:
                     known: frozenset[str] | None = None
                     for event in events:
                         match event:
-                            case PriceSeen() if intake is not None and event.symbol in self.names:
-                                intake.take(event, self.context.wall_ms())
+                            case PriceSeen() if sieve is not None and event.symbol in self.names:
+                                sieve.take(event, self.context.wall_ms())
                             case Tradable():
                                 known = frozenset(event.symbols)
                     if known is not None:

@@ -22,7 +22,7 @@ from ticker.limits import (
 from ticker.market.quote import Quote
 from ticker.market.sources.messages import PriceSeen
 
-__all__ = ["Intake"]
+__all__ = ["Sieve"]
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ def _near(price: Decimal, other: Decimal) -> bool:
     return abs(price - other) < FEED_JUMP * other
 
 
-class Intake:
+class Sieve:
     """Takes prices in, hands batches of quotes out."""
 
     def __init__(

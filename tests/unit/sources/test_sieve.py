@@ -1,4 +1,4 @@
-"""What the intake believes: jumps, clocks, numbers, affirmations, conflation."""
+"""What the sieve believes: jumps, clocks, numbers, affirmations, conflation."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS
-from ticker.market.sources.intake import Intake
 from ticker.market.sources.messages import PriceSeen
+from ticker.market.sources.sieve import Sieve
 
 NOW = 1_790_000_000_000
 
 
 class Taking:
-    """An intake with its reports, and prices as text."""
+    """A sieve with its reports, and prices as text."""
 
     def __init__(self, *symbols: str) -> None:
         self.reports: Counter[str] = Counter()
         names = {symbol: [symbol] for symbol in symbols or ("A-B",)}
-        self.intake = Intake("test", names, lambda kind, _: self.reports.update([kind]))
+        self.sieve = Sieve("test", names, lambda kind, _: self.reports.update([kind]))
 
     def take(
         self,
@@ -34,12 +34,12 @@ class Taking:
         symbol: str = "A-B",
     ) -> list[str]:
         """Take a price in; return the prices that come out."""
-        self.intake.take(PriceSeen(symbol, Decimal(price), time_ms, number), at)
-        return [str(quote.price) for quote in self.intake.batch()]
+        self.sieve.take(PriceSeen(symbol, Decimal(price), time_ms, number), at)
+        return [str(quote.price) for quote in self.sieve.batch()]
 
     def affirm(self, at: int, number: int | None = None) -> list[str]:
-        self.intake.affirm("A-B", number, at)
-        return [str(quote.price) for quote in self.intake.batch()]
+        self.sieve.affirm("A-B", number, at)
+        return [str(quote.price) for quote in self.sieve.batch()]
 
 
 def test_a_jump_is_held_back_until_the_next_price_confirms_it() -> None:
@@ -87,24 +87,24 @@ def test_fifty_percent_is_too_far(price: str, held: bool) -> None:  # noqa: FBT0
 @pytest.mark.parametrize("time_ms", [0, -1, 10**15, NOW + FEED_CLOCK_AHEAD_MS + 1])
 def test_a_time_that_cannot_be_is_counted_and_replaced_by_ours(time_ms: int) -> None:
     taking = Taking()
-    taking.intake.take(PriceSeen("A-B", Decimal(1), time_ms), NOW)
-    [quote] = taking.intake.batch()
+    taking.sieve.take(PriceSeen("A-B", Decimal(1), time_ms), NOW)
+    [quote] = taking.sieve.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW, NOW)
     assert taking.reports == {"bad_clock": 1}
 
 
 def test_both_times_are_kept() -> None:
     taking = Taking()
-    taking.intake.take(PriceSeen("A-B", Decimal(1), NOW - 250), NOW)
-    [quote] = taking.intake.batch()
+    taking.sieve.take(PriceSeen("A-B", Decimal(1), NOW - 250), NOW)
+    [quote] = taking.sieve.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW)
 
 
 def test_an_affirmed_price_keeps_its_time_and_is_received_anew() -> None:
     taking = Taking()
     taking.take("1", time_ms=NOW - 250, number=7)
-    taking.intake.affirm("A-B", 7, NOW + 5000)
-    [quote] = taking.intake.batch()
+    taking.sieve.affirm("A-B", 7, NOW + 5000)
+    [quote] = taking.sieve.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW + 5000)
 
 
@@ -138,21 +138,21 @@ def test_numbers_that_begin_anew_do_not_stop_the_prices() -> None:
 def test_a_batch_has_the_newest_of_each_symbol_and_then_is_empty() -> None:
     taking = Taking("A-B", "C-D")
     for price in ("1", "1.1", "1.2"):
-        taking.intake.take(PriceSeen("A-B", Decimal(price)), NOW)
-    taking.intake.take(PriceSeen("C-D", Decimal(5)), NOW)
-    assert taking.intake
-    assert [(q.symbol, str(q.price)) for q in taking.intake.batch()] == [
+        taking.sieve.take(PriceSeen("A-B", Decimal(price)), NOW)
+    taking.sieve.take(PriceSeen("C-D", Decimal(5)), NOW)
+    assert taking.sieve
+    assert [(q.symbol, str(q.price)) for q in taking.sieve.batch()] == [
         ("A-B", "1.2"),
         ("C-D", "5"),
     ]
-    assert not taking.intake
-    assert taking.intake.batch() == []
+    assert not taking.sieve
+    assert taking.sieve.batch() == []
 
 
 def test_a_symbol_with_two_names_is_quoted_under_both() -> None:
-    intake = Intake("test", {"BTC-USDT": ["BTC-USD", "BTC-USDT"]}, lambda _kind, _detail: None)
-    intake.take(PriceSeen("BTC-USDT", Decimal(5)), NOW)
-    assert [quote.symbol for quote in intake.batch()] == ["BTC-USD", "BTC-USDT"]
+    sieve = Sieve("test", {"BTC-USDT": ["BTC-USD", "BTC-USDT"]}, lambda _kind, _detail: None)
+    sieve.take(PriceSeen("BTC-USDT", Decimal(5)), NOW)
+    assert [quote.symbol for quote in sieve.batch()] == ["BTC-USD", "BTC-USDT"]
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 5000)), max_size=60))
