@@ -7,7 +7,6 @@ it, not faults.
 from __future__ import annotations
 
 import ipaddress
-import os
 import signal
 import sys
 import time
@@ -24,7 +23,7 @@ from rich.live import Live
 
 from ticker.cli.board import Board
 from ticker.client import Client, Message, Ticker, TickerError, connect
-from ticker.client.address import parse_address
+from ticker.client.address import Address, parse_address
 from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
 from ticker.security.demo import DEMO_KEY_FILE
 from ticker.security.secrets_file import SecretFileError, read_line
@@ -73,8 +72,8 @@ def watch(
         if ctx.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("pass either --api-key or --api-key-file, not both")
         api_key = _read_key(api_key_file)
-    api_key = api_key or _demo_key(url, settings.data_dir)
     try:
+        api_key = api_key or _demo_key(parse_address(url), settings.data_dir)
         stream = connect(
             url,
             api_key=api_key,
@@ -98,8 +97,7 @@ def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | N
     except* KeyboardInterrupt:
         pass  # while it was still connecting; later, the signal is waited for
     except* BrokenPipeError:
-        # Python flushes stdout once more as it exits, and would complain about the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout = None  # Python would flush it once more as it exits, and complain
     except* TickerError as group:
         fault = group
         while isinstance(fault, BaseExceptionGroup):
@@ -193,10 +191,10 @@ def _read_key(path: Path) -> str:
         ) from None
 
 
-def _demo_key(url: str, data_dir: Path) -> str:
+def _demo_key(server: Address, data_dir: Path) -> str:
     """The demo key, where the server is on this machine: no other is to be told it."""
     key = None
-    if _is_loopback(url):
+    if _is_loopback(server.host):
         try:
             key = read_line(data_dir / DEMO_KEY_FILE)
         except SecretFileError as error:
@@ -208,9 +206,8 @@ def _demo_key(url: str, data_dir: Path) -> str:
     )
 
 
-def _is_loopback(url: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
-        host = parse_address(url).host
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        return host == "localhost"

@@ -7,6 +7,7 @@ environment, so that the key goes to the given server and nowhere else.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from http import HTTPStatus
 
 import httpx
@@ -84,12 +85,25 @@ def _read(body: bytes) -> IssuedToken:
 
 def refused(address: Address, error: BaseException) -> Retry | TickerError:
     """Why no connection was made: the certificate is a lasting reason, all else is not."""
-    cause: BaseException | None = error
-    while cause is not None:
+    reason = str(error) or type(error).__name__
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return UntrustedServerError(
                 f"the certificate of {address} is not trusted: {cause.verify_message}; "
                 "pass an ssl_context that trusts its issuer"
             )
-        cause = cause.__cause__ or cause.__context__
-    return Retry(f"cannot reach {address}: {str(error) or type(error).__name__}")
+        if isinstance(cause, OSError) and cause.strerror:
+            reason = cause.strerror
+    return Retry(f"cannot reach {address}: {reason}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it, one after the other, the root last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        # trio gathers a failed attempt for each of a name's addresses; one is enough.
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,318 @@
+"""`ticker watch` and the client against the real server, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from ticker.client import (
+    AuthenticationError,
+    Closing,
+    RequestError,
+    Subscribed,
+    Ticker,
+    UnreachableError,
+    Welcome,
+    connect,
+)
+
+#: Bounds waits that take milliseconds on an idle machine.
+PATIENCE_SECONDS = 30
+TICKER = [sys.executable, "-m", "ticker"]
+
+
+@attrs.define
+class Server:
+    """A running `ticker serve`."""
+
+    process: subprocess.Popen[str]
+    data_dir: Path
+    url: str
+    environment: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return (self.data_dir / "demo-api-key").read_text().strip()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*TICKER, "--data-dir", str(self.data_dir), *arguments],
+            env=self.environment | environment,
+            cwd=self.data_dir.parent,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+
+def clean_environment() -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("TICKER_")}
+    return kept | {"TICKER_LOG_FORMAT": "json", "COLUMNS": "100"}
+
+
+@contextmanager
+def serving(directory: Path, port: int = 0) -> Iterator[Server]:
+    environment = clean_environment()
+    data_dir = directory / "data"
+    process = subprocess.Popen(
+        [*TICKER, "serve", "--port", str(port), "--data-dir", str(data_dir)],
+        env=environment,
+        cwd=directory,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            event = json.loads(line)
+            if event["event"] == "listening":
+                yield Server(process, data_dir, event["url"], environment)
+                break
+        else:
+            pytest.fail("the server ended before it listened")
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests that leave it as it was."""
+    with serving(tmp_path_factory.mktemp("watch")) as running:
+        yield running
+
+
+def lines(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_json_prints_one_message_a_line_and_ends_after_the_count(server: Server) -> None:
+    done = server.run("watch", "--url", server.url, "--json", "--count", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    messages = lines(done.stdout)
+    tickers = [message for message in messages if message["type"] == "ticker"]
+    assert messages[0]["type"] == "welcome"
+    assert len(tickers) == 3
+    assert messages[-1] is tickers[-1]
+    assert tickers[0]["snapshot"] is True
+    assert isinstance(tickers[0]["data"], list)
+    assert {price["symbol"] for price in tickers[0]["data"]} == {"BTC-USD", "ETH-USD", "SOL-USD"}
+
+
+def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:
+    began = time.monotonic()
+    done = server.run(
+        *("watch", "--url", server.url, "--json", "--count", "4"),
+        *("--symbol", "ETH-USD", "--interval-ms", "100"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began >= 0.2
+    [subscribed] = [line for line in lines(done.stdout) if line["type"] == "subscribed"]
+    assert subscribed["symbols"] == ["ETH-USD"]
+    for message in lines(done.stdout):
+        if message["type"] == "ticker":
+            assert isinstance(message["data"], list)
+            assert [price["symbol"] for price in message["data"]] == ["ETH-USD"]
+
+
+def test_the_table_shows_each_symbol_with_its_price_and_the_state(server: Server) -> None:
+    done = server.run("watch", "--url", server.url, "--count", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("SYMBOL", "PRICE", "AGE", "BTC-USD", "ETH-USD", "SOL-USD", "open", "skipped"):
+        assert word in done.stdout
+
+
+def test_the_server_is_found_by_the_settings_alone(server: Server) -> None:
+    done = server.run("watch", "--json", "--count", "1", TICKER_PORT=str(server.port))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_key_may_come_from_a_file_or_the_environment(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(server.key + "\n")
+    elsewhere = ("--data-dir", str(tmp_path), "watch", "--url", server.url, "--json", "--count=1")
+    assert server.run(*elsewhere, "--api-key-file", str(file)).returncode == 0
+    assert server.run(*elsewhere, TICKER_API_KEY=server.key).returncode == 0
+    assert server.run(*elsewhere, "--api-key", server.key).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--url", "ftp://127.0.0.1"), "http://"),
+        (("--url", "http://192.0.2.1:8081"), "--api-key-file"),
+        (("--count", "0"), "--count"),
+        (("--interval-ms", "fast"), "--interval-ms"),
+        (("--api-key-file", "/nowhere/key"), "/nowhere/key"),
+        (("--api-key", "a", "--api-key-file", "b"), "not both"),
+        (("--api-key", "a key"), "visible ASCII"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    server: Server, arguments: tuple[str, ...], said: str
+) -> None:
+    done = server.run("watch", *arguments)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--api-key", "tk_nobody_knows"), "ticker keys create"),
+        (("--symbol", "NO-SUCH"), "unknown_symbol"),
+        (("--url", "http://127.0.0.1:1"), "refused"),
+    ],
+)
+def test_a_failure_is_one_line_and_exit_code_1(
+    server: Server, arguments: tuple[str, ...], said: str
+) -> None:
+    url = () if "--url" in arguments else ("--url", server.url)
+    done = server.run("watch", "--json", *url, *arguments)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert said in line
+    assert "tk_nobody" not in line
+
+
+@contextmanager
+def watching(server: Server, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*TICKER, "--data-dir", str(server.data_dir), "watch", "--url", server.url, *arguments],
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("arguments", [("--json",), ()])
+def test_ctrl_c_ends_it_quietly(
+    server: Server, number: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    with watching(server, *arguments) as process:
+        if arguments:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if '"ticker"' in line:
+                    break
+        else:
+            wait_until(lambda: streams_open(server) > 0)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, errors) == (0, "")
+    wait_until(lambda: streams_open(server) == 0)
+
+
+def test_a_closed_pipe_ends_it_quietly(server: Server) -> None:
+    with watching(server, "--json") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        process.stdout = None
+
+
+def streams_open(server: Server) -> float:
+    text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    [line] = [line for line in text.splitlines() if line.startswith("ticker_streams_open ")]
+    return float(line.split()[1])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited for too long"
+        time.sleep(0.02)  # the pace of looking, not the wait itself
+
+
+async def test_the_client_streams_asks_and_leaves(server: Server) -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with connect(server.url, api_key=server.key) as client:
+            assert isinstance(await anext(client), Welcome)
+            ticker = await anext(client)
+            assert isinstance(ticker, Ticker)
+            assert ticker.snapshot
+            assert all(isinstance(price.price, Decimal) for price in ticker.data)
+            assert await client.ping() < PATIENCE_SECONDS
+            answer = await client.subscribe(["SOL-USD"], interval_ms=50)
+            assert answer.symbols == ("SOL-USD",)
+            with pytest.raises(RequestError) as caught:
+                await client.subscribe(["NO-SUCH"])
+            assert caught.value.code == "unknown_symbol"
+            await client.unsubscribe()
+
+
+async def test_the_client_reads_a_websocket_url_too(server: Server) -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        url = f"ws://127.0.0.1:{server.port}/ws/ticker"
+        async with connect(url, api_key=server.key, symbols=["BTC-USD"]) as client:
+            async for message in client:
+                if isinstance(message, Ticker):
+                    assert [price.symbol for price in message.data] == ["BTC-USD"]
+                    break
+
+
+async def test_the_client_returns_to_a_restarted_server_and_subscribes_again(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(2 * PATIENCE_SECONDS), ExitStack() as first:
+        server = first.enter_context(serving(tmp_path))
+        async with connect(server.url, api_key=server.key, symbols=["ETH-USD"]) as client:
+            await trio.to_thread.run_sync(first.close)
+            with serving(tmp_path, server.port):
+                for kind in (Subscribed, Closing, Subscribed, Ticker):
+                    async for message in client:
+                        if isinstance(message, kind):
+                            break
+        assert client.statistics().connections == 2
+
+
+async def test_a_key_that_is_revoked_ends_the_client(tmp_path: Path) -> None:
+    with trio.fail_after(2 * PATIENCE_SECONDS), serving(tmp_path) as server:
+        made = await trio.to_thread.run_sync(server.run, "keys", "create", "anna")
+        key = made.stdout.strip()
+        async with connect(server.url, api_key=key) as client:
+            listed = await trio.to_thread.run_sync(server.run, "keys", "list", "--json")
+            [number] = [key["id"] for key in json.loads(listed.stdout) if key["user"] == "anna"]
+            await trio.to_thread.run_sync(server.run, "keys", "revoke", number)
+            with pytest.raises(AuthenticationError) as caught:
+                async for _ in client:
+                    pass
+        assert key not in str(caught.value)
+
+
+async def test_a_server_that_is_not_there_is_said_in_time() -> None:
+    with trio.fail_after(PATIENCE_SECONDS), pytest.raises(UnreachableError):
+        async with connect("http://127.0.0.1:1", api_key="tk_a_key", open_timeout=0.5):
+            pytest.fail("there is no server")
