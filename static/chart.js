@@ -116,7 +116,7 @@ export function createChart(shown) {
 		const { trail, decimals } = shown();
 		paint.clearRect(0, 0, width, height);
 		points = paused?.points ?? trail?.points(range, width) ?? [];
-		if (!points.length) return;
+		if (!points.length || !width) return;
 		fit();
 		const endMs = paused?.endMs ?? trail.endMs;
 		const fromMs = endMs - range * 1000;

@@ -28,7 +28,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let client = null; // all of these live from sign-in to sign-out
 let market = new Market();
 let board = null;
-let source = null; // the newest status message
+let sources = {}; // the newest status message of each
+let source = null; // the one that counts
 let user = "";
 let subscription = 0; // the id of its request
 
@@ -86,7 +87,7 @@ function everySecond() {
 	write($("delay"), `${Number.isNaN(market.delayMs) ? "–" : format.count(market.delayMs)} ms`);
 	write($("updates"), `${format.count(updates)}/s`);
 	write($("skipped"), format.count(market.skipped));
-	write($("source"), source?.source ?? series?.source ?? "simulated");
+	write($("source"), series?.source ?? source?.source ?? "simulated");
 	write($("user"), user);
 }
 
@@ -147,6 +148,7 @@ const handlers = {
 	},
 	welcome({ user_id: id }) {
 		user = id;
+		sources = {};
 		source = null;
 		market.countGaps(!hidden());
 		if (market.trail) seed(market.trail.symbol); // what was missed while away
@@ -159,7 +161,8 @@ const handlers = {
 		if (!frame && !hidden()) frame = requestAnimationFrame(draw);
 	},
 	status(message) {
-		source = message;
+		sources[message.source] = message;
+		source = Object.values(sources).find(({ state }) => state === "live") ?? message;
 		drawState();
 	},
 	subscribed() {

@@ -1,0 +1,120 @@
+"""Chromium, the program, and pages that fail their test where they break the page's own rules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from tests.browser.program import Program
+
+if TYPE_CHECKING:
+    # At run time only inside the fixtures: where Playwright is absent, tests are skipped.
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT_MS = 15_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    missing = [
+        name
+        for name, there in {"Chromium": CHROMIUM, "Playwright": find_spec("playwright")}.items()
+        if not there
+    ]
+    if missing:
+        reason = f"not installed: {', '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - see above
+
+    expect.set_options(timeout=WAIT_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A server with the default settings and the demo key, for tests that leave it be."""
+    program = Program(tmp_path_factory.mktemp("shared"))
+    program.start()
+    yield program
+    program.stop()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start servers of a test's own, as in `program(TICKER_TOKEN_TTL="4s")`."""
+    started: list[Program] = []
+
+    def start(**settings: str) -> Program:
+        started.append(Program(tmp_path, settings))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@attrs.frozen
+class Tab:
+    """Opens pages and notes what they do wrong."""
+
+    browser: Browser
+    contexts: list[BrowserContext] = attrs.field(factory=list)
+    wrongs: list[str] = attrs.field(factory=list)
+
+    def open(self, server: Program, *, key: str | None = None, **options: object) -> Page:
+        """Open the page; with a key, sign in and wait for the first price."""
+        context = self.browser.new_context(**{"locale": "en-GB", **options})  # type: ignore[arg-type]
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: self.wrongs.append(f"exception: {error}"))
+        page.on("console", lambda message: self._hear(message.text))
+        page.on("request", lambda request: self._see(request.url, server.url))
+        page.goto(server.url)
+        if key is not None:
+            page.get_by_label("API key").fill(key)
+            page.get_by_role("button", name="Sign in").click()
+            page.locator("#rows tr").first.wait_for()
+        return page
+
+    def _hear(self, text: str) -> None:
+        if "Content Security Policy" in text:
+            self.wrongs.append(text)
+
+    def _see(self, url: str, ours: str) -> None:
+        if not url.startswith((ours, "data:", "blob:")):
+            self.wrongs.append(f"request to a third party: {url}")
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Tab]:
+    """Pages with no exception, no violation of the CSP and no request to anyone else."""
+    tab = Tab(chromium)
+    yield tab
+    for context in tab.contexts:
+        context.close()
+    assert tab.wrongs == []

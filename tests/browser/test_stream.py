@@ -1,0 +1,208 @@
+"""What happens to the stream is seen on the page: prices, silence, restarts, revocation."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Tab
+from tests.browser.program import Program
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Page, WebSocketRoute, expect  # noqa: E402 - as above
+
+pytestmark = pytest.mark.browser
+
+HIDE = """(state) => {
+    Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+COUNT_CHANGES = """(ms) => new Promise((resolve) => {
+    let changes = 0;
+    const price = document.querySelector("#rows .price");
+    const observer = new MutationObserver(() => (changes += 1));
+    observer.observe(price, { characterData: true, subtree: true });
+    setTimeout(() => resolve(changes), ms);
+})"""
+
+
+def state(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator("#state")).to_have_text(text)
+
+
+def test_live_prices_reach_the_screen(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    state(page, "Live")
+    expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows .price").first).to_have_text(re.compile(r"\d{1,3},\d{3}\.\d\d$"))
+    expect(page.locator("#updates")).to_have_text(re.compile(r"^([89]\d|1\d\d)/s$"))
+    assert page.evaluate(COUNT_CHANGES, 2000) > 40
+    expect(page).to_have_title(re.compile(r"\d\.\d\d BTC-USD · Ticker"))
+
+
+def test_a_killed_server_is_waited_for(tab: Tab, program: Callable[..., Program]) -> None:
+    server = program()
+    page = tab.open(server, key=server.demo_key)
+    state(page, "Live")
+    server.stop(signal.SIGKILL)
+    state(page, "Reconnecting")
+    expect(page.locator("#banner")).to_contain_text(re.compile(r"Trying again in \d+ s"))
+    server.start()
+    page.get_by_role("button", name="Try now").click()
+    state(page, "Live")
+    expect(page.locator("#banner")).to_be_hidden()
+    assert page.evaluate(COUNT_CHANGES, 500) > 5
+
+
+def test_a_restarting_server_is_told_apart_and_found_again(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = tab.open(server, key=server.demo_key)
+    page.evaluate(
+        """() => {
+            const state = document.getElementById("state");
+            const note = () => (document.documentElement.dataset.seen += `|${state.textContent}`);
+            new MutationObserver(note).observe(state, { childList: true });
+        }"""
+    )
+    server.stop(signal.SIGTERM)
+    server.start()
+    seen = re.compile(r"\|Server restarting\|.*\|Live$")
+    expect(page.locator("html")).to_have_attribute("data-seen", seen)
+
+
+def test_a_revoked_key_signs_the_page_out(tab: Tab, program: Callable[..., Program]) -> None:
+    server = program()
+    key = server.create_key()
+    page = tab.open(server, key=key)
+    state(page, "Live")
+    server.revoke_key(key)
+    state(page, "Signed out")
+    expect(page.get_by_role("alert")).to_contain_text("revoked")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_stale_source_is_named_with_its_time(
+    tab: Tab, program: Callable[..., Program], tmp_path: Path
+) -> None:
+    ticks = [
+        {
+            "received": second / 10,
+            "message": {
+                "type": "ticker",
+                "product_id": "BTC-USD",
+                "sequence": second,
+                "price": f"42000.{second:02}",
+                "time": "2026-01-01T00:00:00.000000Z",
+            },
+        }
+        for second in range(50)
+    ]
+    recording = tmp_path / "short.jsonl"
+    recording.write_text("".join(f"{json.dumps(tick)}\n" for tick in ticks), "utf-8")
+    server = program(TICKER_SOURCE=f"replay:{recording}?loop=false")
+    page = tab.open(server, key=server.demo_key)
+    state(page, "Live")
+    state(page, "Stale")
+    banner = page.locator("#banner")
+    expect(banner).to_contain_text(re.compile(r"No prices from replay since \d\d:\d\d:\d\d"))
+    expect(page.locator("#rows .price")).to_have_text("42,000.49")
+    expect(page.locator("#rows .age")).to_have_text(re.compile(r"^\d+ s$"))
+
+
+def test_a_hidden_tab_asks_for_one_update_a_second_and_draws_nothing(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    received: list[str] = []
+    page.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda frame: received.append(str(frame))),
+    )
+    page.reload()
+    state(page, "Live")
+    page.evaluate(HIDE, "hidden")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    received.clear()
+    assert page.evaluate(COUNT_CHANGES, 3000) == 0
+    assert 2 <= sum('"ticker"' in frame for frame in received) <= 4
+    page.evaluate(HIDE, "visible")
+    received.clear()
+    assert page.evaluate(COUNT_CHANGES, 1000) > 20
+    assert sum('"ticker"' in frame for frame in received) > 50
+
+
+def test_a_token_is_renewed_in_the_open_stream(tab: Tab, program: Callable[..., Program]) -> None:
+    server = program(TICKER_TOKEN_TTL="3s")
+    page = tab.open(server, key=server.demo_key)
+    sockets: list[str] = []
+    answers: list[str] = []
+
+    def watch(socket: object) -> None:
+        sockets.append("opened")
+        socket.on(  # type: ignore[attr-defined]
+            "framereceived",
+            lambda frame: answers.append(frame) if '"authenticated"' in frame else None,
+        )
+
+    page.on("websocket", watch)
+    page.reload()
+    state(page, "Live")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 7000))")
+    state(page, "Live")
+    assert len(sockets) == 1
+    assert len(answers) >= 2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (1009, "Live"),
+        (1011, "Live"),
+        (4000, "Signed out"),
+        (4001, "Live"),
+        (4029, "Signed out"),
+        (4101, "Live"),
+    ],
+)
+def test_a_close_code_decides_whether_to_connect_again(
+    tab: Tab, shared: Program, code: int, expected: str
+) -> None:
+    page = tab.open(shared)
+    streams: list[WebSocketRoute] = []
+
+    def serve(route: WebSocketRoute) -> None:
+        streams.append(route)
+        server = route.connect_to_server()
+        if len(streams) == 1:
+            server.on_message(lambda message: (route.send(message), route.close(code=code)))
+
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
+    state(page, expected)
+    if expected == "Live":
+        expect(page.locator("#rows tr")).to_have_count(3)
+    assert len(streams) == (2 if expected == "Live" else 1)
+
+
+def test_a_second_4001_in_a_row_ends_the_session(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    streams: list[WebSocketRoute] = []
+
+    def serve(route: WebSocketRoute) -> None:
+        streams.append(route)
+        route.close(code=4001)
+
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
+    expect(page.get_by_role("alert")).to_contain_text("session was ended")
+    state(page, "Signed out")
+    assert len(streams) == 2
