@@ -1,0 +1,1 @@
+"""Helpers that tests of every level share; they test nothing themselves."""
