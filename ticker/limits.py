@@ -18,6 +18,10 @@ NEAREST_MATCHES: Final = 3
 #: A price has its first digit at most this many places from the point: none real is further.
 PRICE_EXPONENT: Final = 18
 
+#: How often the last prices of a source that is alive are affirmed: a second, as by the
+#: heartbeats of exchanges, and a tenth of a price's age limit (10 s).
+AFFIRM_SECONDS: Final = 1.0
+
 #: A simulated price stays within this factor of its start: far enough to be interesting,
 #: near enough that rounding to the price step never stops it.
 SIMULATION_BAND: Final = 1.5
@@ -62,9 +66,6 @@ FEED_SILENCE_SECONDS: Final = 5.0
 #: Where we ping: twice within the silence limit, and a tenth of what Binance allows.
 FEED_PING_SECONDS: Final = 2.0
 
-#: How often all prices of a feed that is alive are affirmed: a second, as by heartbeats.
-FEED_AFFIRM_MS: Final = 1000
-
 #: The longest message: the catalogue of Kraken or Coinbase takes about 1 MiB.
 FEED_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 
@@ -98,11 +99,20 @@ FEED_REPLACE_RETRY_SECONDS: Final = 60.0
 #: What Binance allows on one connection.
 BINANCE_STREAMS: Final = 1024
 
+#: One file of a recording: some 200,000 messages, quick to copy and to search through.
+CAPTURE_FILE_BYTES: Final = 64 * 1024 * 1024
+
+#: Older files of a recording that are kept: a GiB in all.
+CAPTURE_FILES: Final = 15
+
+#: The longest that `ticker doctor` looks: an hour tells what a check can tell.
+DOCTOR_SECONDS: Final = 3600.0
+
 # --- The stream: what a subscriber may do, and what is kept for it -----------------------
 
 #: A client's message, in bytes: a `subscribe` naming 250 symbols fits; nothing needs more.
 MESSAGE_BYTES: Final = 4096
-#: Inbound messages: 20 a second in the long run, 40 at once. A person or a bot needs a few a minute.
+#: Inbound messages: 20 a second in the long run, 40 at once. A bot needs a few a minute.
 MESSAGES_PER_SECOND: Final = 20
 MESSAGES_BURST: Final = 40
 #: Frames of any kind, fragments and pings included: what a chatty library sends, times ten.

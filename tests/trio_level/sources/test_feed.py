@@ -313,7 +313,7 @@ BAD = {
     "not an object": "[1,2]",
     "binary": b"\xff\xfe\x00",
     "a wrong type": '{"type":5,"channel":5,"stream":5}',
-    "deep nesting": "[" * 100_000,
+    "deep nesting": '{"x":' + "[" * 100_000,
 }
 
 

@@ -55,7 +55,7 @@ def recording(tmp_path: Path) -> Callable[..., Path]:
 def replay(spec: str, *symbols: str, report: Callable[[str, str], None] | None = None) -> Source:
     context = SourceContext(
         symbols=dict.fromkeys(symbols),
-        wall_ms=lambda: WALL_MS,
+        wall_ms=lambda: WALL_MS + round(trio.current_time() * 1000),
         report=report or (lambda kind, detail: pytest.fail(f"{kind}: {detail}")),
     )
     return load_source(f"replay:{spec}", context)
@@ -69,6 +69,8 @@ async def play(
     with trio.fail_after(1000):
         async with aclosing(source.batches()) as batches:
             async for batch in batches:
+                if all(quote.received_ms > quote.time_ms for quote in batch):
+                    continue  # only affirms what was played before
                 played.append((round(clock.current_time() - started, 3), batch))
                 if len(played) == most:
                     break
@@ -91,6 +93,24 @@ async def test_prices_come_at_the_pace_of_the_recording(
         (4, [("BTC-USD", "1.52")]),
     ]
     assert played[0][1][0] == Quote("BTC-USD", Decimal("1.50"), WALL_MS, WALL_MS, "replay")
+
+
+async def test_the_last_prices_are_affirmed_between_those_of_the_recording(
+    recording: Callable[..., Path], autojump_clock: MockClock
+) -> None:
+    path = recording(ticker(0, "A-USD", "1"), ticker(0, "B-USD", "2"), ticker(4.5, "A-USD", "3"))
+    affirmed = []
+    with trio.fail_after(60):
+        async with aclosing(replay(f"{path}?loop=false").batches()) as batches:
+            async for batch in batches:
+                assert {quote.time_ms - WALL_MS for quote in batch} <= {0, 4500}
+                affirmed.append((batch[0].received_ms - WALL_MS, [str(q.price) for q in batch]))
+    assert affirmed == [
+        (0, ["1", "2"]),
+        *((second * 1000, ["1", "2"]) for second in (1, 2, 3, 4)),
+        (4500, ["3"]),
+    ]
+    assert autojump_clock.current_time() == pytest.approx(4.5)
 
 
 async def test_speed_divides_the_pace(

@@ -262,6 +262,13 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(
         return
 
 
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("field", ["x", "type", "data", "result", "channels"])
+def test_endless_nesting_is_a_bad_message(parser: ModuleType, field: str) -> None:
+    with pytest.raises(BadMessage):
+        parser.parse(f'{{"{field}":' + "[" * 100_000 + "]" * 100_000 + "}")
+
+
 @pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
 @pytest.mark.parametrize("name", ["coinbase", "binance"])
 def test_every_message_of_the_captures_is_understood(name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from ticker.limits import FEED_AFFIRM_MS, FEED_DETAIL_CHARACTERS
+from ticker.limits import AFFIRM_SECONDS, FEED_DETAIL_CHARACTERS
 from ticker.market.sources.messages import (
     Alive,
     BadMessage,
@@ -100,7 +100,7 @@ class Conversation:
             self._report("bad_message", str(error)[:FEED_DETAIL_CHARACTERS])
             return False
         alive = self._dialect.any_message_is_alive
-        if alive and now_ms - self._affirmed_ms >= FEED_AFFIRM_MS:
+        if alive and now_ms - self._affirmed_ms >= AFFIRM_SECONDS * 1000:
             self._affirmed_ms = now_ms
             self._sieve.affirm(None, None, now_ms)
         for event in events:

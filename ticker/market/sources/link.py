@@ -146,6 +146,13 @@ def _why(error: BaseException) -> str:
                 return f"a message of more than {FEED_MESSAGE_BYTES} bytes"
             return f"closed with {error.reason.code} {error.reason.reason or ''}".rstrip()
     cause = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
+    while (deeper := _beneath(cause)) is not None:
         cause = deeper
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def _beneath(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        first: BaseException = error.exceptions[0]
+        return first
+    return error.__cause__ or error.__context__

@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from ticker.limits import (
+    AFFIRM_SECONDS,
     REPLAY_BATCH_SECONDS,
     REPLAY_CHUNK_BYTES,
     REPLAY_GAP_SECONDS,
@@ -28,7 +29,14 @@ from ticker.limits import (
 )
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceConfigError, SourceContext
-from ticker.market.sources.messages import BadMessage, PriceSeen, binance, coinbase, kraken
+from ticker.market.sources.messages import (
+    UNREADABLE,
+    BadMessage,
+    PriceSeen,
+    binance,
+    coinbase,
+    kraken,
+)
 from ticker.market.sources.options import nearest, parse_options
 
 __all__ = ["create", "parse_line"]
@@ -65,7 +73,7 @@ def parse_line(line: bytes) -> Line:
     try:
         recorded = _lines.decode(line)
         envelope = _envelopes.decode(recorded.message)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from None
     if not math.isfinite(recorded.received):
         raise BadMessage("received at no finite time")
@@ -132,8 +140,9 @@ class Replay:
     async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
         """Yield prices when their time has come, the newest of each symbol; maybe for ever."""
         wanted = frozenset(self.symbols)
+        newest: dict[str, Quote] = {}
         while True:
-            due = gathering = trio.current_time()
+            due = gathering = affirmed = trio.current_time()
             before = math.inf
             pending: dict[str, PriceSeen] = {}
             with await trio.to_thread.run_sync(self.path.open, "rb") as file:
@@ -144,14 +153,19 @@ class Replay:
                         before = received
                         now = trio.current_time()
                         if pending and (due > now or now - gathering >= REPLAY_BATCH_SECONDS):
-                            yield self._quotes(pending)
+                            newest.update(batch := self._quotes(pending))
+                            yield tuple(batch.values())
                             pending, gathering = {}, now
-                        if due > now:
-                            await trio.sleep_until(due)
-                            gathering = due
+                        while due > now:
+                            await trio.sleep_until(min(due, affirmed + AFFIRM_SECONDS))
+                            gathering = now = trio.current_time()
+                            if newest and now >= affirmed + AFFIRM_SECONDS:
+                                yield self._affirm(newest.values())
+                                affirmed = now
                         pending.update((p.symbol, p) for p in prices if p.symbol in wanted)
                 if pending:
-                    yield self._quotes(pending)
+                    newest.update(batch := self._quotes(pending))
+                    yield tuple(batch.values())
             if not self.loop:
                 return
             await trio.sleep(REPLAY_LOOP_PAUSE_SECONDS)
@@ -163,9 +177,14 @@ class Replay:
             except BadMessage as error:
                 self.context.report("bad_message", str(error))
 
-    def _quotes(self, prices: dict[str, PriceSeen]) -> list[Quote]:
+    def _quotes(self, prices: dict[str, PriceSeen]) -> dict[str, Quote]:
         now = self.context.wall_ms()
-        return [Quote(price.symbol, price.price, now, now, self.name) for price in prices.values()]
+        return {name: Quote(name, p.price, now, now, self.name) for name, p in prices.items()}
+
+    def _affirm(self, quotes: Iterable[Quote]) -> Sequence[Quote]:
+        """Say again what still is so, as an exchange's heartbeats do between two trades."""
+        now = self.context.wall_ms()
+        return [msgspec.structs.replace(quote, received_ms=now) for quote in quotes]
 
 
 def create(argument: str, context: SourceContext) -> Replay:

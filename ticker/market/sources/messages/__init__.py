@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,7 @@ from ticker.limits import PRICE_EXPONENT
 from ticker.market.quote import SYMBOL
 
 __all__ = [
+    "UNREADABLE",
     "Alive",
     "BadMessage",
     "Ending",
@@ -31,6 +32,10 @@ __all__ = [
     "checked_symbol",
     "milliseconds",
 ]
+
+
+#: What decoding raises on bytes that are not the JSON looked for, however deeply nested.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class BadMessage(Exception):  # noqa: N818 - it is a message, not a program, that is wrong

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from ticker.market.sources.messages import (
+    UNREADABLE,
     BadMessage,
     Ending,
     Event,
@@ -107,7 +108,7 @@ def parse(raw: bytes | str | msgspec.Raw) -> Sequence[Event]:
     """
     try:
         return _read(_decoder.decode(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from None
 
 

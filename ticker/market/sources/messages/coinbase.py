@@ -16,6 +16,7 @@ from decimal import Decimal
 import msgspec
 
 from ticker.market.sources.messages import (
+    UNREADABLE,
     Alive,
     BadMessage,
     Event,
@@ -65,7 +66,7 @@ def parse(raw: bytes | str | msgspec.Raw) -> Sequence[Event]:
     """
     try:
         message = _decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from None
     match message.type:
         case "ticker":

@@ -18,6 +18,7 @@ from decimal import Decimal
 import msgspec
 
 from ticker.market.sources.messages import (
+    UNREADABLE,
     Alive,
     BadMessage,
     Event,
@@ -80,7 +81,7 @@ def parse(raw: bytes | str | msgspec.Raw) -> Sequence[Event]:
     """
     try:
         return _read(_decoder.decode(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from None
 
 

@@ -1,0 +1,114 @@
+"""`ticker doctor`: connect to a source of prices, and say what is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TypeAlias
+
+import attrs
+import click
+import trio
+
+from ticker import logs
+from ticker.limits import DOCTOR_SECONDS
+from ticker.market.quote import Quote
+from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources.feed import Feed
+from ticker.market.sources.link import FeedError
+from ticker.settings import Settings
+
+#: What a source said of itself: the faults that it got over, by kind.
+Faults: TypeAlias = Counter[str]
+
+
+@attrs.define
+class _Seen:
+    """What was seen of a source."""
+
+    messages: int = 0
+    quotes: Counter[str] = attrs.field(factory=Counter)
+    newest: dict[str, Quote] = attrs.field(factory=dict)
+    first_after: float | None = None
+    ended: str | None = None
+
+
+@click.command()
+@click.option("--source", help="The source to look at; the first of the settings by default.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, DOCTOR_SECONDS),
+    default=10.0,
+    show_default=True,
+    help="For how long.",
+)
+@click.pass_obj
+def doctor(settings: Settings, source: str | None, seconds: float) -> int:
+    """Connect to a source of prices and print what it says.
+
+    Exits with 0 where every symbol had a price, else with 1.
+    """
+    logs.configure(settings.log_format)
+    spec = source or settings.source[0]
+    faults: Faults = Counter()
+    name = spec.partition(":")[0]
+    context = SourceContext(
+        symbols=attrs.evolve(settings, source=(spec,)).source_symbols,
+        url=getattr(settings, f"{name}_url", None),
+        next_tick=partial(trio.sleep, settings.tick),
+        report=lambda kind, _: faults.update([kind]),
+    )
+    try:
+        found = load_source(spec, context)
+    except SourceConfigError as error:
+        raise click.UsageError(str(error)) from None
+    place = f" at {found.url}" if isinstance(found, Feed) else ""
+    click.echo(f"{found.name}{place}, for {seconds:g} s")
+    seen = trio.run(_look, found, seconds)
+    return _tell(found, seen, faults, context.wall_ms())
+
+
+async def _look(source: Source, seconds: float) -> _Seen:
+    """Watch a source for so long, or until it ends."""
+    seen = _Seen()
+
+    def tap(_raw: bytes | str) -> None:
+        seen.messages += 1
+
+    if isinstance(source, Feed):
+        source = attrs.evolve(source, tap=tap)
+    began = trio.current_time()
+    try:
+        with trio.move_on_after(seconds):
+            async with trio.as_safe_channel(source.batches)() as batches:
+                async for batch in batches:
+                    if seen.first_after is None:
+                        seen.first_after = trio.current_time() - began
+                    seen.quotes.update(quote.symbol for quote in batch)
+                    seen.newest.update((quote.symbol, quote) for quote in batch)
+    except (FeedError, SourceConfigError) as error:
+        seen.ended = str(error)
+    return seen
+
+
+def _tell(source: Source, seen: _Seen, faults: Faults, now_ms: int) -> int:
+    """Print what was seen and return the exit code."""
+    if isinstance(source, Feed):
+        click.echo(f"{seen.messages} messages")
+    if seen.first_after is not None:
+        click.echo(f"first price after {seen.first_after:.2f} s")
+    for symbol in source.symbols:
+        quote = seen.newest.get(symbol)
+        if quote is None:
+            click.echo(f"  {symbol:<12} no price")
+            continue
+        age = (now_ms - quote.time_ms) / 1000
+        count = seen.quotes[symbol]
+        click.echo(f"  {symbol:<12} {quote.price:f}  {count} quotes, traded {age:.1f} s ago")
+    for kind, count in sorted(faults.items()):
+        click.echo(f"  {kind}: {count}")
+    if seen.ended is not None:
+        click.echo(f"ticker: {seen.ended}", err=True)
+    healthy = seen.ended is None and all(symbol in seen.newest for symbol in source.symbols)
+    click.echo("healthy" if healthy else "not healthy")
+    return 0 if healthy else 1

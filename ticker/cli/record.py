@@ -1,0 +1,97 @@
+"""`ticker record FILE`: write down what an exchange says, to be played back by `replay:FILE`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import attrs
+import click
+import trio
+
+from ticker import logs
+from ticker.market.capture import CaptureError, CaptureWriter
+from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.market.sources.feed import Feed
+from ticker.settings import Settings
+from ticker.supervision import RestartPolicy, supervise
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    type=click.Choice(["coinbase", "kraken", "binance"]),
+    default="coinbase",
+    show_default=True,
+    help="Whom to listen to.",
+)
+@click.pass_obj
+def record(settings: Settings, file: Path, source: str) -> None:
+    """Record an exchange's messages into FILE until stopped with Ctrl-C.
+
+    A full FILE becomes FILE.1, and so on. Play it back with --source replay:FILE.
+    """
+    logs.configure(settings.log_format)
+    try:
+        feed = _feed(settings, source)
+        with CaptureWriter(file) as writer:
+            symbols = ", ".join(feed.symbols)
+            click.echo(f"recording {symbols} from {source} into {file}; Ctrl-C stops", err=True)
+            trio.run(_record, feed, writer, settings)
+    except SourceConfigError as error:
+        raise click.UsageError(str(error)) from None
+    except CaptureError as error:
+        raise click.ClickException(str(error)) from None
+    left_out = f", {writer.skipped} left out" if writer.skipped else ""
+    click.echo(f"{writer.written} messages recorded{left_out}", err=True)
+
+
+def _feed(settings: Settings, source: str) -> Feed:
+    symbols = attrs.evolve(settings, source=(source,)).source_symbols
+    url = getattr(settings, f"{source}_url")
+    feed = load_source(source, SourceContext(symbols=symbols, url=url))
+    assert isinstance(feed, Feed)  # noqa: S101 - the choices of --source are feeds
+    return feed
+
+
+async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None:
+    """Listen until a signal comes or a fault that starting anew cannot mend."""
+    refusals: list[Exception] = []
+    with trio.CancelScope() as scope:
+
+        def write(raw: bytes | str) -> None:
+            writer.write(raw, feed.context.wall_ms())
+
+        async def listen() -> None:
+            try:
+                source = attrs.evolve(feed, tap=write)
+                async with trio.as_safe_channel(source.batches)() as batches:
+                    async for _ in batches:
+                        pass  # the tap has it already
+            except (SourceConfigError, CaptureError) as error:
+                refusals.append(error)
+                scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, scope)
+            policy = RestartPolicy(
+                initial=settings.restart_initial,
+                factor=settings.restart_factor,
+                maximum=settings.restart_max,
+                jitter=settings.restart_jitter,
+                reset_after=settings.restart_reset,
+            )
+            await supervise(feed.name, listen, policy, stopped=_ignore, restarting=_ignore)
+    if refusals:
+        raise refusals[0]
+
+
+def _ignore(*_reason: str) -> None:
+    """Leave it to the log, which the supervisor writes."""
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
