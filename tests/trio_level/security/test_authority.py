@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import pytest
 import trio
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from structlog.testing import capture_logs
 
 from ticker import limits
@@ -26,7 +27,7 @@ from ticker.security.keyring import Keyring, KeyringError
 from ticker.security.keys import new_key
 from ticker.security.ledger import Ledger
 from ticker.security.tokens import TokenSigner
-from ticker.storage import tokens
+from ticker.storage import keys, tokens
 from ticker.storage.database import Database
 
 PATIENCE = 5.0
@@ -338,6 +339,8 @@ async def test_more_revocations_than_a_batch_are_all_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "REVOCATION_BATCH", 3)
+    # The next batch must not wait for the next look.
+    monkeypatch.setattr(limits, "REVOCATION_POLL_SECONDS", 10 * PATIENCE)
     made = [world.keyring.create("ada", "user").record.id for _ in range(10)]
     for key_id in made:
         world.keyring.revoke(key_id)
@@ -397,6 +400,49 @@ async def test_a_token_revoked_while_it_is_looked_up_is_refused(
         nursery.cancel_scope.cancel()
     assert authority.statistics().tokens_refused == {"revoked": 1}
     assert authority.statistics().tokens_cached == 0
+
+
+async def test_a_key_revoked_while_it_is_exchanged_gives_no_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.keyring.create("ada", "user")
+    authority, ended = world.authority(), Ended()
+    has_stored, go_on = threading.Event(), threading.Event()
+    exchange = Ledger.exchange
+
+    def slow_exchange(self: Ledger, *args: Any) -> tuple[Grant, bool]:
+        result = exchange(self, *args)
+        has_stored.set()
+        go_on.wait(PATIENCE)
+        return result
+
+    monkeypatch.setattr(Ledger, "exchange", slow_exchange)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(authority.watch_revocations, ended)
+        async with trio.open_nursery() as exchanging:
+            exchanging.start_soon(refused_key, authority, made.text)
+            await trio.to_thread.run_sync(has_stored.wait, PATIENCE)
+            world.keyring.revoke(made.record.id)
+            await ended.wait_for(made.record.id)
+            go_on.set()
+        nursery.cancel_scope.cancel()
+    assert authority.statistics().keys_refused == {"revoked": 1}
+    assert authority.statistics().tokens_cached == 0
+
+
+async def test_a_key_revoked_after_its_first_check_gives_no_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.keyring.create("ada", "user")
+    write = world.database.write
+
+    def revoked_just_before() -> AbstractContextManager[Connection]:
+        with write() as connection:
+            keys.revoke(connection, made.record.id, world.time)
+        return write()
+
+    monkeypatch.setattr(world.database, "write", revoked_just_before)
+    assert await refused_key(world.authority(), made.text) == "revoked"
 
 
 @pytest.fixture

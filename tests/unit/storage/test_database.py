@@ -140,6 +140,21 @@ def test_a_file_locked_by_another_program_is_busy_until_it_lets_go(database: Dat
     assert ids(database) == ["one"]
 
 
+def test_the_first_start_waits_for_another_program_that_holds_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "auth.db"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder,
+        closing(Database(f"sqlite:///{path}")) as opened,
+    ):
+        holder.execute("CREATE TABLE other (x)")
+        holder.execute("BEGIN IMMEDIATE")
+        letting_go = threading.Timer(0.2, holder.execute, ["COMMIT"])
+        letting_go.start()
+        opened.migrate()
+        letting_go.join()
+        assert ids(opened) == []
+
+
 def test_more_threads_than_connections_wait_their_turn(database: Database) -> None:
     workers = [
         threading.Thread(target=add, args=(database, f"key{number}")) for number in range(20)
