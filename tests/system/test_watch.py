@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-import attrs
-import httpx
 import pytest
 import trio
 
+from tests.support.server import Server, environment, script, started
 from ticker.client import (
     AuthenticationError,
     Closing,
@@ -31,76 +29,24 @@ from ticker.client import (
 
 #: Bounds waits that take milliseconds on an idle machine.
 PATIENCE_SECONDS = 30
-TICKER = [sys.executable, "-m", "ticker"]
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@attrs.define
-class Server:
-    """A running `ticker serve`."""
-
-    process: subprocess.Popen[str]
-    data_dir: Path
-    url: str
-    environment: dict[str, str]
-
-    @property
-    def key(self) -> str:
-        return (self.data_dir / "demo-api-key").read_text().strip()
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*TICKER, "--data-dir", str(self.data_dir), *arguments],
-            env=self.environment | environment,
-            cwd=self.data_dir.parent,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+def command(server: Server, *arguments: str) -> list[str]:
+    return [script("ticker"), "--data-dir", str(server.data_dir), *arguments]
 
 
-def clean_environment() -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("TICKER_")}
-    return kept | {"TICKER_LOG_FORMAT": "json", "COLUMNS": "100"}
-
-
-@contextmanager
-def serving(directory: Path, port: int = 0) -> Iterator[Server]:
-    environment = clean_environment()
-    data_dir = directory / "data"
-    process = subprocess.Popen(
-        [*TICKER, "serve", "--port", str(port), "--data-dir", str(data_dir)],
-        env=environment,
-        cwd=directory,
-        stderr=subprocess.PIPE,
+def run(server: Server, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `ticker` in the server's surroundings, to its end."""
+    return subprocess.run(
+        command(server, *arguments),
+        env=environment(server.data_dir, settings) | {"COLUMNS": "100"},
+        cwd=server.data_dir.parent,
+        capture_output=True,
         text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            event = json.loads(line)
-            if event["event"] == "listening":
-                yield Server(process, data_dir, event["url"], environment)
-                break
-        else:
-            pytest.fail("the server ended before it listened")
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=PATIENCE_SECONDS)
-        finally:
-            process.kill()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests that leave it as it was."""
-    with serving(tmp_path_factory.mktemp("watch")) as running:
-        yield running
 
 
 def lines(output: str) -> list[dict[str, object]]:
@@ -108,7 +54,7 @@ def lines(output: str) -> list[dict[str, object]]:
 
 
 def test_json_prints_one_message_a_line_and_ends_after_the_count(server: Server) -> None:
-    done = server.run("watch", "--url", server.url, "--json", "--count", "3")
+    done = run(server, "watch", "--url", server.url, "--json", "--count", "3")
     assert (done.returncode, done.stderr) == (0, "")
     messages = lines(done.stdout)
     tickers = [message for message in messages if message["type"] == "ticker"]
@@ -122,7 +68,8 @@ def test_json_prints_one_message_a_line_and_ends_after_the_count(server: Server)
 
 def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:
     began = time.monotonic()
-    done = server.run(
+    done = run(
+        server,
         *("watch", "--url", server.url, "--json", "--count", "4"),
         *("--symbol", "ETH-USD", "--interval-ms", "100"),
     )
@@ -137,24 +84,24 @@ def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:
 
 
 def test_the_table_shows_each_symbol_with_its_price_and_the_state(server: Server) -> None:
-    done = server.run("watch", "--url", server.url, "--count", "20")
+    done = run(server, "watch", "--url", server.url, "--count", "20")
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("SYMBOL", "PRICE", "AGE", "BTC-USD", "ETH-USD", "SOL-USD", "open", "skipped"):
         assert word in done.stdout
 
 
 def test_the_server_is_found_by_the_settings_alone(server: Server) -> None:
-    done = server.run("watch", "--json", "--count", "1", TICKER_PORT=str(server.port))
+    done = run(server, "watch", "--json", "--count", "1", TICKER_PORT=str(server.port))
     assert done.returncode == 0, done.stderr
 
 
 def test_the_key_may_come_from_a_file_or_the_environment(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text(server.key + "\n")
+    file.write_text(server.api_key + "\n")
     elsewhere = ("--data-dir", str(tmp_path), "watch", "--url", server.url, "--json", "--count=1")
-    assert server.run(*elsewhere, "--api-key-file", str(file)).returncode == 0
-    assert server.run(*elsewhere, TICKER_API_KEY=server.key).returncode == 0
-    assert server.run(*elsewhere, "--api-key", server.key).returncode == 0
+    assert run(server, *elsewhere, "--api-key-file", str(file)).returncode == 0
+    assert run(server, *elsewhere, TICKER_API_KEY=server.api_key).returncode == 0
+    assert run(server, *elsewhere, "--api-key", server.api_key).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -172,7 +119,7 @@ def test_the_key_may_come_from_a_file_or_the_environment(server: Server, tmp_pat
 def test_wrong_usage_is_one_line_and_exit_code_2(
     server: Server, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = server.run("watch", *arguments)
+    done = run(server, "watch", *arguments)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert said in line
@@ -190,7 +137,7 @@ def test_a_failure_is_one_line_and_exit_code_1(
     server: Server, arguments: tuple[str, ...], said: str
 ) -> None:
     url = () if "--url" in arguments else ("--url", server.url)
-    done = server.run("watch", "--json", *url, *arguments)
+    done = run(server, "watch", "--json", *url, *arguments)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert said in line
@@ -200,8 +147,8 @@ def test_a_failure_is_one_line_and_exit_code_1(
 @contextmanager
 def watching(server: Server, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*TICKER, "--data-dir", str(server.data_dir), "watch", "--url", server.url, *arguments],
-        env=server.environment,
+        command(server, "watch", "--url", server.url, *arguments),
+        env=environment(server.data_dir),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -225,11 +172,11 @@ def test_ctrl_c_ends_it_quietly(
                 if '"ticker"' in line:
                     break
         else:
-            wait_until(lambda: streams_open(server) > 0)
+            server.wait_metric("ticker_streams_open", 1)
         process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, errors) == (0, "")
-    wait_until(lambda: streams_open(server) == 0)
+    server.wait_metric("ticker_streams_open", 0)
 
 
 def test_a_closed_pipe_ends_it_quietly(server: Server) -> None:
@@ -243,22 +190,36 @@ def test_a_closed_pipe_ends_it_quietly(server: Server) -> None:
         process.stdout = None
 
 
-def streams_open(server: Server) -> float:
-    text = httpx.get(f"{server.url}/metrics", trust_env=False).text
-    [line] = [line for line in text.splitlines() if line.startswith("ticker_streams_open ")]
-    return float(line.split()[1])
+def example(server: Server, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env=environment(
+            server.data_dir, {"TICKER_URL": server.url, "TICKER_API_KEY": server.api_key}
+        ),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited for too long"
-        time.sleep(0.02)  # the pace of looking, not the wait itself
+def test_the_example_that_prints_prices_runs(server: Server) -> None:
+    done = example(server, "watch_prices.py", server.url, server.api_key, "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 3
+    assert "BTC-USD" in done.stdout
+
+
+def test_the_example_of_a_bot_runs(server: Server) -> None:
+    done = example(server, "bot.py", "BTC-USD", "0.01", "2")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert "user:demo" in done.stderr
 
 
 async def test_the_client_streams_asks_and_leaves(server: Server) -> None:
     with trio.fail_after(PATIENCE_SECONDS):
-        async with connect(server.url, api_key=server.key) as client:
+        async with connect(server.url, api_key=server.api_key) as client:
             assert isinstance(await anext(client), Welcome)
             ticker = await anext(client)
             assert isinstance(ticker, Ticker)
@@ -276,7 +237,7 @@ async def test_the_client_streams_asks_and_leaves(server: Server) -> None:
 async def test_the_client_reads_a_websocket_url_too(server: Server) -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         url = f"ws://127.0.0.1:{server.port}/ws/ticker"
-        async with connect(url, api_key=server.key, symbols=["BTC-USD"]) as client:
+        async with connect(url, api_key=server.api_key, symbols=["BTC-USD"]) as client:
             async for message in client:
                 if isinstance(message, Ticker):
                     assert [price.symbol for price in message.data] == ["BTC-USD"]
@@ -287,10 +248,11 @@ async def test_the_client_returns_to_a_restarted_server_and_subscribes_again(
     tmp_path: Path,
 ) -> None:
     with trio.fail_after(2 * PATIENCE_SECONDS), ExitStack() as first:
-        server = first.enter_context(serving(tmp_path))
-        async with connect(server.url, api_key=server.key, symbols=["ETH-USD"]) as client:
+        server = first.enter_context(started("serve", tmp_path / "data"))
+        async with connect(server.url, api_key=server.api_key, symbols=["ETH-USD"]) as client:
             await trio.to_thread.run_sync(first.close)
-            with serving(tmp_path, server.port):
+            port = str(server.port)
+            with started("serve", tmp_path / "data", args=("--port", port)):
                 for kind in (Subscribed, Closing, Subscribed, Ticker):
                     async for message in client:
                         if isinstance(message, kind):
@@ -299,13 +261,13 @@ async def test_the_client_returns_to_a_restarted_server_and_subscribes_again(
 
 
 async def test_a_key_that_is_revoked_ends_the_client(tmp_path: Path) -> None:
-    with trio.fail_after(2 * PATIENCE_SECONDS), serving(tmp_path) as server:
-        made = await trio.to_thread.run_sync(server.run, "keys", "create", "anna")
+    with trio.fail_after(2 * PATIENCE_SECONDS), started("serve", tmp_path / "data") as server:
+        made = await trio.to_thread.run_sync(run, server, "keys", "create", "anna")
         key = made.stdout.strip()
         async with connect(server.url, api_key=key) as client:
-            listed = await trio.to_thread.run_sync(server.run, "keys", "list", "--json")
+            listed = await trio.to_thread.run_sync(run, server, "keys", "list", "--json")
             [number] = [key["id"] for key in json.loads(listed.stdout) if key["user"] == "anna"]
-            await trio.to_thread.run_sync(server.run, "keys", "revoke", number)
+            await trio.to_thread.run_sync(run, server, "keys", "revoke", number)
             with pytest.raises(AuthenticationError) as caught:
                 async for _ in client:
                     pass

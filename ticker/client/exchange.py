@@ -67,9 +67,11 @@ async def exchange_key(
 async def _body(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > CLIENT_EXCHANGE_BYTES:
-            raise Nonsense("the token endpoint's answer is too long")
+        # To the end, which the scope around bounds: httpx's iterators are not to be left early.
+        if len(body) <= CLIENT_EXCHANGE_BYTES:
+            body += chunk
+    if len(body) > CLIENT_EXCHANGE_BYTES:
+        raise Nonsense("the token endpoint's answer is too long")
     return bytes(body)
 
 

@@ -207,7 +207,7 @@ async def test_a_server_that_is_away_is_asked_ever_more_rarely_until_it_is_back(
         await trio.sleep(100)
         assert client.state is State.WAITING
         peer.accepting = True
-        await upto(client, Welcome)
+        await client.ping()
         assert client.statistics().state is State.OPEN
     gaps = [
         later - earlier for earlier, later in zip(peer.attempts, peer.attempts[1:], strict=False)

@@ -1,0 +1,94 @@
+"""The table of `ticker watch`, as it is drawn."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rich.console import Console
+
+from ticker.cli.board import Board
+from ticker.client import ClientStatistics, Price, State, Status, Subscribed, Ticker
+
+
+def tick(board: Board, **prices: str) -> None:
+    board.take(
+        Ticker(
+            data=tuple(
+                Price(symbol=f"{name}-USD", price=Decimal(price), timestamp=1000)
+                for name, price in prices.items()
+            ),
+            seq=1,
+            time=1_000_000,
+        )
+    )
+
+
+def drawn(board: Board, counts: ClientStatistics, *, now: float = 1000, at: float = 0) -> str:
+    console = Console(width=100, no_color=True)
+    with console.capture() as capture:
+        console.print(board.show(counts, now, at))
+    return capture.get()
+
+
+def row(text: str, symbol: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.startswith(symbol)]
+    return line.split()
+
+
+def test_each_price_has_its_direction_and_its_change_since_the_start() -> None:
+    board = Board()
+    tick(board, BTC="42000.00", ETH="2500.00", SHIB="0.00001023")
+    tick(board, BTC="42420.00", ETH="2499.00", SHIB="0.00001023")
+    text = drawn(board, ClientStatistics(state=State.OPEN))
+    assert row(text, "BTC-USD")[1:4] == ["42,420.00", "▲", "+1.00%"]
+    assert row(text, "ETH-USD")[1:4] == ["2,499.00", "▼", "-0.04%"]
+    assert row(text, "SHIB-USD")[1:4] == ["0.00001023", "•", "+0.00%"]
+
+
+def test_a_direction_stays_until_the_price_moves_the_other_way() -> None:
+    board = Board()
+    for price in ("1.00", "2.00", "2.00"):
+        tick(board, BTC=price)
+    assert "▲" in drawn(board, ClientStatistics())
+
+
+def test_the_age_of_a_price_is_told_in_words_and_never_below_zero() -> None:
+    board = Board()
+    tick(board, BTC="1.00")
+    ages = [drawn(board, ClientStatistics(), now=1000 + age) for age in (-5, 59, 60, 7200)]
+    assert [" ".join(row(text, "BTC-USD")[4:6]) for text in ages] == ["0 s", "59 s", "1 min", "2 h"]
+
+
+def test_a_symbol_that_is_no_longer_subscribed_to_is_no_longer_shown() -> None:
+    board = Board()
+    tick(board, BTC="1.00", ETH="1.00")
+    board.take(Subscribed(symbols=("ETH-USD",)))
+    text = drawn(board, ClientStatistics())
+    assert "ETH-USD" in text
+    assert "BTC-USD" not in text
+
+
+def test_the_pace_is_of_the_last_second() -> None:
+    board = Board()
+    for tenth in range(31):
+        text = drawn(board, ClientStatistics(received=min(tenth, 20) * 10), at=tenth / 10)
+        if tenth == 20:
+            assert "100 messages/s" in text
+    assert " 0 messages/s" in text
+
+
+def test_trouble_is_said_while_it_lasts() -> None:
+    board = Board()
+    lost = ClientStatistics(state=State.WAITING, connections=3, last_fault="the connection is lost")
+    text = drawn(board, lost)
+    for words in ("waiting", "2 reconnects", "the connection is lost"):
+        assert words in text
+    assert "lost" not in drawn(board, ClientStatistics(state=State.OPEN, last_fault="lost"))
+
+
+def test_a_stale_source_is_named_until_it_is_live() -> None:
+    board = Board()
+    board.take(Status(state="stale", source="coinbase", reason="no route"))
+    assert "coinbase is stale: no route" in drawn(board, ClientStatistics())
+    board.take(Status(state="live", source="coinbase"))
+    assert "stale" not in drawn(board, ClientStatistics())
