@@ -17,10 +17,11 @@ from typing import Any, Protocol
 
 import hypercorn.trio.run
 import trio
-from hypercorn.events import Event, Updated
+from hypercorn.events import Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
+from ticker import limits
 from ticker.gateway.head import Head
 from ticker.gateway.http_stream import HttpStream
 
@@ -70,12 +71,22 @@ class TickerTCPServer(TCPServer):
         return stream.handed_over
 
     async def protocol_send(self, event: Event) -> None:
-        """Pass an event of Hypercorn's on, noting the end of each request."""
+        """Pass an event of Hypercorn's on, noting the end of each request.
+
+        A response that ends disconnects the application, and Quart-Trio then cancels the very
+        task that is telling the connection to close or to wait for the next request. It is
+        shielded for as long as that may take, or the connection would stay open for ever.
+        """
+        if isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
         if isinstance(event, Updated) and event.idle and isinstance(self.stream, HttpStream):
             self.stream.request_done()
             if self.stream.handed_over is not None:
                 return
-        await super().protocol_send(event)
+        with trio.CancelScope(shield=True) as patience:
+            patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
+            await super().protocol_send(event)
 
 
 def install() -> None:
