@@ -145,6 +145,8 @@ class StreamGateway:
         """
         if head.version >= "2":
             raise RefusedError(handshake.HTTP_VERSION)
+        if not head.target_readable:
+            raise RefusedError(handshake.BAD_TARGET)
         if head.path != PATH:
             raise RefusedError(handshake.NOT_FOUND)
         settings = self._engine.settings
@@ -227,7 +229,9 @@ class StreamGateway:
 
 def _takes(head: Head) -> bool:
     """Whether a request is ours to answer rather than Hypercorn's."""
-    return head.path == PATH or head.upgrades_to("websocket") or head.version >= "2"
+    if head.path == PATH or head.upgrades_to("websocket") or head.version >= "2":
+        return True
+    return bool(head.method) and not head.target_readable
 
 
 def _speaks_http2(accepted: Accepted) -> bool:

@@ -102,6 +102,7 @@ BAD_KEY: Final = Refusal(400, "sec-websocket-key must be 16 bytes in base64", "b
 BAD_REQUEST: Final = Refusal(
     400, "a websocket request has one host, and nothing after its head", "bad_request"
 )
+BAD_TARGET: Final = Refusal(400, "the request's target cannot be read", "bad_target")
 NO_TOKEN: Final = Refusal(
     401, "authentication required", "no_token", {"www-authenticate": 'Bearer realm="ticker"'}
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import attrs
 import h11
@@ -64,6 +65,14 @@ class Head:
     def query(self) -> str:
         """The target's query, without the question mark."""
         return self.target.partition("?")[2]
+
+    @property
+    def target_readable(self) -> bool:
+        """Whether its target can be taken apart; Quart fails on one that cannot."""
+        try:
+            return self.path.startswith("/") or bool(urlsplit(self.path).path)
+        except ValueError:
+            return False
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""
