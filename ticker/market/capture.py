@@ -122,7 +122,6 @@ class CaptureWriter:
             older = self._numbered(number)
             if older.exists():
                 older.replace(self._numbered(number + 1))
-        self._numbered(self._files).unlink(missing_ok=True)
         self._path.replace(self._numbered(1))
         self._open()
 

@@ -25,7 +25,14 @@ from ticker.limits import (
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceConfigError, SourceContext
 from ticker.market.sources.conversation import Conversation, Dialect
-from ticker.market.sources.link import FeedError, Link, check_url, connected, one_fault
+from ticker.market.sources.link import (
+    FeedError,
+    Link,
+    MessageTooBigError,
+    check_url,
+    connected,
+    one_fault,
+)
 from ticker.market.sources.messages import BadMessage, PriceSeen, Tradable
 from ticker.market.sources.options import nearest, parse_options
 from ticker.market.sources.sieve import Sieve
@@ -85,7 +92,7 @@ class Feed:
             if sieve:
                 news.set()
 
-        with one_fault():
+        with one_fault(self.name):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stay_connected, sieve, tell)
                 while True:
@@ -130,7 +137,7 @@ class Feed:
     ) -> None:
         """Serve one connection until its scope is cancelled; started once acknowledged."""
         talk = Conversation(self.dialect, self.names, sieve, self.context.report)
-        with trio.CancelScope() as scope, one_fault():
+        with trio.CancelScope() as scope, one_fault(self.name):
             async with self.connect(self.url) as link, trio.open_nursery() as nursery:
                 watch = trio.CancelScope(deadline=trio.current_time() + FEED_ANSWER_SECONDS)
                 with watch:
@@ -155,7 +162,11 @@ class Feed:
                 raise FeedError(f"{self.name}: no heartbeat for {FEED_SILENCE_SECONDS:g} s")
 
     async def _hear(self, link: Link, talk: Conversation) -> bool:
-        raw = await link.receive()
+        try:
+            raw = await link.receive()
+        except MessageTooBigError as error:
+            self.context.report("message_too_big", str(error))
+            raise
         self.tap(raw)
         alive = talk.hear(raw, self.context.wall_ms())
         if talk.refusal is not None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from urllib.parse import urlsplit
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import attrs
 import trio
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
-    ConnectionTimeout,
-    DisconnectionTimeout,
     HandshakeError,
     WebSocketConnection,
-    open_websocket_url,
+    wrap_client_stream,
 )
+from wsproto.utilities import ProtocolError
 
 from ticker.limits import (
     FEED_CLOSE_SECONDS,
@@ -32,7 +32,17 @@ from ticker.limits import (
 )
 from ticker.market.sources import SourceConfigError
 
-__all__ = ["FeedError", "Link", "check_url", "connected", "one_fault"]
+__all__ = ["FeedError", "Link", "MessageTooBigError", "check_url", "connected", "one_fault"]
+
+#: What a connection raises that does not work, or not any more.
+_BROKEN: Final = (
+    HandshakeError,
+    ConnectionClosed,
+    ProtocolError,
+    OSError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
 
 #: RFC 6455 §7.4.1: we close with this on a message over our limit.
 TOO_BIG = 1009
@@ -58,6 +68,10 @@ def check_url(source: str, url: str) -> str:
     return url
 
 
+class MessageTooBigError(FeedError):
+    """The exchange sent a message longer than `FEED_MESSAGE_BYTES`."""
+
+
 @attrs.frozen
 class Link:
     """An open WebSocket whose every fault is a `FeedError`."""
@@ -69,24 +83,28 @@ class Link:
         """Send one text message."""
         try:
             await self._ws.send_message(message)
-        except ConnectionClosed as error:
+        except _BROKEN as error:
             raise self._fault(error) from None
 
     async def receive(self) -> str | bytes:
         """Return the next message."""
         try:
             return await self._ws.get_message()
-        except ConnectionClosed as error:
+        except _BROKEN as error:
             raise self._fault(error) from None
 
     async def ping(self) -> None:
         """Send a ping and return when its pong has come."""
         try:
             await self._ws.ping()
-        except ConnectionClosed as error:
+        except _BROKEN as error:
             raise self._fault(error) from None
 
     def _fault(self, error: Exception) -> FeedError:
+        closed = error.reason if isinstance(error, ConnectionClosed) else None
+        if closed is not None and closed.code == TOO_BIG:
+            bound = f"{self.place}: a message of more than {FEED_MESSAGE_BYTES} bytes"
+            return MessageTooBigError(bound)
         return FeedError(f"{self.place}: {_why(error)}")
 
 
@@ -95,57 +113,95 @@ async def connected(url: str) -> AsyncIterator[Link]:
     """Open a WebSocket and close it again, each within a limit.
 
     Raises:
-        FeedError: it cannot be opened, or it broke.
+        FeedError: it cannot be opened.
     """
-    tls = ssl.create_default_context() if url.startswith("wss:") else None
-    try:
-        async with open_websocket_url(
-            url,
-            ssl_context=tls,
-            message_queue_size=FEED_QUEUE_MESSAGES,
-            max_message_size=FEED_MESSAGE_BYTES,
-            connect_timeout=FEED_CONNECT_SECONDS,
-            disconnect_timeout=FEED_CLOSE_SECONDS,
-        ) as ws:
-            yield Link(_place(url), ws)
-    except DisconnectionTimeout as error:
-        # What ended the talk matters; that the other side took no leave does not.
-        if error.__context__ is not None:
-            raise error.__context__ from None
-    except (HandshakeError, OSError, trio.BrokenResourceError) as error:
-        raise FeedError(f"{_place(url)}: {_why(error)}") from error
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    deadline = trio.current_time() + FEED_CONNECT_SECONDS
+    with one_fault(place):
+        with _patience(deadline, place):
+            stream = await _open_stream(parts)
+        try:
+            async with trio.open_nursery() as reader:
+                with _patience(deadline, place):
+                    ws = await wrap_client_stream(
+                        reader,
+                        stream,
+                        parts.netloc.rpartition("@")[2],
+                        urlunsplit(("", "", parts.path or "/", parts.query, "")),
+                        message_queue_size=FEED_QUEUE_MESSAGES,
+                        max_message_size=FEED_MESSAGE_BYTES,
+                    )
+                try:
+                    yield Link(place, ws)
+                finally:
+                    # A goodbye is a courtesy: what ended the talk matters, not how it is taken.
+                    with trio.move_on_after(FEED_CLOSE_SECONDS), suppress(*_BROKEN):
+                        await ws.aclose()
+                    reader.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(stream)
 
 
 @contextmanager
-def one_fault() -> Iterator[None]:
-    """Turn a group of the expected faults, as a nursery raises, into the first of them."""
-    fault: BaseException | None = None
+def _patience(deadline: float, place: str) -> Iterator[None]:
+    try:
+        with trio.fail_at(deadline):
+            yield
+    except trio.TooSlowError:
+        raise FeedError(f"{place}: no connection within {FEED_CONNECT_SECONDS:g} s") from None
+
+
+async def _open_stream(parts: SplitResult) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """Connect to a host and, for `wss`, make sure that it is that host."""
+    host, secure = str(parts.hostname), parts.scheme == "wss"
+    stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
+    if not secure:
+        return stream
+    try:
+        # Reading the authorities takes tens of milliseconds, which are several ticks.
+        context = await trio.to_thread.run_sync(ssl.create_default_context)
+        tls = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+        await tls.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return tls
+
+
+@contextmanager
+def one_fault(place: str) -> Iterator[None]:
+    """Turn what is expected to go wrong, alone or in a group as of a nursery, into one fault.
+
+    Raises:
+        FeedError: an expected fault of a connection, with the place it was to.
+        SourceConfigError: as it was.
+    """
+    fault: Exception | None = None
     try:
         yield
     except* (FeedError, SourceConfigError) as group:
-        fault = group
-        while isinstance(fault, BaseExceptionGroup):
-            fault = fault.exceptions[0]
+        fault = _first(group)
+    except* _BROKEN as group:
+        fault = fault or FeedError(f"{place}: {_why(_first(group))}")
     if fault is not None:
         raise fault
 
 
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+def _first(error: BaseException) -> Exception:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)  # noqa: S101 - those caught are
+    return error
 
 
 def _why(error: BaseException) -> str:
     match error:
-        case ConnectionTimeout():
-            return f"no connection within {FEED_CONNECT_SECONDS:g} s"
         case ConnectionRejected():
             return f"refused with HTTP status {error.status_code}"
         case ConnectionClosed() if error.reason is not None:
-            if error.reason.code == TOO_BIG:
-                return f"a message of more than {FEED_MESSAGE_BYTES} bytes"
             return f"closed with {error.reason.code} {error.reason.reason or ''}".rstrip()
-    cause = error
+    cause: BaseException = error
     while (deeper := _beneath(cause)) is not None:
         cause = deeper
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
