@@ -40,6 +40,7 @@ from ticker.client.messages import (
 from ticker.client.statistics import ClientStatistics, State
 from ticker.limits import (
     CLIENT_ANSWER_SECONDS,
+    CLIENT_CLOSE_SECONDS,
     CLIENT_NONSENSE_CONNECTIONS,
     CLIENT_STABLE_SECONDS,
 )
@@ -210,6 +211,9 @@ class Client:
                 try:
                     await conversation.listen()
                 except Retry as fault:
+                    if self._leaving:
+                        # The reader is to hear the server's goodbye; `running` ends the wait.
+                        await trio.sleep(CLIENT_CLOSE_SECONDS)
                     fault.after_seconds = max(fault.after_seconds, conversation.come_back_after)
                     raise
                 finally:

@@ -346,6 +346,8 @@ async def test_leaving_says_goodbye_and_leaves_no_task_behind(
     before = trio.lowlevel.current_statistics().tasks_living
     async with peer.client() as client:
         assert client.state is State.OPEN
+        began = trio.current_time()
+    assert trio.current_time() == began, "the server answered the goodbye, so nothing was waited"
     await trio.testing.wait_all_tasks_blocked()
     assert client.statistics().state is State.CLOSED
     assert codes == [1000]
