@@ -98,7 +98,7 @@ def show_duration(seconds: float) -> str:
         size = round(_UNITS[unit] * 1000)
         if milliseconds >= size and milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
-    return f"{seconds * 1000:g}ms"
+    return f"{seconds * 1000:.6f}".rstrip("0").rstrip(".") + "ms"
 
 
 def rate(raw: object) -> Rate:
