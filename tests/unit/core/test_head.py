@@ -8,6 +8,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from ticker import limits
 from ticker.gateway.head import Head, parse_head, read_head
@@ -103,14 +104,18 @@ def test_the_length_of_a_body_is_told(header: str, size: int | None) -> None:
     assert head.body_bytes == size
 
 
-def test_the_wish_for_another_protocol_can_be_left_out() -> None:
+def test_a_request_can_be_made_the_last_one_without_its_wish_for_another_protocol() -> None:
     data = (
         b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: AAM\r\nContent-Length: 2\r\n\r\n"
     )
-    again = parsed(parsed(data).without_upgrade())
+    again = parsed(parsed(data).last_request())
     assert (again.method, again.target) == ("POST", "/x")
-    assert dict(again.headers) == {b"host": b"a", b"content-length": b"2"}
+    assert dict(again.headers) == {
+        b"host": b"a",
+        b"content-length": b"2",
+        b"connection": b"close",
+    }
 
 
 class Pieces:
@@ -153,20 +158,20 @@ async def test_what_was_received_before_counts() -> None:
     assert head.raw == SIMPLE
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_dripped_head_is_given_up_five_seconds_after_its_first_byte() -> None:
+async def test_a_dripped_head_is_given_up_five_seconds_after_its_first_byte(
+    autojump_clock: MockClock,
+) -> None:
     drip = Pieces(*(SIMPLE[i : i + 1] for i in range(20)), every=1.0)
     assert await read_head(drip) is None
-    assert trio.current_time() == pytest.approx(1.0 + limits.HEAD_SECONDS)
+    assert autojump_clock.current_time() == pytest.approx(1.0 + limits.HEAD_SECONDS)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_silence_is_given_up_where_a_limit_was_given() -> None:
+async def test_silence_is_given_up_where_a_limit_was_given(autojump_clock: MockClock) -> None:
     assert await read_head(Pieces(leaves=False), idle_seconds=7) is None
-    assert trio.current_time() == pytest.approx(7)
+    assert autojump_clock.current_time() == pytest.approx(7)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_late_first_byte_still_leaves_time_for_the_rest() -> None:
+async def test_a_late_first_byte_still_leaves_time_for_the_rest(autojump_clock: MockClock) -> None:
     late = Pieces(SIMPLE[:9], SIMPLE[9:], every=limits.HEAD_SECONDS - 1)
     assert await read_head(late, idle_seconds=limits.HEAD_SECONDS) is not None
+    assert autojump_clock.current_time() == pytest.approx(2 * (limits.HEAD_SECONDS - 1))
