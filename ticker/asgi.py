@@ -10,7 +10,7 @@ import sys
 
 from ticker import logs
 from ticker.gateway import hypercorn
-from ticker.settings import SettingsError, load
+from ticker.settings_loader import SettingsError, load
 from ticker.web.app import create_app
 
 __all__ = ["app"]

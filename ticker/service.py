@@ -27,6 +27,7 @@ from ticker.market.sources import SourceConfigError
 from ticker.security import secrets_file
 from ticker.security.authority import Authority
 from ticker.security.demo import ensure_demo_key
+from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
 from ticker.security.tokens import TokenSigner
 from ticker.settings import STRONG_KEY_BYTES, Settings
@@ -74,14 +75,13 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     """
     try:
         with _locked(settings.data_dir), closing(Database(settings.database)) as database:
-            authority, demo_key = await trio.to_thread.run_sync(_authority, settings, database)
-            engine = Engine(settings, authority, TickerEncoder())
-            if demo_key is not None:
-                hint = "for development: it stops working when `ticker keys create` makes a key"
-                log.warning("demo_api_key", api_key=demo_key, hint=hint)
+            opened = await trio.to_thread.run_sync(_open, settings, database)
+            engine = Engine(settings, opened.authority, TickerEncoder())
+            # Only now is it sure that the service starts, and what to tell is of use.
+            _tell(settings, opened)
             async with trio.open_nursery() as nursery:
                 await nursery.start(engine.run)
-                yield Service(engine, StreamGateway(engine), demo_key)
+                yield Service(engine, StreamGateway(engine), opened.demo_key)
                 nursery.cancel_scope.cancel()
     except DatabaseUrlError as error:
         raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None
@@ -117,26 +117,32 @@ def _locked(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _authority(settings: Settings, database: Database) -> tuple[Authority, str | None]:
+@attrs.frozen
+class _Opened:
+    """What was found in, or made for, the data directory."""
+
+    authority: Authority
+    demo_key: str | None = attrs.field(repr=False)
+    made_up: Path | None
+    weak: bool
+
+
+def _open(settings: Settings, database: Database) -> _Opened:
     """Open the database and the secrets; runs in a thread."""
     database.migrate()
-    pepper = secrets_file.pepper(settings.data_dir).value
-    made_up = not settings.token_key
-    if made_up:
+    pepper = open_pepper(database, settings.data_dir)
+    made_up = None
+    token_keys = settings.token_key
+    if not token_keys:
         stored = secrets_file.token_key(settings.data_dir)
-        log.warning("token_key_made_up", path=str(stored.path), hint="set TICKER_TOKEN_KEY")
-        token_keys: tuple[bytes, ...] = (stored.value,)
-    else:
-        token_keys = settings.token_key
+        made_up, token_keys = stored.path, (stored.value,)
     weak = min(map(len, token_keys)) < STRONG_KEY_BYTES
-    if weak:
-        log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
     demo_key = ensure_demo_key(
         database, settings.data_dir, pepper=pepper, enabled=settings.demo_key == "auto"
     )
     exposed = _exposed(settings)
     if exposed and not settings.allow_insecure:
-        _refuse_exposed(exposed, demo=demo_key is not None, made_up=made_up, weak=weak)
+        _refuse_exposed(exposed, demo=demo_key is not None, made_up=made_up is not None, weak=weak)
     authority = Authority(
         database=database,
         signer=TokenSigner(token_keys),
@@ -145,7 +151,20 @@ def _authority(settings: Settings, database: Database) -> tuple[Authority, str |
         store=cast("Literal['database', 'memory']", settings.token_store),
         policies=settings.policies,
     )
-    return authority, demo_key
+    return _Opened(authority, demo_key, made_up, weak)
+
+
+def _tell(settings: Settings, opened: _Opened) -> None:
+    """Log what an operator should know at every start."""
+    for name in settings.ignored:
+        log.warning("setting_unknown", name=name, hint="`ticker config` lists the settings")
+    if opened.made_up is not None:
+        log.warning("token_key_made_up", path=str(opened.made_up), hint="set TICKER_TOKEN_KEY")
+    if opened.weak:
+        log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
+    if opened.demo_key is not None:
+        hint = "for development: it stops working when `ticker keys create` makes a key"
+        log.warning("demo_api_key", api_key=opened.demo_key, hint=hint)
 
 
 def _refuse_exposed(address: str, *, demo: bool, made_up: bool, weak: bool) -> None:

@@ -1,15 +1,11 @@
 """Every setting: its name, what it means, its default, how it is read and checked.
 
-A setting comes from a TOML file, then the environment (`TICKER_*`), then the command line;
-the later wins. `load` reads all of them and reports every fault at once, one line each;
-the value of a secret is never part of a line.
+`ticker/settings_loader.py` reads them, with what is said here.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
-import tomllib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -20,25 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from ticker import setting_types as read
-from ticker.security.policy import PolicyError, PolicySet
+from ticker.security.policy import PolicySet
 from ticker.setting_types import Rate, TokenPlace
 
-#: Where settings are looked for when nobody names a file.
-DEFAULT_FILE: Final = Path("ticker.toml")
-#: The environment variable that names another file, for launches without a `--config`.
-FILE_VARIABLE: Final = "TICKER_CONFIG"
-PREFIX: Final = "TICKER_"
-MASK: Final = "********"
 #: HMAC-SHA256 keys shorter than this are easier to guess than the digest (RFC 2104 §3).
 STRONG_KEY_BYTES: Final = 32
-
-
-class SettingsError(Exception):
-    """Settings are wrong; `faults` holds one line for each."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 def _setting(
@@ -63,7 +45,7 @@ def _show_words(value: tuple[str, ...]) -> str:
 def _database_url(raw: object) -> str:
     try:
         make_url(read.text(raw))
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ValueError("expected a database address, as in sqlite:///data/auth.db") from None
     return read.text(raw)
 
@@ -91,6 +73,7 @@ class Settings:
         _database_url,
         "where API keys and tokens are kept; empty: auth.db in the data directory",
         show=lambda url: make_url(url).render_as_string(hide_password=True) if url else "",
+        secret=True,  # it may hold a password
     )
     source: tuple[str, ...] = _setting(
         ("simulated",),
@@ -155,7 +138,9 @@ class Settings:
         "auto makes a demo key while the database holds no key; off never does",
     )
     allow_insecure: bool = _setting(
-        False, read.flag, "serve beyond this machine with the demo key or a made-up token key"
+        default=False,
+        reader=read.flag,
+        meaning="serve beyond this machine with the demo key or a made-up token key",
     )
     coinbase_url: str | None = _setting(
         None, read.feed_url, "another address for Coinbase's feed", show=lambda url: url or ""
@@ -191,6 +176,8 @@ class Settings:
     policies: PolicySet = attrs.field(factory=PolicySet.default)
     named: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     """The settings that somebody chose, as opposed to left at their default."""
+    ignored: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """Variables of the environment that look like settings and are none."""
 
     @property
     def database(self) -> str:
@@ -214,138 +201,3 @@ class Settings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
-
-
-@attrs.frozen
-class Origin:
-    """Where one setting's value came from, and how to show it."""
-
-    name: str
-    shown: str
-    where: str
-    meaning: str
-
-
-@attrs.frozen
-class Loaded:
-    """Settings, and where each came from."""
-
-    settings: Settings
-    origins: tuple[Origin, ...]
-
-
-def _fields() -> dict[str, Any]:
-    return {field.name: field for field in attrs.fields(Settings) if "reader" in field.metadata}
-
-
-def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
-    """Read the TOML file's own keys, or those of its `[ticker]` table where it has one."""
-    try:
-        content = tomllib.loads((path or DEFAULT_FILE).read_text("utf-8"))
-    except FileNotFoundError:
-        if path is not None:
-            faults.append(f"{path}: no such settings file")
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        faults.append(f"{path or DEFAULT_FILE}: cannot be read as TOML: {error}")
-        return {}
-    table = content.get("ticker", content)
-    if not isinstance(table, dict):
-        faults.append(f"{path or DEFAULT_FILE}: [ticker] must be a table")
-        return {}
-    return table
-
-
-def load(
-    *,
-    config: Path | None = None,
-    environ: Mapping[str, str] = os.environ,
-    options: Mapping[str, object] | None = None,
-) -> Loaded:
-    """Read the settings from a file, the environment and command-line options.
-
-    Args:
-        config: the TOML file; without it `TICKER_CONFIG`, then `./ticker.toml` where it exists.
-        environ: the environment; every `TICKER_*` in it must be a setting.
-        options: values from the command line by setting name; None means not given.
-
-    Raises:
-        SettingsError: with one line for every fault found.
-    """
-    fields = _fields()
-    faults: list[str] = []
-    if config is None and environ.get(FILE_VARIABLE):
-        config = Path(environ[FILE_VARIABLE])
-    file = _read_file(config, faults)
-    tables = {name: file.pop(name, {}) for name in ("policies", "roles")}
-    place = str(config or DEFAULT_FILE)
-    layers: list[tuple[str, dict[str, object]]] = [
-        (place, file),
-        (
-            "environment",
-            {
-                name.removeprefix(PREFIX).lower(): value
-                for name, value in environ.items()
-                if name.startswith(PREFIX) and name not in {FILE_VARIABLE, "TICKER_API_KEY"}
-            },
-        ),
-        (
-            "command line",
-            {name: value for name, value in (options or {}).items() if value is not None},
-        ),
-    ]
-    chosen: dict[str, Any] = {}
-    where: dict[str, str] = {}
-    for layer, values in layers:
-        for name, raw in values.items():
-            label = f"{PREFIX}{name.upper()}" if layer == "environment" else f"{layer}: {name}"
-            if name not in fields:
-                faults.append(f"{label}: there is no such setting; `ticker config` lists them")
-                continue
-            meta = fields[name].metadata
-            try:
-                chosen[name] = meta["reader"](raw)
-            except ValueError as error:
-                shown = MASK if meta["secret"] else repr(raw)
-                faults.append(f"{label}={shown}: {error}")
-            where[name] = label if layer == "environment" else layer
-    faults += _cross_check(chosen)
-    try:
-        policies = PolicySet.from_tables(tables["policies"], tables["roles"])
-    except PolicyError as error:
-        faults += [f"{place}: {line}" for line in error.faults]
-        policies = PolicySet.default()
-    if faults:
-        raise SettingsError(faults)
-    settings = Settings(**chosen, policies=policies, named=frozenset(chosen))
-    return Loaded(settings, tuple(_origins(settings, fields, where)))
-
-
-def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
-    """Find values that are right alone and wrong together."""
-    faults = []
-    if chosen.get("restart_factor", 2.0) < 1:
-        faults.append("restart_factor: expected 1 or more")
-    if chosen.get("restart_jitter", 0.1) > 1:
-        faults.append("restart_jitter: expected at most 1")
-    if not chosen.get("symbols", True):
-        faults.append("symbols: expected at least one symbol")
-    if not 0.001 <= chosen.get("tick", 0.01) <= 60:  # noqa: PLR2004 - a millisecond to a minute
-        faults.append("tick: expected between 1ms and 60s")
-    return faults
-
-
-def _origins(
-    settings: Settings, fields: Mapping[str, Any], where: Mapping[str, str]
-) -> list[Origin]:
-    result = []
-    for name, field in fields.items():
-        value, meta = getattr(settings, name), field.metadata
-        if meta["secret"]:
-            shown = MASK if value else ""
-        elif name == "database_url":
-            shown = meta["show"](settings.database)
-        else:
-            shown = meta["show"](value)
-        result.append(Origin(name, shown, where.get(name, "default"), meta["meaning"]))
-    return result

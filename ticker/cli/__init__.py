@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from ticker import __version__
-from ticker.settings import SettingsError, load
+from ticker.settings_loader import SettingsError, load
 
 #: Each command with the module it lives in, imported only when it is wanted: starting the
 #: program must not take longer than what it is asked for.
@@ -34,11 +34,15 @@ _OWN_SETTINGS: Final = frozenset({"config", "serve"})
 class _Commands(click.Group):
     """Finds commands by name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name every command."""
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import a command; None where there is none of that name."""
         module = _COMMANDS.get(cmd_name)
         if module is None:

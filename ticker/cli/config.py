@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ticker.settings import PREFIX, load
+from ticker.settings_loader import PREFIX, load
 
 
 @click.command()
@@ -20,6 +20,8 @@ def config(common: dict[str, Any], file: Path | None) -> None:
     loaded = load(config=file or common["config"], options={"data_dir": common["data_dir"]})
     rows = [(f"{PREFIX}{o.name.upper()}", o.shown, f"({o.where})") for o in loaded.origins]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for ignored in loaded.settings.ignored:
+        click.echo(f"ticker: {ignored}: there is no such setting", err=True)
     for name, value, where in rows:
         click.echo(f"{name:<{name_width}} = {value:<{min(value_width, 60)}}  {where}")
     click.echo()

@@ -15,7 +15,8 @@ from hypercorn.utils import LifespanFailureError
 
 from ticker import limits, logs
 from ticker.gateway import hypercorn
-from ticker.settings import Settings, load
+from ticker.settings import Settings
+from ticker.settings_loader import load
 from ticker.web.app import TickerApp, create_app
 
 log = structlog.get_logger()
@@ -36,25 +37,30 @@ def serve(common: dict[str, Any], /, config: Path | None, **options: str | None)
     logs.configure(settings.log_format)
     hypercorn.install()
     app = create_app(settings)
+    app.log_refusal = False
     server = _server_config(settings, logs.adopt_libraries(settings.log_format))
+    fault: str | None = None
     try:
         trio.run(_serve, app, server)
     except* LifespanFailureError:
         pass  # what failed is known to the application, and was logged if it had begun
     except* OSError as errors:
-        where = f"{settings.host}:{settings.port}"
-        fault = f"cannot listen on {where}: {_first(errors)}"
-        raise click.ClickException(fault) from None
+        fault = f"cannot listen on {settings.host}:{settings.port}: {_first(errors)}"
     if app.refusal is not None:
         kind = click.UsageError if app.refusal.settings else click.ClickException
         raise kind(str(app.refusal))
+    if fault is not None:
+        raise click.ClickException(fault)
     return 1 if app.failed else 0
 
 
 async def _serve(app: TickerApp, server: Config) -> None:
     async with trio.open_nursery() as nursery:
-        for bind in await nursery.start(hypercorn_serve, app, server):
-            log.info("listening", url=bind)
+        binds = await nursery.start(hypercorn_serve, app, server)
+        # Hypercorn comes this far even where the application refused to start.
+        if app.refusal is None and not app.failed:
+            for bind in binds:
+                log.info("listening", url=bind)
 
 
 def _server_config(settings: Settings, logger: logging.Logger) -> Config:

@@ -80,15 +80,15 @@ class Head:
             word.lower() for word in self.tokens(b"connection")
         )
 
-    def without_upgrade(self) -> bytes:
-        """Return its bytes without the wish to change the protocol, as a server may read it."""
+    def last_request(self) -> bytes:
+        """Return its bytes as those of a connection's last request, in HTTP/1.1 to the end."""
         lines = [f"{self.method} {self.target} HTTP/{self.version}".encode("latin-1")]
         lines += [
             name + b": " + value
             for name, value in self.headers
             if name not in {b"upgrade", b"connection", b"http2-settings"}
         ]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        return b"\r\n".join([*lines, b"connection: close"]) + b"\r\n\r\n"
 
     @property
     def body_bytes(self) -> int | None:

@@ -84,7 +84,11 @@ class HttpStream(trio.abc.HalfCloseableStream):
         if self.handed_over is not None:
             return
         with trio.move_on_after(limits.WRITE_SECONDS):
-            await self.transport_stream.send_all(data)
+            try:
+                await self.transport_stream.send_all(data)
+            except trio.BusyResourceError:
+                # Hypercorn closes a connection while it still answers; it expects this error.
+                raise trio.BrokenResourceError("this side is being closed") from None
             return
         self.abort()
         raise trio.BrokenResourceError("the reader of a response has stalled")
@@ -115,9 +119,10 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._between = False
         self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
         # HTTP/2 over cleartext would take the connection past the seam; a server may ignore the
-        # wish (RFC 9113 §3.1 retired it).
-        raw = head.without_upgrade() if head.upgrades_to("h2c") else head.raw
-        self._ready = raw + self._body(head.rest)
+        # wish (RFC 9113 §3.1 retired it). So would a request that follows chunks, whose end is
+        # not looked for here.
+        last = bool(head.method) and (size is None or head.upgrades_to("h2c"))
+        self._ready = (head.last_request() if last else head.raw) + self._body(head.rest)
 
     def _body(self, data: bytes) -> bytes:
         """Cut a body off from what follows it, which waits for its turn as a head."""

@@ -70,6 +70,16 @@ class TickerTCPServer(TCPServer):
         await super().run()
         return stream.handed_over
 
+    async def _read_data(self) -> None:
+        """Read requests until the peer ends; then nothing is left to wait for.
+
+        Hypercorn would keep the connection until its timer for the next request runs out.
+        """
+        await super()._read_data()
+        nursery = self._task_group._nursery  # noqa: SLF001 - Hypercorn's insides end here
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
+
     async def protocol_send(self, event: Event) -> None:
         """Pass an event of Hypercorn's on, noting the end of each request.
 

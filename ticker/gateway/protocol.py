@@ -75,13 +75,15 @@ _requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _any_id: Final = msgspec.json.Decoder(_AnyId)
 
 
-def decode_request(message: str) -> Request:
+def decode_request(message: str | bytes) -> Request:
     """Read one message of a client.
 
     Raises:
         BadMessageError: malformed JSON, an unknown type, a wrong field, or a value out
             of bounds; its text says which.
     """
+    if isinstance(message, bytes):
+        raise BadMessageError("messages are text, in JSON")
     try:
         request = _requests.decode(message)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -8,9 +8,8 @@ the peer has a deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import structlog
 import trio
@@ -19,9 +18,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from ticker import __version__, limits
 from ticker.close_codes import CloseCode
 from ticker.engine import Engine
+from ticker.gateway.delivery import Delivery, DeliveryStream
 from ticker.gateway.inbound import FrameMeter
 from ticker.gateway.protocol import (
-    PING_FRAME,
     Auth,
     Authenticated,
     BadMessageError,
@@ -31,17 +30,13 @@ from ticker.gateway.protocol import (
     Ping,
     Pong,
     Request,
-    Status,
     Subscribe,
     Subscribed,
     Unsubscribe,
     Unsubscribed,
     Welcome,
     decode_request,
-    text_frame,
 )
-from ticker.market.hub import Subscription
-from ticker.market.intake import SourceState
 from ticker.rate_limit import Bucket, RateLimit
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits
@@ -49,18 +44,15 @@ from ticker.storage.database import DatabaseUnavailableError
 
 log = structlog.get_logger()
 
+#: What a stream that ended without a close frame is counted as (RFC 6455 §7.1.5).
+ABNORMAL: Final = 1006
 
-class SessionStream(Protocol):
+
+class SessionStream(DeliveryStream, Protocol):
     """What a session needs of the stream under it."""
 
     heard_at: float
     inspect: Callable[[bytes | bytearray], None]
-
-    def send_nowait(self, frame: bytes, /) -> None:
-        """Write one frame whole, or raise `trio.WouldBlock`."""
-
-    async def wait_ready(self) -> None:
-        """Wait until `send_nowait` has room again."""
 
     async def aclose(self) -> None:
         """Close without losing what was sent last."""
@@ -79,19 +71,14 @@ class Session:
 
     __slots__ = (
         "_bad_at",
-        "_catching_up",
+        "_delivery",
         "_engine",
         "_expires_at",
         "_frames",
         "_messages",
-        "_nursery",
-        "_pinged",
         "_retry_after_ms",
         "_scope",
-        "_status_told",
         "_stream",
-        "_subscription",
-        "_subscription_stack",
         "_websocket",
         "close_code",
         "grant",
@@ -117,13 +104,8 @@ class Session:
         self._engine = engine
         self._websocket = websocket
         self._stream = stream
-        self._nursery = nursery
         self._scope = trio.CancelScope()
-        self._subscription_stack = ExitStack()
-        self._subscription: Subscription | None = None
-        self._catching_up = False
-        self._status_told: tuple[SourceState, ...] = ()
-        self._pinged = False
+        self._delivery = Delivery(engine, stream, nursery, self._undeliverable)
         self._bad_at: list[float] = []
         self._retry_after_ms = 0
         self._frames = FrameMeter()
@@ -143,22 +125,22 @@ class Session:
         Never raises for what a peer did. A fault of ours is logged once, with its
         traceback, and ends just this session.
         """
-        try:
-            with self._engine.sessions.entered(self), self._subscription_stack, self._scope:
-                if not self._engine.authority.still_good(self.grant):
-                    # Revoked between the look-up and the register, which is asked from now on.
-                    self.end(CloseCode.UNAUTHENTICATED)
-                await self._converse()
-        except ConnectionClosed as closed:
-            # The peer said goodbye, or the connection broke; the reader has seen to the rest.
-            if self.close_code is None:
-                self.close_code = closed.reason.code if closed.reason else 1006
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._set_code(1006)
-        except Exception as error:  # noqa: BLE001 - the boundary that contains one session
-            self.fail(error)
-        await self._close()
-        return self.close_code or CloseCode.FAULT
+        with self._engine.sessions.entered(self):
+            if not self._engine.authority.still_good(self.grant):
+                # Revoked between the look-up and the register, which is asked from now on.
+                self.end(CloseCode.UNAUTHENTICATED)
+            try:
+                with self._delivery, self._scope:
+                    await self._converse()
+            except ConnectionClosed as closed:
+                # The peer said goodbye, or the connection broke; the reader sees to the rest.
+                self._set_code(closed.reason.code if closed.reason else ABNORMAL)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._set_code(ABNORMAL)
+            except Exception as error:  # noqa: BLE001 - the boundary that contains one session
+                self.fail(error)
+            await self._close()
+        return CloseCode.FAULT if self.close_code is None else self.close_code
 
     def end(self, code: CloseCode, *, retry_after_ms: int = 0) -> None:
         """End the session from outside, at its next checkpoint; the first reason stands."""
@@ -175,34 +157,19 @@ class Session:
     def check(self, now: float) -> None:
         """Look after the peer: called by the engine every `limits.WATCH_SECONDS`."""
         silence = now - self._stream.heard_at
+        if self.close_code is not None:
+            return
         if now >= self._expires_at:
             self.end(CloseCode.UNAUTHENTICATED)
         elif silence >= limits.SILENT_SECONDS - limits.WATCH_SECONDS:
             self.end(CloseCode.SILENT)
-        elif silence < limits.PING_AFTER_SECONDS:
-            self._pinged = False
-        elif not self._pinged:
-            self._pinged = self._offer(PING_FRAME)
+        else:
+            self._delivery.watch_silence(silent=silence >= limits.PING_AFTER_SECONDS)
 
     def tell_status(self) -> None:
-        """Tell the subscriber which sources are stale or live, where it does not know yet."""
-        state = self._engine.status()
-        if self._status_told == state:
-            return
-        told = set(self._status_told)
-        news = b"".join(
-            text_frame(
-                Status(
-                    state=entry.state, source=entry.source, since=entry.since, reason=entry.reason
-                )
-                .text()
-                .encode()
-            )
-            for entry in state
-            if entry not in told
-        )
-        if not news or self._offer(news):
-            self._status_told = state
+        """Tell the subscriber which sources went stale or live since it was last told."""
+        if self.close_code is None:
+            self._delivery.tell_status()
 
     @property
     def _role_limits(self) -> Limits:
@@ -236,11 +203,9 @@ class Session:
                 version=__version__,
             )
         )
-        # Live is what everybody expects; only what is stale is worth a word here.
-        self._status_told = tuple(s for s in self._engine.status() if s.state == "live")
-        self.tell_status()
+        self._delivery.tell_status()
         if symbols:
-            self._subscribe(symbols, self._every(None))
+            self._delivery.subscribe(symbols, self._every(None))
         while True:
             message = await self._websocket.get_message()
             if not self._messages.admit(trio.current_time()):
@@ -256,8 +221,6 @@ class Session:
             self.end(CloseCode.TOO_BIG)
             return
         try:
-            if isinstance(message, bytes):
-                raise BadMessageError("messages are text, in JSON")
             await self._answer(decode_request(message))
         except BadMessageError as error:
             await self._say(Error(id=error.id, code="bad_message", message=str(error)))
@@ -274,7 +237,7 @@ class Session:
             case Subscribe():
                 await self._answer_subscribe(request)
             case Unsubscribe():
-                self._unsubscribe()
+                self._delivery.unsubscribe()
                 await self._say(Unsubscribed(id=request.id))
             case Auth():
                 await self._answer_auth(request)
@@ -294,11 +257,11 @@ class Session:
             return
         every = self._every(request.interval_ms)
         # No tick of the old subscription may follow the answer, nor one of the new precede it.
-        self._unsubscribe()
+        self._delivery.unsubscribe()
         await self._say(
             Subscribed(id=request.id, symbols=symbols, interval_ms=every * self._engine.tick_ms)
         )
-        self._subscribe(symbols, every)
+        self._delivery.subscribe(symbols, every)
 
     async def _answer_auth(self, request: Auth) -> None:
         try:
@@ -316,86 +279,33 @@ class Session:
             return
         self._accept_grant(grant)
         await self._say(Authenticated(id=request.id, expires_in=self._expires_in()))
-        if self._subscription is not None:
-            allowed = set(self._allowed("subscribe"))
-            book = self._engine.book
-            held = [book.symbols[place] for place in self._subscription.topic.places]
-            kept = [symbol for symbol in held if symbol in allowed]
-            if kept != held:
-                every = self._subscription.topic.every
-                self._unsubscribe()
-                if kept:
-                    self._subscribe(kept, every)
+        allowed = set(self._allowed("subscribe"))
+        held, every = self._delivery.symbols, self._delivery.every
+        kept = tuple(symbol for symbol in held if symbol in allowed)
+        if kept != held:
+            self._delivery.unsubscribe()
+            if kept:
+                self._delivery.subscribe(kept, every)
 
     def _every(self, interval_ms: int | None) -> int:
         """Turn an interval into ticks: never faster than the tick or the role allows."""
         fastest = self._role_limits.fastest_interval_ms or 0
         return self._engine.ticks_in(max(interval_ms or 0, fastest))
 
-    def _subscribe(self, symbols: Sequence[str], every: int) -> None:
-        self._unsubscribe()
-        self._subscription = self._subscription_stack.enter_context(
-            self._engine.hub.subscribe(symbols, every, self._stream, self._fell_behind)
-        )
-        if not self._subscription.resume():
-            self._catch_up_soon()
-
-    def _unsubscribe(self) -> None:
-        self._subscription = None
-        self._subscription_stack.close()
-
     async def _say(self, message: Message) -> None:
         await self._websocket.send_message(message.text())
 
-    def _offer(self, frame: bytes) -> bool:
-        """Send a frame of ours past the hub; False where there is no room for it now."""
-        try:
-            self._stream.send_nowait(frame)
-        except trio.WouldBlock:
-            self._catch_up_soon()
-            return False
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._gone()
-            return False
-        return True
-
-    def _fell_behind(self, error: Exception | None) -> None:
-        if error is None:
-            self._catch_up_soon()
-        elif isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
-            self._gone()
+    def _undeliverable(self, error: Exception) -> None:
+        """End the session because nothing can be sent any more."""
+        if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
+            self._set_code(ABNORMAL)
+            self._scope.cancel()
         else:
-            self.fail(error)
-
-    def _catch_up_soon(self) -> None:
-        if not self._catching_up and self.close_code is None:
-            self._catching_up = True
-            self._nursery.start_soon(self._catch_up)
-
-    async def _catch_up(self) -> None:
-        """Wait until there is room; then say what was missed, the newest prices last."""
-        try:
-            while self.close_code is None:
-                await self._stream.wait_ready()
-                self._catching_up = False
-                self.tell_status()
-                if self._subscription is not None and not self._subscription.resume():
-                    self._catching_up = True
-                if not self._catching_up:
-                    return
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._gone()
-        except Exception as error:  # noqa: BLE001 - the boundary that contains one session
             self.fail(error)
 
     def _inspect(self, data: bytes | bytearray) -> None:
         if not self._frames.within(data, trio.current_time()):
             self.end(CloseCode.TOO_MANY_MESSAGES)
-
-    def _gone(self) -> None:
-        """End a session whose peer can no longer be reached."""
-        self._set_code(1006)
-        self._scope.cancel()
 
     def _set_code(self, code: int) -> None:
         if self.close_code is None:
@@ -413,7 +323,7 @@ class Session:
                     await self._websocket.aclose(code, code.reason)
                 except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
                     self._stream.abort()
-            elif code != 1006:  # noqa: PLR2004 - RFC 6455 §7.1.5: no close frame came
+            elif code != ABNORMAL:
                 await self._stream.aclose()
-        if patience.cancelled_caught or code == 1006:  # noqa: PLR2004 - the same
+        if patience.cancelled_caught or code == ABNORMAL:
             self._stream.abort()

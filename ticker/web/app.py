@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope
-from quart import Response
+from quart import Request, Response
+from quart.typing import ResponseTypes
 from quart_cors import cors
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -69,7 +70,8 @@ class Lifespan:
             refused = group.exceptions[0]
             assert isinstance(refused, ServiceError)  # noqa: S101 - it is raised alone
             self._app.refusal = refused
-            log.error("start_refused", error=str(refused))  # noqa: TRY400 - the text says it all
+            if self._app.log_refusal:
+                log.error("start_refused", error=str(refused))  # noqa: TRY400 - the text is enough
         except* Exception as group:
             self._app.failed = True
             log.critical("engine_failed", exc_info=group)
@@ -107,6 +109,7 @@ class TickerApp(QuartTrio):
         settings: what it was made with.
         service: what runs, from startup on.
         refusal: why it did not start, if it did not.
+        log_refusal: whether to log that; not where a command line shows it.
         failed: whether the engine failed.
     """
 
@@ -114,7 +117,15 @@ class TickerApp(QuartTrio):
     settings: Settings
     service: Service
     refusal: ServiceError | None = None
+    log_refusal = True
     failed = False
+
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer a request, also one whose host Werkzeug refuses before Quart handles errors."""
+        try:
+            return await super().handle_request(request)
+        except HTTPException as problem:
+            return await _add_headers(await _http_error(problem))
 
     @property
     def gateway(self) -> StreamGateway:

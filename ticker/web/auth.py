@@ -37,7 +37,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             retry_after = str(math.ceil(wait))
             return _refused(429, "too many requests", "rate", Retry_After=retry_after)
         try:
-            api_key = _api_key(await request.get_data(as_text=False))
+            api_key = _api_key(bytes(await request.body))
         except _BadBodyError as problem:
             return _refused(400, str(problem), "bad_request")
         authority = running().engine.authority

@@ -1,0 +1,170 @@
+"""What reaches one subscriber without being asked for: ticks, status, pings.
+
+Nothing here awaits but the one task that runs while the subscriber is behind: it waits
+until the stream has room again, says what was missed and sends a snapshot made then. In all
+other times a subscriber costs no task of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Protocol, Self
+
+import trio
+
+from ticker.engine import Engine
+from ticker.gateway.protocol import PING_FRAME, Status, text_frame
+from ticker.market.hub import Subscription
+from ticker.market.intake import SourceState
+
+
+class DeliveryStream(Protocol):
+    """What is needed of the stream under a subscriber."""
+
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Write one frame whole, or raise `trio.WouldBlock`."""
+
+    async def wait_ready(self) -> None:
+        """Wait until `send_nowait` has room again."""
+
+
+class Delivery:
+    """One subscriber's subscription and everything else the server sends by itself."""
+
+    __slots__ = (
+        "_catching_up",
+        "_ended",
+        "_engine",
+        "_held",
+        "_nursery",
+        "_pinged",
+        "_status_told",
+        "_stream",
+        "_subscription",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        stream: DeliveryStream,
+        nursery: trio.Nursery,
+        ended: Callable[[Exception], None],
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            engine: the hub, the book and the sources' states.
+            stream: where frames go.
+            nursery: the connection's own, for catching up.
+            ended: called with what made sending impossible: trio's BrokenResourceError or
+                ClosedResourceError where the peer has gone, anything else is a fault of ours.
+        """
+        self._engine = engine
+        self._stream = stream
+        self._nursery = nursery
+        self._ended = ended
+        self._held = ExitStack()
+        self._subscription: Subscription | None = None
+        self._catching_up = False
+        self._pinged = False
+        # Live is what everybody expects; only what is stale is worth a word at the start.
+        self._status_told: tuple[SourceState, ...] = tuple(
+            state for state in engine.status() if state.state == "live"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """End the subscription; never awaits."""
+        self.unsubscribe()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols subscribed to; empty without a subscription."""
+        if self._subscription is None:
+            return ()
+        symbols = self._engine.book.symbols
+        return tuple(symbols[place] for place in self._subscription.topic.places)
+
+    @property
+    def every(self) -> int:
+        """The interval of the subscription in ticks; 0 without one."""
+        return 0 if self._subscription is None else self._subscription.topic.every
+
+    def subscribe(self, symbols: Sequence[str], every: int) -> None:
+        """Replace the subscription; what is sent next is a snapshot."""
+        self.unsubscribe()
+        self._subscription = self._held.enter_context(
+            self._engine.hub.subscribe(symbols, every, self._stream, self._fell_behind)
+        )
+        try:
+            resumed = self._subscription.resume()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            self._ended(gone)
+            return
+        if not resumed:
+            self._catch_up_soon()
+
+    def unsubscribe(self) -> None:
+        """End the subscription: no tick follows, not even one that is under way."""
+        self._subscription = None
+        self._held.close()
+
+    def tell_status(self) -> None:
+        """Tell which sources went stale or live, where the subscriber does not know yet."""
+        states = self._engine.status()
+        news = [state for state in states if state not in self._status_told]
+        if not news or self._offer(b"".join(map(_status_frame, news))):
+            self._status_told = states
+
+    def watch_silence(self, *, silent: bool) -> None:
+        """Send one ping each time the peer has become silent."""
+        if not silent:
+            self._pinged = False
+        elif not self._pinged:
+            self._pinged = self._offer(PING_FRAME)
+
+    def _offer(self, frame: bytes) -> bool:
+        """Send a frame past the hub; False where there is no room for it now."""
+        try:
+            self._stream.send_nowait(frame)
+        except trio.WouldBlock:
+            self._catch_up_soon()
+            return False
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            self._ended(gone)
+            return False
+        return True
+
+    def _fell_behind(self, error: Exception | None) -> None:
+        if error is None:
+            self._catch_up_soon()
+        else:
+            self._ended(error)
+
+    def _catch_up_soon(self) -> None:
+        if not self._catching_up:
+            self._catching_up = True
+            self._nursery.start_soon(self._catch_up)
+
+    async def _catch_up(self) -> None:
+        """Wait until there is room; then say what was missed, the newest prices last."""
+        try:
+            while self._catching_up:
+                await self._stream.wait_ready()
+                # Whoever finds no room from here on sets this again, and the loop goes on.
+                self._catching_up = False
+                caught_up = self._subscription is None or self._subscription.resume()
+                self._catching_up = not caught_up
+                if caught_up:
+                    self.tell_status()
+        except Exception as error:  # noqa: BLE001 - goes to the session, which contains it
+            self._catching_up = False
+            self._ended(error)
+
+
+def _status_frame(state: SourceState) -> bytes:
+    message = Status(state=state.state, source=state.source, since=state.since, reason=state.reason)
+    return text_frame(message.text().encode())
