@@ -147,6 +147,7 @@ class Engine:
                 jitter=settings.restart_jitter,
                 reset_after=settings.restart_reset,
             ),
+            stale_after=settings.stale_after,
             wall_ms=self.wall_ms,
             changed=self._tell_status,
         )
@@ -176,6 +177,8 @@ class Engine:
         if not self.intake.live:
             reasons = ", ".join(f"{s.source} {s.reason}" for s in self.status())
             return f"no source is live: {reasons}"
+        if not self.intake.fresh():
+            return "every price is stale"
         return None
 
     def statistics(self) -> EngineStatistics:
@@ -241,6 +244,7 @@ class Engine:
         """Look after every session: silence, expiry. One task for all of them."""
         while True:
             await trio.sleep(limits.WATCH_SECONDS)
+            self.intake.refresh()
             now = trio.current_time()
             for number, session in enumerate(self.sessions):
                 session.check(now)

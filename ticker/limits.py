@@ -302,3 +302,9 @@ COUNTED_CLOSE_CODES: Final = frozenset(
 FAULT_LOG_SECONDS: Final = 60.0
 #: What of a client's own text is repeated to it in an error.
 SYMBOL_CHARS: Final = 41
+
+# --- Choosing between sources -------------------------------------------------------------
+
+#: How many age limits a preferred source must have been fresh for, before it gets a symbol
+#: back: one that comes and goes every few seconds then changes nothing.
+RECOVERY_AGE_LIMITS: Final = 3

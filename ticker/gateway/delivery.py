@@ -166,5 +166,11 @@ class Delivery:
 
 
 def _status_frame(state: SourceState) -> bytes:
-    message = Status(state=state.state, source=state.source, since=state.since, reason=state.reason)
+    message = Status(
+        state=state.state,
+        source=state.source,
+        since=state.since,
+        reason=state.reason,
+        symbols=state.symbols,
+    )
     return text_frame(message.text().encode())

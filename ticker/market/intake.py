@@ -1,8 +1,9 @@
 """The intake: every source under its supervisor, and what it brings into the book.
 
 A source's crash leaves the book as it was and everybody connected; who wants to know is
-told that the source is stale, and later that it is live. Rules for this module: it runs
-sources and decides nothing about prices; that is the arbiter's business.
+told that the source is stale, and later that it is live. A source that runs but has nothing
+to say of some symbols is stale in those. Rules for this module: it runs sources and decides
+nothing about prices; which source a symbol comes from is the arbiter's business.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import attrs
 import structlog
 import trio
 
+from ticker import limits
+from ticker.market.arbiter import Arbiter, ArbiterStatistics
 from ticker.market.book import Book
 from ticker.market.sources import Source
 from ticker.supervision import RestartPolicy, supervise
@@ -28,15 +31,17 @@ class SourceState:
 
     Attributes:
         source: its name.
-        state: `live` from its first quotes until it stops.
+        state: `live` from its first quotes until it stops, unless it is silent.
         since: when that began, in milliseconds since the epoch.
-        reason: why it is stale: `starting`, `crashed` or `ended`.
+        reason: why it is stale: `starting`, `crashed`, `ended`, or `silent` about `symbols`.
+        symbols: those of which it holds the price and has not spoken for too long.
     """
 
     source: str
     state: Literal["live", "stale"]
     since: int
     reason: str = ""
+    symbols: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -47,11 +52,13 @@ class IntakeStatistics:
         states: one for each source, in order of preference.
         restarts: by source.
         faults: by source and kind, those a source got over by itself.
+        arbiter: which source each symbol comes from.
     """
 
     states: tuple[SourceState, ...]
     restarts: dict[str, int]
     faults: dict[tuple[str, str], int]
+    arbiter: ArbiterStatistics
 
 
 class Intake:
@@ -63,6 +70,7 @@ class Intake:
         book: Book,
         policy: RestartPolicy,
         *,
+        stale_after: float,
         wall_ms: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
@@ -72,6 +80,7 @@ class Intake:
             sources: the most preferred first.
             book: where quotes go.
             policy: when to restart a source that crashed.
+            stale_after: seconds without a quote after which a symbol is stale.
             wall_ms: the wall clock.
             changed: called after the state of a source has changed.
         """
@@ -84,6 +93,13 @@ class Intake:
             source.name: SourceState(source.name, "stale", wall_ms(), "starting")
             for source in self._sources
         }
+        age_limit_ms = round(stale_after * 1000)
+        self._arbiter = Arbiter(
+            [source.name for source in self._sources],
+            age_limit_ms,
+            age_limit_ms * limits.RECOVERY_AGE_LIMITS,
+        )
+        self._up: set[str] = set()
         self._restarts: Counter[str] = Counter({source.name: 0 for source in self._sources})
         self._faults: Counter[tuple[str, str]] = Counter()
 
@@ -94,12 +110,19 @@ class Intake:
 
     @property
     def live(self) -> bool:
-        """Whether any source is live."""
-        return any(state.state == "live" for state in self._states.values())
+        """Whether any source runs and has brought prices."""
+        return bool(self._up)
+
+    def fresh(self) -> bool:
+        """Whether any symbol's price is within the age limit."""
+        known = sum(quote is not None for quote in self._book.quotes)
+        return self.live and len(self._arbiter.stale(_now_ms())) < known
 
     def statistics(self) -> IntakeStatistics:
         """Return what the sources have done so far."""
-        return IntakeStatistics(self.states, dict(self._restarts), dict(self._faults))
+        return IntakeStatistics(
+            self.states, dict(self._restarts), dict(self._faults), self._arbiter.statistics()
+        )
 
     def count_fault(self, source: str, kind: str) -> None:
         """Count a fault that a source got over by itself."""
@@ -119,7 +142,7 @@ class Intake:
             source.name,
             lambda: self._consume(source),
             self._policy,
-            stopped=lambda reason: self._set(source.name, "stale", reason),
+            stopped=lambda reason: self._stopped(source.name, reason),
             restarting=restarting,
         )
 
@@ -127,12 +150,44 @@ class Intake:
         """Take in one life of a source."""
         async with trio.as_safe_channel(source.batches)() as batches:
             async for batch in batches:
-                for _ in range(self._book.apply(batch)):
+                now_ms = _now_ms()
+                offer = self._arbiter.offer
+                for _ in range(self._book.apply(quote for quote in batch if offer(quote, now_ms))):
                     self.count_fault(source.name, "unknown_symbol")
-                if self._states[source.name].state == "stale":
-                    self._set(source.name, "live", "")
+                if source.name not in self._up:
+                    self._up.add(source.name)
+                    self._set(source.name, "live")
 
-    def _set(self, source: str, state: Literal["live", "stale"], reason: str) -> None:
-        self._states[source] = SourceState(source, state, self._wall_ms(), reason)
-        log.info("source_state", source=source, state=state, reason=reason)
+    def _stopped(self, source: str, reason: str) -> None:
+        self._up.discard(source)
+        self._arbiter.lose(source)
+        self._set(source, "stale", reason)
+
+    def refresh(self) -> None:
+        """Look which symbols have gone stale, or come back, since the last look."""
+        silent: dict[str, list[str]] = {}
+        for stale in self._arbiter.stale(_now_ms()):
+            silent.setdefault(stale.source, []).append(stale.symbol)
+        for source in self._up:
+            symbols = tuple(silent.get(source, ()))
+            if symbols != self._states[source].symbols:
+                if symbols:
+                    self._set(source, "stale", "silent", symbols)
+                else:
+                    self._set(source, "live")
+
+    def _set(
+        self,
+        source: str,
+        state: Literal["live", "stale"],
+        reason: str = "",
+        symbols: tuple[str, ...] = (),
+    ) -> None:
+        self._states[source] = SourceState(source, state, self._wall_ms(), reason, symbols)
+        log.info("source_state", source=source, state=state, reason=reason, symbols=symbols)
         self._changed()
+
+
+def _now_ms() -> int:
+    """Return a monotonic time: ages must not jump with the wall clock."""
+    return int(trio.current_time() * 1000)
