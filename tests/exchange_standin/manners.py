@@ -12,7 +12,12 @@ from typing import Any
 import attrs
 
 #: What every stand-in lists, in our form of the symbol.
-LISTED = ("BTC-USD", "ETH-USD", "SOL-USD", "BTC-USDT", "ETH-USDT", "SOL-USDT", "NKN-USDT")
+LISTED = (
+    *("BTC-USD", "ETH-USD", "SOL-USD", "BTC-USDT", "ETH-USDT", "SOL-USDT"),
+    # What the recorded captures have:
+    *("SKL-USD", "SKL-BTC", "SKL-GBP", "BAND-BTC", "BAND-GBP", "DASH-BTC", "NMR-EUR", "CRV-EUR"),
+    *("NU-GBP", "YFI-BTC", "NKN-USDT", "LRC-BTC", "BLZ-ETH"),
+)
 
 
 @attrs.frozen(kw_only=True)

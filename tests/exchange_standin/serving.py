@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import attrs
 import trio
@@ -19,6 +21,11 @@ from trio_websocket import wrap_client_stream
 
 from tests.exchange_standin.standin import StandIn
 from ticker.market.sources.link import FeedError, Link
+
+T = TypeVar("T")
+
+#: How long a test may take over what it asks of a stand-in in another thread.
+PATIENCE_SECONDS = 30
 
 
 def in_memory(
@@ -91,3 +98,49 @@ async def served_over_tls(
         port = listeners[0].socket.getsockname()[1]
         yield TlsExchange(standin, f"wss://localhost:{port}{path}", pem, sockets)
         nursery.cancel_scope.cancel()
+
+
+@attrs.frozen
+class DistantExchange:
+    """A listening stand-in that runs in another thread."""
+
+    exchange: TlsExchange
+    _token: trio.lowlevel.TrioToken
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Run an async method of the stand-in over there, and wait for it."""
+
+        async def bounded() -> T:
+            with trio.fail_after(PATIENCE_SECONDS):
+                return await function(*args)
+
+        return trio.from_thread.run(bounded, trio_token=self._token)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the settings with which the program finds this exchange and trusts it."""
+        return {
+            f"TICKER_{name.upper()}_URL": self.exchange.url,
+            "SSL_CERT_FILE": str(self.exchange.authority),
+        }
+
+
+@contextmanager
+def in_a_thread(standin: StandIn, directory: Path, path: str = "/") -> Iterator[DistantExchange]:
+    """Serve a stand-in over TLS from a thread of its own, for tests that wait by blocking."""
+    directory.mkdir(exist_ok=True)
+    ready: queue.SimpleQueue[tuple[DistantExchange, trio.Event]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        async with served_over_tls(standin, directory, path) as exchange:
+            done = trio.Event()
+            ready.put((DistantExchange(exchange, trio.lowlevel.current_trio_token()), done))
+            await done.wait()
+
+    thread = threading.Thread(target=trio.run, args=[serve])
+    thread.start()
+    distant, done = ready.get(timeout=PATIENCE_SECONDS)
+    try:
+        yield distant
+    finally:
+        trio.from_thread.run_sync(done.set, trio_token=distant._token)
+        thread.join(PATIENCE_SECONDS)

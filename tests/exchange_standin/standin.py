@@ -158,7 +158,8 @@ class StandIn:
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye to every connection."""
         for client in list(self.clients):
-            await client.ws.aclose(code, reason)
+            with trio.move_on_after(1):  # for an answer, which a client need not give
+                await client.ws.aclose(code, reason)
 
     async def break_off(self) -> None:
         """End every connection without a goodbye."""

@@ -15,7 +15,7 @@ from ticker.limits import DOCTOR_SECONDS
 from ticker.market.quote import Quote
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.sources.feed import Feed
-from ticker.market.sources.link import FeedError
+from ticker.market.sources.link import FeedError, place_of
 from ticker.settings import Settings
 
 #: What a source said of itself: the faults that it got over, by kind.
@@ -62,7 +62,7 @@ def doctor(settings: Settings, source: str | None, seconds: float) -> int:
         found = load_source(spec, context)
     except SourceConfigError as error:
         raise click.UsageError(str(error)) from None
-    place = f" at {found.url}" if isinstance(found, Feed) else ""
+    place = f" at {place_of(found.url)}" if isinstance(found, Feed) else ""
     click.echo(f"{found.name}{place}, for {seconds:g} s")
     seen = trio.run(_look, found, seconds)
     return _tell(found, seen, faults, context.wall_ms())

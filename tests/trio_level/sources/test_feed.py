@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -24,7 +26,9 @@ from ticker.market.quote import Quote
 from ticker.market.sources import SourceConfigError, SourceContext, load_source
 from ticker.market.sources.feed import Feed
 from ticker.market.sources.link import FeedError
+from ticker.market.sources.replay import parse_line
 
+CAPTURES = Path(__file__).parents[3] / ".." / "shared" / "captures"
 #: The wall clock at the start of virtual time.
 EPOCH_MS = 1_790_000_000_000
 #: Longer than anything a test waits for, in virtual time.
@@ -554,6 +558,46 @@ async def test_a_catalogue_that_cannot_be_had_is_reported_and_no_reason_to_stop(
         await run.priced("BTC-USDT", "7")
         assert run.reports == {"no_catalogue": 1}
     assert autojump_clock.current_time() < 2 * FEED_ANSWER_SECONDS
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
+@pytest.mark.parametrize(
+    ("manners", "prices", "unneeded"),
+    [(COINBASE, 107, 107), (BINANCE, 86, 2)],
+    ids=["coinbase", "binance"],
+)
+async def test_a_recorded_half_minute_of_an_exchange_becomes_its_prices(
+    autojump_clock: MockClock, manners: Manners, prices: int, unneeded: int
+) -> None:
+    recorded = [
+        (
+            *parse_line(line),
+            bytes(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["message"]),
+        )
+        for line in (CAPTURES / f"{manners.name}.jsonl").read_bytes().splitlines()
+    ]
+    last = {price.symbol: str(price.price) for _, seen, _ in recorded for price in seen}
+    assert sum(len(seen) for _, seen, _ in recorded) == prices
+    async with running(manners, *last) as run:
+        await run.exchange.wait_for(
+            lambda: any(len(client.symbols) == len(last) for client in run.exchange.clients)
+        )
+        shown: dict[str, str] = {}
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _play() -> None:
+                for _, _, message in recorded:
+                    if b'"subscriptions"' not in message:
+                        await run.exchange.say(message.decode())
+
+            async for batch in run.quotes:
+                shown.update((quote.symbol, str(quote.price)) for quote in batch)
+                if shown == last:
+                    break
+        assert run.reports["unknown_type"] == unneeded
+        assert not set(run.reports) - {"unknown_type", "price_jump"}
+    assert autojump_clock.current_time() < 60
 
 
 async def test_nothing_is_left_of_a_feed_that_was_cancelled(autojump_clock: MockClock) -> None:

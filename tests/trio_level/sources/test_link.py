@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ import trio
 from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, TlsExchange
 from tests.exchange_standin import served_over_tls as served
 from ticker.limits import FEED_CLOSE_SECONDS, FEED_CONNECT_SECONDS, FEED_MESSAGE_BYTES
-from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.sources.link import FeedError, check_url, connected
 
 #: No test here waits for longer, unless the program does something wrong.
@@ -109,6 +110,31 @@ async def test_an_exchange_that_takes_no_leave_does_not_hold_up_the_next_try(
     assert time.monotonic() - started < FEED_CLOSE_SECONDS + 2
 
 
+async def test_an_endless_message_is_counted_and_ends_the_feed(exchange: TlsExchange) -> None:
+    reports: list[str] = []
+    context = SourceContext(
+        symbols={"BTC-USD": None}, url=exchange.url, report=lambda kind, _: reports.append(kind)
+    )
+    source = load_source("coinbase", context)
+
+    async def say_endlessly() -> None:
+        await exchange.standin.subscribed()
+        await exchange.standin.say("x" * (FEED_MESSAGE_BYTES + 1))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(say_endlessly)
+        with pytest.raises(FeedError, match="a message of more than"):
+            await drain(source)
+        nursery.cancel_scope.cancel()
+    assert reports == ["message_too_big"]
+
+
+async def drain(source: Source) -> None:
+    async with trio.as_safe_channel(source.batches)() as batches:
+        async for _ in batches:
+            pass
+
+
 @asynccontextmanager
 async def tcp_server(
     handler: Callable[[trio.SocketStream], object],
@@ -152,6 +178,15 @@ async def test_nobody_listening_is_one_clear_fault() -> None:
     with pytest.raises(FeedError, match=f"^127.0.0.1:{port}: ConnectionRefusedError"):
         async with connected(f"ws://127.0.0.1:{port}/secret-path?token=secret"):
             pass
+
+
+async def test_no_secret_of_an_address_is_ever_shown() -> None:
+    url = "ws://user:hunter2@127.0.0.1:1/path?token=hunter2"
+    source = load_source("coinbase", SourceContext(symbols={}, url=url))
+    assert "hunter2" not in repr(source)
+    with pytest.raises(FeedError, match="ConnectionRefusedError") as caught:
+        await drain(source)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

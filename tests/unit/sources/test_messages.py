@@ -76,6 +76,7 @@ def test_the_documentation_of_binance_is_understood() -> None:
             [Refused("Failed to subscribe: X-Y is not a valid product")],
         ),
         (coinbase, '{"type":"error","message":"error message"}', [Refused("error message")]),
+        (coinbase, '{"type":"subscriptions","channels":[]}', [Subscribed(())]),
         (coinbase, '{"type":"status","products":[{"id":"A-B"}]}', [Tradable(("A-B",))]),
         (coinbase, '{"type":"match","product_id":"A-B","price":"1"}', [Ignored("match")]),
         (kraken, '{"channel":"heartbeat"}', [Alive()]),

@@ -69,7 +69,7 @@ class SourceContext:
     symbols: Mapping[str, Decimal | None]
     wall_ms: Callable[[], int] = _wall_ms
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
-    url: str | None = None
+    url: str | None = attrs.field(default=None, repr=False)  # may hold a proxy's credentials
     report: Callable[[str, str], None] = lambda kind, detail: None  # noqa: ARG005 - a default that does nothing
 
 

@@ -104,25 +104,27 @@ class Conversation:
             self._affirmed_ms = now_ms
             self._sieve.affirm(None, None, now_ms)
         for event in events:
-            match event:
-                case PriceSeen():
-                    self._count(event)
-                    self._sieve.take(event, now_ms)
-                case Alive():
-                    alive = True
-                    self._compare(event)
-                    self._sieve.affirm(event.symbol, event.number, now_ms)
-                case Subscribed():
-                    self.unacknowledged.difference_update(
-                        event.symbols or self.unacknowledged.copy()
-                    )
-                case Refused():
-                    self.refusal = event.reason[:FEED_DETAIL_CHARACTERS]
-                case Ending():
-                    self.ending = True
-                case Ignored():
-                    self._report("unknown_type", event.kind[:FEED_DETAIL_CHARACTERS])
+            self._take(event, now_ms)
+            alive = alive or isinstance(event, Alive)
         return alive
+
+    def _take(self, event: Event, now_ms: int) -> None:
+        match event:
+            case PriceSeen():
+                self._count(event)
+                self._sieve.take(event, now_ms)
+            case Alive():
+                self._compare(event)
+                self._sieve.affirm(event.symbol, event.number, now_ms)
+            case Subscribed():
+                confirmed = self.unacknowledged if event.symbols is None else event.symbols
+                self.unacknowledged = self.unacknowledged.difference(confirmed)
+            case Refused():
+                self.refusal = event.reason[:FEED_DETAIL_CHARACTERS]
+            case Ending():
+                self.ending = True
+            case Ignored():
+                self._report("unknown_type", event.kind[:FEED_DETAIL_CHARACTERS])
 
     def pong(self, now_ms: int) -> None:
         """Learn that a ping was answered, and with it everything said before it."""

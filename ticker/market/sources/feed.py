@@ -68,7 +68,7 @@ class Feed:
     dialect: Dialect
     symbols: Sequence[str]
     names: Mapping[str, Sequence[str]]
-    url: str
+    url: str = attrs.field(repr=False)  # it may hold a proxy's credentials
     context: SourceContext
     tap: Tap = _no_tap
     connect: Callable[[str], AbstractAsyncContextManager[Link]] = connected

@@ -32,7 +32,15 @@ from ticker.limits import (
 )
 from ticker.market.sources import SourceConfigError
 
-__all__ = ["FeedError", "Link", "MessageTooBigError", "check_url", "connected", "one_fault"]
+__all__ = [
+    "FeedError",
+    "Link",
+    "MessageTooBigError",
+    "check_url",
+    "connected",
+    "one_fault",
+    "place_of",
+]
 
 #: What a connection raises that does not work, or not any more.
 _BROKEN: Final = (
@@ -66,6 +74,12 @@ def check_url(source: str, url: str) -> str:
     if not valid:
         raise SourceConfigError(f"{source}: an address looks like wss://host:port/path")
     return url
+
+
+def place_of(url: str) -> str:
+    """Return what may be shown of an address: host and port, and nothing that may be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 class MessageTooBigError(FeedError):
@@ -115,8 +129,7 @@ async def connected(url: str) -> AsyncIterator[Link]:
     Raises:
         FeedError: it cannot be opened.
     """
-    parts = urlsplit(url)
-    place = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    parts, place = urlsplit(url), place_of(url)
     deadline = trio.current_time() + FEED_CONNECT_SECONDS
     with one_fault(place):
         with _patience(deadline, place):

@@ -62,9 +62,9 @@ class Alive(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
-    """The exchange acknowledges what was asked for: these symbols, or, where empty, all of it."""
+    """The exchange acknowledges what was asked for: these symbols, or, without any, all of it."""
 
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[str, ...] | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

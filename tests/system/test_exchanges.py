@@ -1,0 +1,236 @@
+"""The whole program on prices of exchanges, played by stand-ins over TLS on loopback."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.exchange_standin import (
+    BINANCE,
+    COINBASE,
+    KRAKEN,
+    DistantExchange,
+    Manners,
+    StandIn,
+    in_a_thread,
+)
+from tests.support.server import Server, environment, script, started
+from tests.support.waiting import wait_until
+from ticker.market.sources.replay import parse_line
+
+PATHS = {"coinbase": "/", "kraken": "/v2", "binance": "/stream"}
+every_exchange = pytest.mark.parametrize(
+    "manners", [COINBASE, KRAKEN, BINANCE], ids=lambda manners: manners.name
+)
+
+
+@contextmanager
+def exchange(manners: Manners, directory: Path) -> Iterator[DistantExchange]:
+    with in_a_thread(StandIn(manners), directory, PATHS[manners.name]) as distant:
+        yield distant
+
+
+def run(
+    directory: Path, *args: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program to its end."""
+    return subprocess.run(
+        [script("ticker"), *args],
+        cwd=directory,
+        env=environment(directory / "data", env),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def quote(server: Server, symbol: str) -> dict[str, object] | None:
+    """Return the newest quote of a symbol; None before its first."""
+    authorization = {"Authorization": f"Bearer {server.token()}"}
+    status, _, body = server.request("GET", f"/prices/{symbol}", headers=authorization)
+    found: dict[str, object] | None = json.loads(body) if status == 200 else None
+    return found
+
+
+def ready(server: Server) -> bool:
+    return server.request("GET", "/readyz")[0] == 200
+
+
+@every_exchange
+def test_a_price_of_an_exchange_reaches_a_user_exactly(tmp_path: Path, manners: Manners) -> None:
+    symbol = "BTC-USDT" if manners is BINANCE else "BTC-USD"
+    with exchange(manners, tmp_path) as distant:
+        standin = distant.exchange.standin
+        env = distant.environment(manners.name) | {
+            "TICKER_SOURCE": manners.name,
+            "TICKER_SYMBOLS": symbol,
+        }
+        with started("serve", tmp_path / "data", env=env) as server:
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, symbol, "0.07210000")
+            authorization = {"Authorization": f"Bearer {server.token()}"}
+
+            def priced() -> bytes | None:
+                _, _, body = server.request("GET", f"/prices/{symbol}", headers=authorization)
+                return body if b"0.07210000" in body else None
+
+            body = wait_until(priced, "the price")
+            assert json.loads(body)["source"] == manners.name
+            assert ready(server)
+            assert server.stop() == 0
+
+
+def test_a_silent_exchange_is_stale_and_live_again_once_it_speaks(tmp_path: Path) -> None:
+    with exchange(COINBASE, tmp_path) as distant:
+        standin = distant.exchange.standin
+        env = distant.environment("coinbase") | {
+            "TICKER_SOURCE": "coinbase",
+            "TICKER_SYMBOLS": "BTC-USD",
+            "TICKER_RESTART_INITIAL": "100ms",
+        }
+        with started("serve", tmp_path / "data", env=env) as server:
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, "BTC-USD", "42000.10")
+            wait_until(lambda: ready(server), "prices")
+            standin.beats = False
+            wait_until(lambda: not ready(server), "the silence to be seen", seconds=20)
+            distant.run(standin.wait_for, lambda: standin.accepted > 1)
+            standin.beats = True
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, "BTC-USD", "42000.20")
+            wait_until(lambda: ready(server), "prices again", seconds=20)
+            found = quote(server, "BTC-USD")
+            assert found is not None
+            assert found["price"] == 42000.2
+            assert server.metrics()['ticker_source_restarts_total{source="coinbase"}'] >= 1
+
+
+@every_exchange
+def test_the_doctor_finds_an_exchange_healthy(tmp_path: Path, manners: Manners) -> None:
+    symbol = "BTC-USDT" if manners is BINANCE else "BTC-USD"
+    with exchange(manners, tmp_path) as distant:
+        standin = distant.exchange.standin
+        env = distant.environment(manners.name) | {"TICKER_SYMBOLS": symbol}
+        command = [script("ticker"), "doctor", "--source", manners.name, "--seconds", "3"]
+        with subprocess.Popen(
+            command,
+            env=environment(tmp_path / "data", env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as doctor:
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, symbol, "0.07210000")
+            output, _ = doctor.communicate(timeout=20)
+    assert doctor.returncode == 0, output
+    assert output.startswith(f"{manners.name} at localhost:")
+    assert f"{symbol:<12} 0.07210000  " in output
+    assert output.endswith("healthy\n")
+
+
+def test_the_doctor_names_an_unknown_symbol_and_the_nearest(tmp_path: Path) -> None:
+    with exchange(COINBASE, tmp_path) as distant:
+        env = distant.environment("coinbase") | {"TICKER_SYMBOLS": "BTC-USD,ETHH-USD"}
+        found = run(tmp_path, "doctor", "--source", "coinbase", "--seconds", "5", env=env)
+    assert found.returncode == 1
+    fault = "ticker: coinbase does not have ETHH-USD; nearest: ETH-USD"
+    assert found.stderr.startswith(fault)
+    assert found.stderr.count("\n") == 1
+    assert found.stdout.endswith("not healthy\n")
+
+
+def test_the_doctor_refuses_an_exchange_whose_authority_is_not_trusted(tmp_path: Path) -> None:
+    with exchange(COINBASE, tmp_path) as distant:
+        env = distant.environment("coinbase")
+        del env["SSL_CERT_FILE"]
+        found = run(tmp_path, "doctor", "--source", "coinbase", "--seconds", "5", env=env)
+    assert found.returncode == 1
+    assert "SSLCertVerificationError" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        (["doctor", "--source", "mtgox"], "no source is called 'mtgox'"),
+        (["doctor", "--source", "replay:absent"], "replay: absent does not exist"),
+        (["doctor", "--seconds", "0"], "Invalid value for '--seconds'"),
+        (["record"], "Missing argument 'FILE'"),
+        (["record", "x", "--source", "simulated"], "Invalid value for '--source'"),
+    ],
+)
+def test_a_wrong_command_is_one_clear_line(tmp_path: Path, args: list[str], fault: str) -> None:
+    found = run(tmp_path, *args)
+    assert found.returncode == 2
+    assert fault in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_recording_is_not_written_over_another_file(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious\n")
+    found = run(tmp_path, "record", "precious")
+    assert (found.returncode, precious.read_text()) == (1, "precious\n")
+    assert "exists and is no capture" in found.stderr
+
+
+@contextmanager
+def recording(distant: DistantExchange, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Record until the block is left; it begins once three trades are on the disk."""
+    standin = distant.exchange.standin
+    env = distant.environment("coinbase") | {"TICKER_SYMBOLS": "BTC-USD"}
+    with subprocess.Popen(
+        [script("ticker"), "record", str(path), "--source", "coinbase"],
+        env=environment(path.parent / "data", env),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as recorder:
+        try:
+            distant.run(standin.subscribed)
+            for cents in (10, 20, 30):
+                distant.run(standin.trade, "BTC-USD", f"42000.{cents}")
+            wait_until(lambda: b"42000.30" in path.read_bytes(), "the trades on the disk")
+            yield recorder
+        finally:
+            recorder.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_recording_plays_back_however_it_was_ended(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "capture.jsonl"
+    with exchange(COINBASE, tmp_path) as distant, recording(distant, path) as recorder:
+        recorder.send_signal(number)
+        _, said = recorder.communicate(timeout=10)
+    if number == signal.SIGKILL:
+        assert recorder.returncode == -number
+    else:
+        assert recorder.returncode == 0
+        assert said.splitlines()[-1].endswith(" messages recorded")
+    prices = [str(p.price) for line in path.read_bytes().splitlines() for p in parse_line(line)[1]]
+    assert prices == ["42000.10", "42000.20", "42000.30"]
+    env = {"TICKER_SOURCE": f"replay:{path}"}
+    with started("serve", tmp_path / "data", env=env) as server:
+        found = wait_until(lambda: quote(server, "BTC-USD"), "the recorded price")
+        assert found["source"] == "replay"
+        assert str(found["price"]).startswith("42000.")
+
+
+def test_a_recording_goes_on_after_the_exchange_has_hung_up(tmp_path: Path) -> None:
+    path = tmp_path / "capture.jsonl"
+    with exchange(COINBASE, tmp_path) as distant, recording(distant, path) as recorder:
+        standin = distant.exchange.standin
+        distant.run(standin.close, 1001, "maintenance")
+        distant.run(standin.wait_for, lambda: standin.accepted > 1)
+        distant.run(standin.subscribed)
+        distant.run(standin.trade, "BTC-USD", "42000.40")
+        wait_until(lambda: b"42000.40" in path.read_bytes(), "the trade after it")
+        recorder.send_signal(signal.SIGINT)
+        recorder.communicate(timeout=10)
+    assert recorder.returncode == 0
