@@ -170,13 +170,13 @@ export class TickerClient extends EventTarget {
 	#pause({ reason, ms = 0 }) {
 		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
 		const wait = Math.min(PATIENCE_MS, ms) + Math.random() * most;
-		this.#become({ name: "waiting", reason, retryAt: Date.now() + wait });
 		return new Promise((resolve) => {
 			const timer = setTimeout(resolve, wait);
 			this.#wake = () => {
 				clearTimeout(timer);
 				resolve();
 			};
+			this.#become({ name: "waiting", reason, retryAt: Date.now() + wait });
 		});
 	}
 

@@ -173,6 +173,7 @@ const handlers = {
 		if (id !== subscription || !prefs.chosen) return;
 		remember({ chosen: null });
 		subscribe();
+		follow();
 	},
 };
 

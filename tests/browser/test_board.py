@@ -1,0 +1,148 @@
+"""The board and the chart by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser.conftest import Tab
+from tests.browser.program import Program
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Page, WebSocketRoute, expect  # noqa: E402 - skipped where it is absent
+
+pytestmark = pytest.mark.browser
+
+PIXELS = "() => document.getElementById('canvas').toDataURL()"
+
+
+def symbols(page: Page) -> list[str]:
+    return page.locator("#rows .symbol").all_inner_texts()
+
+
+def test_the_board_is_sorted_by_a_column_and_remembers_it(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    assert symbols(page) == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    page.get_by_role("button", name="Symbol", exact=True).click()
+    assert symbols(page) == ["SOL-USD", "ETH-USD", "BTC-USD"]
+    page.get_by_role("button", name="Price").click()
+    assert symbols(page) == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    page.get_by_role("button", name="Price").click()
+    assert symbols(page) == ["SOL-USD", "ETH-USD", "BTC-USD"]
+    page.reload()
+    expect(page.get_by_role("columnheader", name="Price")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
+    expect(page.locator("#rows .symbol").first).to_have_text("SOL-USD")
+
+
+def test_a_filter_leaves_the_symbols_that_match(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_label("Filter symbols").fill("eth")
+    assert symbols(page) == ["ETH-USD"]
+    expect(page.locator("#shown")).to_have_text("1 of 3 symbols")
+    page.get_by_label("Filter symbols").fill("nothing")
+    expect(page.get_by_text("No symbol matches")).to_be_visible()
+    page.get_by_label("Filter symbols").fill("")
+    assert len(symbols(page)) == 3
+
+
+def test_only_chosen_symbols_are_subscribed_to_and_remembered(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_role("button", name="Choose").click()
+    page.get_by_label("ETH-USD", exact=True).uncheck()
+    page.get_by_role("button", name="Show these").click()
+    expect(page.locator("#rows tr")).to_have_count(2)
+    requests: list[str] = []
+    page.on(
+        "websocket",
+        lambda socket: socket.on("framesent", lambda frame: requests.append(str(frame))),
+    )
+    page.reload()
+    expect(page.locator("#rows tr")).to_have_count(2)
+    assert symbols(page) == ["BTC-USD", "SOL-USD"]
+    assert '"symbols":["BTC-USD","SOL-USD"]' in requests[0]
+
+
+def test_a_remembered_symbol_that_is_gone_is_let_go(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    page.evaluate("localStorage.setItem('ticker', JSON.stringify({ chosen: ['GONE-USD'] }))")
+    page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
+    expect(page.locator("#rows tr")).to_have_count(3)
+
+
+def test_everything_can_be_done_by_keyboard(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(shared.demo_key)
+    page.keyboard.press("Enter")
+    page.locator("#rows tr").first.wait_for()
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
+    for control in ("sign-out", "range", "pause", "canvas", "filter", "choose"):
+        assert control in reached
+    page.locator("#rows button").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart-symbol")).to_have_text("ETH-USD")
+    page.keyboard.press("End")
+    expect(page.locator("#rows button").last).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_the_chart_pauses_and_goes_on(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    pause = page.get_by_role("button", name="Pause")
+    pause.click()
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    frozen = page.evaluate(PIXELS)
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    assert page.evaluate(PIXELS) == frozen
+    pause.click()
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    assert page.evaluate(PIXELS) != frozen
+
+
+def test_the_crosshair_reads_time_and_price_by_keyboard(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_text("1 m", exact=True).first.click()
+    canvas = page.get_by_role("slider")
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    reading = re.compile(r"^\d\d:\d\d:\d\d, \d{1,3},\d{3}\.\d\d$")
+    expect(canvas).to_have_attribute("aria-valuetext", reading)
+    expect(canvas).to_have_attribute("aria-valuenow", "99")
+
+
+def test_a_chart_begins_with_the_history_of_its_symbol(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    with page.expect_response("**/prices/BTC-USD/history") as seeded:
+        page.get_by_role("button", name="Use the demo key").click()
+    assert len(seeded.value.json()["bars"]) > 0
+    with page.expect_response("**/prices/SOL-USD/history"):
+        page.locator("#rows tr").last.click()
+    expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
+
+
+def test_a_cheap_coin_keeps_its_decimals(tab: Tab, shared: Program) -> None:
+    def serve(route: WebSocketRoute) -> None:
+        route.send('{"type":"welcome","user_id":"user:demo"}')
+        streams.append(route)
+
+    streams: list[WebSocketRoute] = []
+    page = tab.open(shared)
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
+    expect(page.locator("#state")).to_have_text("Live")
+    for price, shown in (("0.00000105", "0.00000105"), ("0.0000012", "0.00000120")):
+        streams[0].send(
+            f'{{"type":"ticker","seq":1,"time":1790000000123,"data":'
+            f'[{{"symbol":"PEPE-USD","price":{price},"timestamp":1790000000}}]}}'
+        )
+        expect(page.locator("#rows .price")).to_contain_text(shown)

@@ -1,0 +1,146 @@
+"""`static/client.js` as a module of its own, used from a page that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import Tab
+from tests.browser.program import Program
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Page  # noqa: E402 - skipped where it is absent
+
+pytestmark = pytest.mark.browser
+
+
+def blank(tab: Tab, server: Program) -> Page:
+    """A page of the same origin that is not the board."""
+    page = tab.open(server)
+    page.goto(f"{server.url}/icon.svg")
+    return page
+
+
+def test_a_loop_gets_welcome_then_ticks_and_ends_with_close(tab: Tab, shared: Program) -> None:
+    seen = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const client = connect({ apiKey, symbols: ["ETH-USD"], intervalMs: 50 });
+            const types = [];
+            for await (const message of client) {
+                types.push(message.type);
+                const only = message.data?.every(({ symbol }) => symbol === "ETH-USD");
+                if (only && types.length > 5) client.close();
+            }
+            return { types, state: client.state };
+        }""",
+        shared.demo_key,
+    )
+    assert seen["types"][0] == "welcome"
+    assert "subscribed" in seen["types"]
+    assert seen["types"][-1] == "ticker"
+    assert seen["state"] == {"name": "closed", "error": None}
+
+
+def test_a_slow_loop_gets_the_newest_tick_never_an_old_one(tab: Tab, shared: Program) -> None:
+    ages = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const client = connect({ apiKey });
+            const ages = [];
+            for await (const { type, time } of client) {
+                if (type !== "ticker") continue;
+                ages.push(Date.now() - time);
+                if (ages.length === 5) client.close();
+                await new Promise((resolve) => setTimeout(resolve, 300));
+            }
+            return ages;
+        }""",
+        shared.demo_key,
+    )
+    assert len(ages) == 5
+    assert max(ages) < 250
+
+
+def test_a_refused_key_is_a_final_error(tab: Tab, shared: Program) -> None:
+    error = blank(tab, shared).evaluate(
+        """async () => {
+            const { connect } = await import("/client.js");
+            try {
+                for await (const message of connect({ apiKey: "tk_no" })) return message;
+            } catch ({ name, kind, terminal, code }) {
+                return { name, kind, terminal, code };
+            }
+        }"""
+    )
+    expected = {"name": "TickerError", "kind": "key_refused", "terminal": True, "code": 401}
+    assert error == expected
+
+
+def test_a_token_alone_connects_but_is_not_renewed(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program(TICKER_TOKEN_TTL="2s")
+    kind = blank(tab, server).evaluate(
+        """async (apiKey) => {
+            const { connect, exchange } = await import("/client.js");
+            const { token } = await exchange(apiKey);
+            const client = connect({ token });
+            let ticks = 0;
+            client.addEventListener("ticker", () => (ticks += 1));
+            return new Promise((resolve) => {
+                client.addEventListener("state", ({ detail: { name, error } }) => {
+                    if (name === "closed") resolve([ticks > 0, error.kind]);
+                });
+            });
+        }""",
+        server.demo_key,
+    )
+    assert kind == [True, "signed_out"]
+
+
+def test_waits_grow_with_full_jitter_and_end_when_told_to_try_now(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = blank(tab, server)
+    page.evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            Math.random = () => 0.999;
+            window.client = connect({ apiKey });
+            window.waits = [];
+            client.addEventListener("state", ({ detail: { name, retryAt } }) => {
+                if (name === "waiting") waits.push(retryAt - Date.now());
+                if (name === "waiting" && waits.length < 8) client.retryNow();
+            });
+            await new Promise((resolve) => client.addEventListener("ticker", resolve, { once: true }));
+        }""",
+        server.demo_key,
+    )
+    server.stop()
+    waits = page.evaluate(
+        """async () => {
+            while (waits.length < 8) await new Promise((resolve) => setTimeout(resolve, 50));
+            return waits;
+        }"""
+    )
+    assert waits[0] >= 400
+    for before, after in zip(waits[1:], waits[2:], strict=False):
+        assert after == pytest.approx(min(30_000, before * 2), rel=0.2)
+
+
+def test_too_many_symbols_for_one_message_are_refused_at_once(tab: Tab, shared: Program) -> None:
+    name = blank(tab, shared).evaluate(
+        """async () => {
+            const { connect } = await import("/client.js");
+            const symbols = Array.from({ length: 500 }, (_, at) => `COIN${at}-USD`);
+            try {
+                connect({ apiKey: "tk_no", symbols });
+            } catch ({ name }) {
+                return name;
+            }
+        }"""
+    )
+    assert name == "RangeError"
