@@ -112,6 +112,48 @@ def test_a_silent_exchange_is_stale_and_live_again_once_it_speaks(tmp_path: Path
             assert server.metrics()['ticker_source_restarts_total{source="coinbase"}'] >= 1
 
 
+def test_the_next_exchange_takes_over_a_symbol_and_gives_it_back(tmp_path: Path) -> None:
+    with (
+        exchange(COINBASE, tmp_path / "coinbase") as first,
+        exchange(KRAKEN, tmp_path / "kraken") as second,
+    ):
+        both = tmp_path / "authorities.pem"
+        both.write_bytes(b"".join(each.exchange.authority.read_bytes() for each in (first, second)))
+        env = {
+            **first.environment("coinbase"),
+            **second.environment("kraken"),
+            "SSL_CERT_FILE": str(both),
+            "TICKER_SOURCE": "coinbase,kraken",
+            "TICKER_SYMBOLS": "BTC-USD",
+            "TICKER_STALE_AFTER": "2s",
+            "TICKER_RESTART_INITIAL": "100ms",
+        }
+        preferred, other = first.exchange.standin, second.exchange.standin
+        with started("serve", tmp_path / "data", env=env) as server:
+
+            def source() -> object:
+                found = quote(server, "BTC-USD")
+                return found and found["source"]
+
+            first.run(preferred.subscribed)
+            first.run(preferred.trade, "BTC-USD", "42000.10")
+            wait_until(lambda: source() == "coinbase", "the first exchange's price")
+            second.run(other.subscribed)
+            second.run(other.trade, "BTC-USD", "42000.90")
+            preferred.acknowledges = False
+            first.run(preferred.close, 1001, "maintenance")
+            wait_until(lambda: source() == "kraken", "the next exchange to take over")
+            assert ready(server)
+            preferred.acknowledges = True
+            first.run(preferred.break_off)
+            first.run(preferred.subscribed)
+            first.run(preferred.trade, "BTC-USD", "42000.20")
+            wait_until(lambda: source() == "coinbase", "the symbol to be given back", seconds=30)
+            found = quote(server, "BTC-USD")
+            assert found is not None
+            assert found["price"] == 42000.2
+
+
 @every_exchange
 def test_the_doctor_finds_an_exchange_healthy(tmp_path: Path, manners: Manners) -> None:
     symbol = "BTC-USDT" if manners is BINANCE else "BTC-USD"
