@@ -58,6 +58,7 @@ async def supervise(
     *,
     stopped: Callable[[str], None],
     restarting: Callable[[], None],
+    known: tuple[type[Exception], ...] = (),
     chance: Callable[[], float] = random.random,
 ) -> None:
     """Run a service until it returns by itself, restarting it whenever it raises.
@@ -68,6 +69,7 @@ async def supervise(
         policy: how long to wait between lives.
         stopped: called at the end of each life, with the reason.
         restarting: called before each further life.
+        known: exceptions whose text says it all; they are logged without a traceback.
         chance: a uniform random number in [0, 1).
 
     An `Exception`, alone or in a group, ends one life and is logged once with its traceback;
@@ -92,7 +94,8 @@ async def supervise(
             source=name,
             crashes=crashes,
             retry_in_s=round(pause, 3),
-            exc_info=crash,
+            reason=str(crash),
+            exc_info=None if isinstance(crash, known) else crash,
         )
         stopped("crashed")
         await trio.sleep(pause)

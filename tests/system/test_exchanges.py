@@ -101,6 +101,9 @@ def test_a_silent_exchange_is_stale_and_live_again_once_it_speaks(tmp_path: Path
             wait_until(lambda: ready(server), "prices")
             standin.beats = False
             wait_until(lambda: not ready(server), "the silence to be seen", seconds=20)
+            crash = server.wait_event("source_crashed")
+            assert crash["reason"] == "coinbase: no heartbeat for 5 s"
+            assert "exception" not in crash
             distant.run(standin.wait_for, lambda: standin.accepted > 1)
             standin.beats = True
             distant.run(standin.subscribed)
@@ -175,6 +178,18 @@ def test_the_doctor_finds_an_exchange_healthy(tmp_path: Path, manners: Manners) 
     assert output.startswith(f"{manners.name} at localhost:")
     assert f"{symbol:<12} 0.07210000  " in output
     assert output.endswith("healthy\n")
+
+
+def test_an_unknown_symbol_is_one_line_in_the_log(tmp_path: Path) -> None:
+    with exchange(COINBASE, tmp_path) as distant:
+        env = distant.environment("coinbase") | {
+            "TICKER_SOURCE": "coinbase",
+            "TICKER_SYMBOLS": "BTC-USD,ETHH-USD",
+        }
+        with started("serve", tmp_path / "data", env=env) as server:
+            crash = server.wait_event("source_crashed")
+    assert crash["reason"].startswith("coinbase does not have ETHH-USD; nearest: ETH-USD")
+    assert "exception" not in crash
 
 
 def test_the_doctor_names_an_unknown_symbol_and_the_nearest(tmp_path: Path) -> None:

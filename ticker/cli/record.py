@@ -11,7 +11,7 @@ import trio
 
 from ticker import logs
 from ticker.market.capture import CaptureError, CaptureWriter
-from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.market.sources import SourceConfigError, SourceContext, SourceError, load_source
 from ticker.market.sources.feed import Feed
 from ticker.settings import Settings
 from ticker.supervision import RestartPolicy, supervise
@@ -82,7 +82,14 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
                 jitter=settings.restart_jitter,
                 reset_after=settings.restart_reset,
             )
-            await supervise(feed.name, listen, policy, stopped=_ignore, restarting=_ignore)
+            await supervise(
+                feed.name,
+                listen,
+                policy,
+                stopped=_ignore,
+                restarting=_ignore,
+                known=(SourceError,),
+            )
     if refusals:
         raise refusals[0]
 

@@ -19,7 +19,7 @@ import trio
 from ticker import limits
 from ticker.market.arbiter import Arbiter, ArbiterStatistics
 from ticker.market.book import Book
-from ticker.market.sources import Source
+from ticker.market.sources import Source, SourceError
 from ticker.supervision import RestartPolicy, supervise
 
 log = structlog.get_logger()
@@ -144,6 +144,7 @@ class Intake:
             self._policy,
             stopped=lambda reason: self._stopped(source.name, reason),
             restarting=restarting,
+            known=(SourceError,),
         )
 
     async def _consume(self, source: Source) -> None:

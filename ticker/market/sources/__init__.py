@@ -18,13 +18,17 @@ import trio
 
 from ticker.market.quote import Quote
 
-__all__ = ["Source", "SourceConfigError", "SourceContext", "load_source"]
+__all__ = ["Source", "SourceConfigError", "SourceContext", "SourceError", "load_source"]
 
 #: The entry-point group a package registers its own sources in.
 GROUP = "ticker.sources"
 
 
-class SourceConfigError(Exception):
+class SourceError(Exception):
+    """A source ended for a reason that its text tells in one line, without a traceback."""
+
+
+class SourceConfigError(SourceError):
     """A source cannot be set up as asked. The text is one line, for the person who asked."""
 
 

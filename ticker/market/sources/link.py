@@ -30,7 +30,7 @@ from ticker.limits import (
     FEED_MESSAGE_BYTES,
     FEED_QUEUE_MESSAGES,
 )
-from ticker.market.sources import SourceConfigError
+from ticker.market.sources import SourceConfigError, SourceError
 
 __all__ = [
     "FeedError",
@@ -56,7 +56,7 @@ _BROKEN: Final = (
 TOO_BIG = 1009
 
 
-class FeedError(Exception):
+class FeedError(SourceError):
     """A feed ended that should not have. The supervisor starts it again."""
 
 
@@ -193,7 +193,7 @@ def one_fault(place: str) -> Iterator[None]:
     fault: Exception | None = None
     try:
         yield
-    except* (FeedError, SourceConfigError) as group:
+    except* SourceError as group:
         fault = _first(group)
     except* _BROKEN as group:
         fault = fault or FeedError(f"{place}: {_why(_first(group))}")
