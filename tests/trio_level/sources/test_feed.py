@@ -400,6 +400,17 @@ async def test_a_flood_is_conflated_to_the_newest_price(
     assert autojump_clock.current_time() < 5
 
 
+@every_exchange
+async def test_a_ping_of_the_exchange_is_answered(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        with trio.fail_after(5):
+            await run.exchange.clients[-1].ws.ping(b"1665000000000")
+    assert autojump_clock.current_time() < 5
+
+
 async def test_the_tap_hears_every_message_as_it_came(autojump_clock: MockClock) -> None:
     async with running(COINBASE) as run:
         await run.exchange.subscribed()
