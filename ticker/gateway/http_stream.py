@@ -42,7 +42,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self.transport_stream = transport
         self.handed_over: Head | None = None
         self._takes = takes
-        self._between = False
+        self._answered = trio.Event()
         self._unread = b""
         self._ready = b""
         self._body_left = 0.0
@@ -61,7 +61,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
 
     def request_done(self) -> None:
         """Note that a request was answered whole, so that what comes next is a head."""
-        self._between = True
+        self._answered.set()
         self._body_deadline = math.inf
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -72,7 +72,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
             data, self._ready = self._ready, b""
             await trio.lowlevel.checkpoint()
             return data
-        if self._between:
+        if self._body_left == 0:
             return await self._next_head()
         with trio.move_on_at(self._body_deadline):
             data = bytes(await self.transport_stream.receive_some(max_bytes))
@@ -105,18 +105,25 @@ class HttpStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close, unless the connection went on to be a stream."""
         if self.handed_over is None:
+            self._forget()
             with trio.move_on_after(limits.CLOSE_SECONDS):
                 await self.transport_stream.aclose()
 
     def abort(self) -> None:
         """Cut the connection at once; whoever waits on it wakes up."""
+        self._forget()
         self.socket.close()
+
+    def _forget(self) -> None:
+        """Drop the requests that came early, and wake the reader, who finds the end."""
+        self._unread = b""
+        self._answered.set()
 
     def _begin(self, head: Head) -> None:
         """Show a request to Hypercorn: its head, and of what came with it just its own body."""
         size = head.body_bytes if head.method else None
         self._body_left = math.inf if size is None else size
-        self._between = False
+        self._answered = trio.Event()
         self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
         # HTTP/2 over cleartext would take the connection past the seam; a server may ignore the
         # wish (RFC 9113 §3.1 retired it). So would a request that follows chunks, whose end is
@@ -137,6 +144,15 @@ class HttpStream(trio.abc.HalfCloseableStream):
         return mine
 
     async def _next_head(self) -> bytes:
+        """Wait for the next request, which is Hypercorn's to see once this one is answered."""
+        while not self._answered.is_set():
+            if self._unread:
+                # Pipelined: it waits, and so does whatever the peer sends after it.
+                await self._answered.wait()
+            else:
+                self._unread = bytes(await self.transport_stream.receive_some(limits.HEAD_BYTES))
+                if not self._unread:
+                    return b""
         head = await read_head(self.transport_stream, self._unread)
         self._unread = b""
         if head is None:
