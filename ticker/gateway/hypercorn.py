@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import hypercorn.trio.run
 import trio
+from hypercorn.config import Config
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -28,9 +29,6 @@ from ticker.gateway.http_stream import HttpStream
 
 class Gateway(Protocol):
     """What the seam hands connections to: an attribute `gateway` of the application."""
-
-    def worker_started(self, context: WorkerContext) -> None:
-        """Learn of the worker, whose events tell when Hypercorn shuts down."""
 
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
@@ -100,14 +98,14 @@ class TickerTCPServer(TCPServer):
 
 
 def install() -> None:
-    """Put the seam in place; doing so again changes nothing."""
+    """Put the seam in place; doing so again changes nothing.
+
+    TLS offers HTTP/1.1 alone unless a configuration of the operator's says otherwise: browsers
+    would send WebSockets over HTTP/2 (RFC 8441), past the gateway.
+    """
+    Config.alpn_protocols = ["http/1.1"]
     hypercorn.trio.run.TCPServer = TickerTCPServer  # type: ignore[attr-defined]
     hypercorn.trio.run.WorkerContext = TickerWorkerContext  # type: ignore[attr-defined]
-
-
-def graceful_timeout(connection: TCPServer) -> float:
-    """Return how long Hypercorn waits for connections when it shuts down, in seconds."""
-    return float(connection.config.graceful_timeout)
 
 
 async def tls_handshake(connection: TCPServer, seconds: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from quart import Response, current_app, request
@@ -11,8 +11,8 @@ from ticker.client_address import UNKNOWN, client_address
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.service import Service
 
-if TYPE_CHECKING:
-    from ticker.web.app import TickerApp
+#: Where the application keeps its running service, in Quart's `extensions`.
+EXTENSION: Final = "ticker"
 
 # Prices leave as JSON numbers with every digit they came with.
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -20,7 +20,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 def running() -> Service:
     """Return the service that this request belongs to."""
-    return cast("TickerApp", current_app).service
+    return cast("Service", current_app.extensions[EXTENSION])
 
 
 def answer(content: Any, status: int = 200) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import structlog
 import trio
@@ -21,7 +21,7 @@ from ticker.gateway.hypercorn import TickerWorkerContext
 from ticker.service import Service, ServiceError
 from ticker.settings import Settings
 from ticker.web import auth, operations, pages, prices
-from ticker.web.answers import error
+from ticker.web.answers import EXTENSION, error
 
 log = structlog.get_logger()
 
@@ -56,12 +56,13 @@ class Lifespan:
         await receive()
         started = False
         try:
-            async with service.running(self._app.settings) as self._app.service:
+            async with service.running(self._app.settings) as running:
+                self._app.extensions[EXTENSION] = running
                 started = True
                 async with trio.open_nursery() as nursery:
                     context = TickerWorkerContext.newest
                     if context is not None:
-                        nursery.start_soon(self._app.service.gateway.drain_with, context)
+                        nursery.start_soon(running.gateway.drain_with, context)
                         nursery.start_soon(_terminate_on_signal, context)
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
@@ -107,7 +108,6 @@ class TickerApp(QuartTrio):
 
     Attributes:
         settings: what it was made with.
-        service: what runs, from startup on.
         refusal: why it did not start, if it did not.
         log_refusal: whether to log that; not where a command line shows it.
         failed: whether the engine failed.
@@ -115,7 +115,6 @@ class TickerApp(QuartTrio):
 
     asgi_lifespan_class = Lifespan  # type: ignore[assignment]  # it has the same interface
     settings: Settings
-    service: Service
     refusal: ServiceError | None = None
     log_refusal = True
     failed = False
@@ -130,7 +129,7 @@ class TickerApp(QuartTrio):
     @property
     def gateway(self) -> StreamGateway:
         """Where accepted connections go; read by the seam with Hypercorn."""
-        return self.service.gateway
+        return cast("Service", self.extensions[EXTENSION]).gateway
 
 
 def create_app(settings: Settings) -> TickerApp:
