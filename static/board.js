@@ -8,6 +8,7 @@ import * as format from "./format.js";
 import { prefs, remember } from "./prefs.js";
 
 const SPARK = { seconds: 300, every: 3, width: 100, height: 24, margin: 2 };
+const LEAST_SHOWN = 0.00005; // what is not written as 0.00%
 const ARROWS = ["▼", "", "▲"];
 
 const COLUMNS = {
@@ -38,8 +39,7 @@ class Row {
 	}
 
 	drawPrice() {
-		this.series.learnDecimals();
-		write(this.price, format.price(this.series.price, this.series.decimals));
+		write(this.price, this.series.text());
 	}
 
 	/** Which way the price went within the last second or so. */
@@ -52,9 +52,9 @@ class Row {
 
 	drawRest(nowMs) {
 		for (const name of ["opened", "minute", "five"]) {
-			const text = format.change(COLUMNS[name].value(this.series));
-			write(this[name], text);
-			mark(this[name], /[1-9]/.test(text) && COLUMNS[name].value(this.series));
+			const ratio = COLUMNS[name].value(this.series);
+			write(this[name], format.change(ratio));
+			mark(this[name], Math.abs(ratio) >= LEAST_SHOWN && ratio);
 		}
 		write(this.age, format.age(nowMs / 1000 - this.series.timestamp));
 		this.path.setAttribute("d", sparkline(this.series.ring));
@@ -122,7 +122,7 @@ export function createBoard(market, onSelect) {
 	function arrange() {
 		const next = sorted();
 		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols`);
-		write($("empty"), next.length ? "" : rows.size ? "No symbol matches the filter." : "Waiting for prices…");
+		write($("empty"), next.length ? "" : "No symbol matches.");
 		if (next.length === order.length && next.every((row, at) => row === order[at])) return;
 		const focused = document.activeElement;
 		for (const { root } of order) if (!next.some((row) => row.root === root)) root.remove();
@@ -141,10 +141,8 @@ export function createBoard(market, onSelect) {
 			const cell = document.createElement("th");
 			cell.className = id;
 			cell.setAttribute("role", "columnheader");
-			if (!value) {
-				cell.textContent = label;
-				return cell;
-			}
+			cell.textContent = value ? "" : label;
+			if (!value) return cell;
 			const way = prefs.descending ? "descending" : "ascending";
 			cell.setAttribute("aria-sort", prefs.sort === id ? way : "none");
 			const button = document.createElement("button");
@@ -191,12 +189,11 @@ export function createBoard(market, onSelect) {
 		},
 
 		arrange,
-		has: (symbol) => rows.has(symbol),
-		symbols: () => [...rows.keys()],
+		rows, // by symbol
 
 		select(symbol) {
 			for (const { series, button } of rows.values()) {
-				button.setAttribute("aria-current", String(series.symbol === symbol));
+				button.setAttribute("aria-current", series.symbol === symbol);
 			}
 			setTabStop(rows.get(symbol));
 		},

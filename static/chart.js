@@ -5,7 +5,7 @@ import * as format from "./format.js";
 
 const TICK_PX = 44; // between two prices on the axis
 const LABEL_PX = 92; // between two times
-const TIME_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800]; // seconds
+const TIME_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800]; // seconds
 const FOOT_PX = 24;
 const MARGIN = 0.08; // of the price range, above and below
 const SHRINK_BELOW = 0.6; // of the axis in use
@@ -68,7 +68,7 @@ export function createChart(shown) {
 		for (let at = Math.ceil(scale.low / step); at * step < scale.high; at++) {
 			const top = Math.round(y(at * step)) + 0.5;
 			stroke([0, top], [right, top], style.line);
-			if (Math.abs(top - y(newest)) < 16) continue; // its tag stands there
+			if (top < 8 || Math.abs(top - y(newest)) < 16) continue; // its tag stands there
 			paint.fillStyle = style.muted;
 			paint.fillText(format.price(at * step, digits), right + 8, top);
 		}
@@ -139,11 +139,11 @@ export function createChart(shown) {
 
 	/** Say in words what the crosshair is on, or the newest price. */
 	function describe() {
-		const at = points.at(-1)?.time - (1 - (cross ?? 1)) * range * 1000;
-		const point = points.length && nearest(at);
+		const here = cross ?? 1;
+		const point = points.length && nearest(points.at(-1).time - (1 - here) * range * 1000);
 		const words = point && `${format.clock(point.time)}, ${format.price(point.close, shown().decimals)}`;
 		canvas.setAttribute("aria-valuetext", words || "no prices yet");
-		canvas.setAttribute("aria-valuenow", Math.round((cross ?? 1) * KEY_STEPS));
+		canvas.setAttribute("aria-valuenow", Math.round(here * KEY_STEPS));
 	}
 
 	function aim(position) {
@@ -174,8 +174,7 @@ export function createChart(shown) {
 		const here = cross ?? 1;
 		const step = (event.shiftKey ? 10 : 1) / KEY_STEPS;
 		const [back, on] = [here - step, here + step];
-		const keys = { ArrowLeft: back, ArrowDown: back, ArrowRight: on, ArrowUp: on };
-		Object.assign(keys, { Home: 0, End: 1, Escape: null });
+		const keys = { ArrowLeft: back, ArrowDown: back, ArrowRight: on, ArrowUp: on, Home: 0, End: 1 };
 		if (!(event.key in keys)) return;
 		event.preventDefault();
 		aim(keys[event.key]);
@@ -187,16 +186,11 @@ export function createChart(shown) {
 		draw,
 		describe,
 
-		/** Draw anew: another symbol or another range. */
-		reset(seconds) {
+		/** Draw so many seconds from now on, or freeze what is shown; the trail keeps growing. */
+		show(seconds, frozen) {
 			range = seconds;
-			scale = paused = null;
-			draw();
-		},
-
-		/** Freeze what is shown, or go on; the trail itself keeps growing. */
-		pause(wanted) {
-			paused = wanted ? { points, endMs: shown().trail?.endMs } : null;
+			paused = frozen ? { points, endMs: shown().trail?.endMs } : null;
+			if (!frozen) scale = null;
 			draw();
 		},
 	};

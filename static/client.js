@@ -1,30 +1,28 @@
 /**
- * Ticker's client for the browser; it needs nothing but this file. See docs/page.md.
+ * Ticker's client for the browser; it needs nothing but this file. More: docs/page.md.
  *
  *     const client = connect({ apiKey: "tk_…", symbols: ["BTC-USD"], intervalMs: 100 });
  *     client.addEventListener("ticker", ({ detail }) => show(detail.data));
  *     for await (const message of client) { … }   // or so
  *
- * Options: `apiKey` (or a `token`, which then cannot be renewed); `url` of the server, by
- * default the page's origin; `symbols`, by default all; `intervalMs`, by default every tick;
- * `grant`, an answer of `exchange()` for the key, to spare the first exchange.
+ * Options: `apiKey`, or a `token`, which cannot be renewed; `url` of the server (the page's
+ * origin), `symbols` (all), `intervalMs` (every tick); `grant`, got by `exchange(apiKey)`.
  *
- * Events: every message under its own type, and `state` when `client.state` changes:
- * `{name: "connecting"}`, `{name: "open"}`, `{name: "waiting", reason, retryAt}` (in ms since
- * the epoch), `{name: "closed", error}` (a TickerError, or null after close()).
+ * Events: each message under its type, and `state` when `client.state` changes: its name is
+ * `connecting`, `open`, `waiting` (with `reason`, `retryAt` in ms) or `closed` (with `error`).
  *
- * Close codes 40xx end the client, for the cause must be mended first; only 4001 (token ended)
- * gets one new token where a key is at hand. All else connects again: after what the server
+ * Close codes 40xx end the client, for their cause must be mended first; but 4001 (token ended)
+ * gets one new token where there is a key. All else connects again: after what the server
  * asked for, plus exponential backoff with full jitter. Secrets are kept in memory only.
  */
 
 const BACKOFF_FIRST_MS = 500;
-const BACKOFF_MOST_MS = 30_000; // nobody waits longer for a server that is back
+const BACKOFF_MOST_MS = 30_000;
 const STABLE_MS = 10_000; // a stream that lived this long starts the backoff anew
 const PATIENCE_MS = 300_000; // the longest wait a server may ask for
 const REQUEST_MS = 10_000; // for an HTTP request, and for a handshake until `welcome`
-const QUIET_MS = 15_000; // nothing heard: ask; nothing for twice as long: lost
-const RENEW_AT = [0.6, 0.2]; // of the token's lifetime: from there on, spread over so much
+const QUIET_MS = 15_000; // nothing heard: ask; twice as long: lost
+const RENEW_AT = [0.6, 0.2]; // of the token's lifetime: from there, spread over so much
 const TIMER_MOST_MS = 2 ** 31 - 1; // what setTimeout can hold
 const MESSAGE_MOST_BYTES = 4096; // the server's limit
 const INBOX_MOST = 64; // messages other than ticks kept for a slow loop
@@ -37,7 +35,6 @@ const KINDS = {
 	429: "too_many",
 	503: "unavailable",
 };
-const PASSING = [408, 425, 429];
 
 /** Why something was refused or ended. `terminal`: connecting again cannot mend it. */
 export class TickerError extends Error {
@@ -59,8 +56,8 @@ async function request(url, options) {
 	const { status: code, statusText, headers } = response;
 	const { error = statusText } = await response.json().catch(() => ({}));
 	throw new TickerError(KINDS[code] ?? "unexpected", error, {
-		terminal: code < 500 && !PASSING.includes(code),
-		retryAfterMs: Math.min(PATIENCE_MS, Number(headers.get("Retry-After")) * 1000 || 0),
+		terminal: code < 500 && code !== 429,
+		retryAfterMs: Number(headers.get("Retry-After")) * 1000 || 0,
 		code,
 	});
 }
@@ -104,10 +101,7 @@ export class TickerClient extends EventTarget {
 		queueMicrotask(() => this.#run());
 	}
 
-	/**
-	 * Replace the subscription, now and after each reconnect. Returns the message's id, which
-	 * `subscribed` or `error` repeats. Throws a RangeError where the names fill over 4 KiB.
-	 */
+	/** Replace the subscription, for good. Returns the id that `subscribed` or `error` repeats. */
 	subscribe(symbols, intervalMs) {
 		const id = ++this.#lastId;
 		this.#wanted = { ...subscription(symbols, intervalMs), id };
@@ -218,13 +212,12 @@ export class TickerClient extends EventTarget {
 		});
 	}
 
-	/** What follows a stream's end: `{reason, ms}` to wait, null to go on, or a final error. */
+	/** What follows: `{reason, ms}` to wait, null to go on at once, or a final error. */
 	async #afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
 		if (welcomedAt && Date.now() - welcomedAt >= STABLE_MS) {
 			this.#attempt = 0;
 			this.#renewed = false;
 		}
-		if (this.#closed()) return null;
 		if (code === 4001) return this.#renewOnce(token);
 		if (code >= 4000 && code < 4100) throw new TickerError("ended", `close code ${code}`, { code });
 		if (code === 1012) return { reason: "restarting", ms: retryAfterMs };

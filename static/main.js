@@ -25,7 +25,7 @@ const SEED_MOST = 12; // histories fetched for the board; larger ones fill as ti
 const hidden = () => document.visibilityState === "hidden";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-let client = null; // all of these live from sign-in to sign-out
+let client = null; // null while signed out
 let market = new Market();
 let board = null;
 let sources = {}; // the newest status message of each
@@ -41,12 +41,10 @@ let counted = 0; // updates, until the last second
 
 const charted = () => market.series.get(market.trail?.symbol);
 const chart = createChart(() => ({ trail: market.trail, decimals: charted()?.decimals ?? 2 }));
-const signIn = createSignIn((apiKey, grant) => {
+const ask = createSignIn((apiKey, grant) => {
 	key.set(apiKey);
 	start(apiKey, grant);
 });
-
-// -- drawing
 
 function draw(now) {
 	frame = 0;
@@ -55,7 +53,7 @@ function draw(now) {
 	drawnAt = now;
 	board.draw();
 	const series = charted();
-	if (series) write($("chart-price"), format.price(series.price, series.decimals));
+	if (series) write($("chart-price"), series.text());
 	if (!paused) chart.draw();
 	if (now - arrowsAt < ARROWS_EVERY_MS) return;
 	arrowsAt = now;
@@ -70,8 +68,8 @@ function everySecond() {
 	if (!client) return;
 	drawState();
 	const series = charted();
-	const price = series && `${format.price(series.price, series.decimals)} ${series.symbol}`;
-	document.title = series ? `${price} · Ticker` : "Ticker";
+	const price = series ? `${series.text()} ${series.symbol}` : "–";
+	document.title = `${price} · Ticker`;
 	const updates = market.updates - counted;
 	counted = market.updates;
 	if (hidden()) return;
@@ -84,14 +82,12 @@ function everySecond() {
 		status.offer(() => `${price}, ${change} since the page opened`);
 	}
 	chart.describe();
-	write($("delay"), `${Number.isNaN(market.delayMs) ? "–" : format.count(market.delayMs)} ms`);
-	write($("updates"), `${format.count(updates)}/s`);
+	write($("delay"), `${market.delayMs} ms`);
+	write($("updates"), `${updates}/s`);
 	write($("skipped"), format.count(market.skipped));
 	write($("source"), series?.source ?? source?.source ?? "simulated");
 	write($("user"), user);
 }
-
-// -- the stream
 
 function subscribe() {
 	const interval = hidden() ? HIDDEN_INTERVAL_MS : null;
@@ -106,39 +102,37 @@ async function seed(symbol) {
 	try {
 		const { bars } = await client.get(`/prices/${encodeURIComponent(symbol)}/history`);
 		market.seed(symbol, bars);
+		chart.draw();
 	} catch {
 		// It fills as prices come.
 	}
 }
 
 async function seedBoard() {
-	const symbols = board.symbols();
-	if (symbols.length > SEED_MOST) return;
-	for (const symbol of symbols) if (symbol !== market.trail?.symbol) await seed(symbol);
+	if (board.rows.size > SEED_MOST) return;
+	for (const symbol of board.rows.keys()) if (symbol !== market.trail?.symbol) await seed(symbol);
 }
 
-async function select(symbol) {
+function select(symbol) {
 	if (!market.series.has(symbol)) return;
 	remember({ symbol });
 	market.follow(symbol);
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
 	pause(false);
-	await seed(symbol);
-	chart.reset(prefs.range);
+	seed(symbol);
 }
 
 function follow() {
 	board.sync();
-	if (board.has(market.trail?.symbol)) return;
-	select(board.has(prefs.symbol) ? prefs.symbol : board.symbols()[0]);
+	if (board.rows.has(market.trail?.symbol)) return;
+	select(board.rows.has(prefs.symbol) ? prefs.symbol : board.rows.keys().next().value);
 }
 
 function pause(wanted) {
 	paused = wanted;
-	$("pause").setAttribute("aria-pressed", String(wanted));
-	if (wanted) chart.pause(true);
-	else chart.reset(prefs.range);
+	$("pause").setAttribute("aria-pressed", wanted);
+	chart.show(prefs.range, wanted);
 }
 
 const handlers = {
@@ -187,23 +181,25 @@ function start(apiKey, grant) {
 	for (const [type, handle] of Object.entries(handlers)) {
 		client.addEventListener(type, ({ detail }) => handle(detail));
 	}
-	signIn.hide();
-	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = false;
+	show(true);
 	everySecond();
+}
+
+function show(signedIn) {
+	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = !signedIn;
+	$("signin").hidden = signedIn;
 }
 
 /** Signed out, by the user or by the server. */
 function stop(error) {
 	client = null;
-	board.close();
+	board?.close();
 	key.forget();
 	status.show(status.describe({ name: "closed" }));
-	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = true;
 	document.title = "Ticker";
-	signIn.show(error ? explain(error) : "");
+	show(false);
+	ask(error ? explain(error) : "");
 }
-
-// -- controls
 
 $("sign-out").onclick = () => client.close();
 $("retry").onclick = () => client.retryNow();
@@ -230,4 +226,4 @@ document.onvisibilitychange = () => {
 for (const input of $("ranges").elements) input.checked = Number(input.value) === prefs.range;
 setInterval(everySecond, SECOND_MS);
 if (key.get()) start(key.get());
-else signIn.show();
+else stop();

@@ -21,18 +21,18 @@ export function explain({ kind, message, retryAfterMs }) {
 	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
-/** Wire the form; `onGrant(apiKey, grant)` is called for each success. */
+/** Wire the form; calls `onGrant(apiKey, grant)`. Returns what asks for a key, and says why. */
 export function createSignIn(onGrant) {
 	const input = $("key");
 
 	const tell = (text) => {
 		$("signin-error").textContent = text;
-		input.setAttribute("aria-invalid", String(text !== ""));
+		input.setAttribute("aria-invalid", text !== "");
 	};
 
 	const reveal = (shown) => {
 		input.type = shown ? "text" : "password";
-		$("show-key").setAttribute("aria-pressed", String(shown));
+		$("show-key").setAttribute("aria-pressed", shown);
 	};
 
 	async function signIn(apiKey) {
@@ -64,15 +64,9 @@ export function createSignIn(onGrant) {
 	});
 	$("show-key").addEventListener("click", () => reveal(input.type === "password"));
 
-	return {
-		show(reason = "") {
-			$("signin").hidden = false;
-			tell(reason);
-			input.focus();
-			offerDemo();
-		},
-		hide() {
-			$("signin").hidden = true;
-		},
+	return (reason) => {
+		tell(reason);
+		input.focus();
+		offerDemo();
 	};
 }

@@ -4,16 +4,15 @@ import { $, write } from "./dom.js";
 import { clock, duration } from "./format.js";
 
 const QUIET_MS = 3000; // live, but no tick for so long: say so
-const SPEAK_EVERY_MS = 10_000; // the live region speaks no oftener; the newest words win
-const PRICE_EVERY_MS = 30_000; // and offers a price no oftener than this
+const SPEAK_EVERY_MS = 10_000; // the live region; the newest words win
+const PRICE_EVERY_MS = 30_000; // spoken, where nothing else was
 
 const REASONS = {
 	restarting: "The server is restarting",
 	unreachable: "The server cannot be reached",
 	unavailable: "The server is not ready",
-	too_many: "The server asks for fewer tries",
 	silent: "The connection went silent",
-	refused: "The server refuses the stream: it is full, or this key or address may not connect",
+	refused: "The server is full, or this key or address may not connect",
 };
 
 /** `{name, pill, banner, retry}` for the client's state, the source's status, the last tick. */

@@ -4,14 +4,14 @@
  * Memory is taken once per symbol, in rings, so that an open day costs what a minute does.
  */
 
-import { decimalsOf } from "./format.js";
+import { decimalsOf, price as format } from "./format.js";
 
 const SHORT_SECONDS = 301; // per symbol: for changes and the sparkline
 const LONG_SECONDS = 3601; // of the charted symbol: an hour
 const FINE_MS = 100;
 const FINE_SLOTS = 601; // of the charted symbol: a minute
 
-/** Low, high and close per step of time, for the newest `size` steps; NaN where unknown. */
+/** Low, high and close of the newest `size` steps of time; NaN where unknown. */
 class Ring {
 	constructor(stepMs, size) {
 		this.stepMs = stepMs;
@@ -20,7 +20,7 @@ class Ring {
 		[this.low, this.high, this.close] = [0, 0, 0].map(() => new Float64Array(size).fill(NaN));
 	}
 
-	/** Take a price in, or the low, high and close of a whole step. */
+	/** Take in a price, or a whole step. */
 	add(timeMs, close, low = close, high = close) {
 		const step = Math.floor(timeMs / this.stepMs);
 		if (step <= this.last - this.size) return;
@@ -80,17 +80,23 @@ class Series {
 		this.opened = opened; // the first price this page saw
 	}
 
-	/** The change since the page opened, or over the last so many seconds, as a ratio. */
+	/** The change since the page opened, or over so many seconds, as a ratio. */
 	change(seconds) {
 		return this.price / (seconds ? this.ring.closeAt(this.ring.last - seconds) : this.opened) - 1;
 	}
 
-	learnDecimals(price = this.price) {
+	learnDecimals(price) {
 		this.decimals = Math.max(this.decimals, decimalsOf(price));
+	}
+
+	/** The price with as many decimals as the symbol was ever seen with. */
+	text() {
+		this.learnDecimals(this.price);
+		return format(this.price, this.decimals);
 	}
 }
 
-/** The charted symbol in detail: an hour by the second, and a minute by the tenth. */
+/** The charted symbol in detail. */
 class Trail {
 	coarse = new Ring(1000, LONG_SECONDS);
 	fine = new Ring(FINE_MS, FINE_SLOTS);
@@ -122,11 +128,11 @@ class Trail {
 export class Market {
 	series = new Map();
 	trail = null;
-	updates = 0; // ticks received
-	skipped = 0; // ticks of the market that a slow link made us miss
-	delayMs = NaN; // from the server's clock at sending to ours at receipt
+	updates = 0;
+	skipped = 0; // ticks that a slow link made us miss
+	delayMs = 0; // from the server's clock at sending to ours at receipt
 	timeMs = 0; // the server's clock at the newest tick
-	heardAt = Date.now(); // ours
+	heardAt = Date.now();
 	#seq = null;
 	#counting = true;
 
@@ -160,7 +166,7 @@ export class Market {
 		return this.timeMs + Date.now() - this.heardAt;
 	}
 
-	/** Take a symbol's history in, `[time, open, high, low, close]` by the second. */
+	/** Take in a history: `[time, open, high, low, close]` by the second. */
 	seed(symbol, bars) {
 		const series = this.series.get(symbol);
 		const recent = bars.slice(-SHORT_SECONDS);
