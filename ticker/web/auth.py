@@ -61,6 +61,11 @@ def make_blueprint(settings: Settings) -> Blueprint:
             }
         )
 
+    @blueprint.get("/auth/token")
+    async def not_by_get() -> Response:
+        """Refuse what would otherwise be taken for a place within the page."""
+        return error(405, "method not allowed", Allow="POST")
+
     @blueprint.get("/auth/demo")
     async def demo() -> Response:
         """Show the demo key to a browser on this machine, while there is one."""
