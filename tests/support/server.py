@@ -252,3 +252,28 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def ticker(data_dir: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run another command of the program beside a server, on its data directory."""
+    return subprocess.run(
+        [script("ticker"), *args],
+        cwd=data_dir.parent,
+        env=environment(data_dir),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+def create_key(server: Server, user: str, *args: str) -> str:
+    """Make a key beside a running server and return it."""
+    made = ticker(server.data_dir, "keys", "create", user, *args)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def key_id(api_key: str) -> str:
+    """Return the public id of a key."""
+    return api_key.split("_")[1]
