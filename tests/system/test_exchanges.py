@@ -238,6 +238,15 @@ def test_a_recording_is_not_written_over_another_file(tmp_path: Path) -> None:
     assert "exists and is no capture" in found.stderr
 
 
+def test_an_unknown_symbol_is_not_recorded_for_ever(tmp_path: Path) -> None:
+    with exchange(KRAKEN, tmp_path) as distant:
+        env = distant.environment("kraken") | {"TICKER_SYMBOLS": "ETHH-USD"}
+        found = run(tmp_path, "record", "capture.jsonl", "--source", "kraken", env=env)
+    assert found.returncode == 2
+    fault = "ticker: kraken does not have ETHH-USD; nearest: ETH-USD"
+    assert found.stderr.splitlines()[-1].startswith(fault)
+
+
 @contextmanager
 def recording(distant: DistantExchange, path: Path) -> Iterator[subprocess.Popen[str]]:
     """Record until the block is left; it begins once three trades are on the disk."""
@@ -291,3 +300,25 @@ def test_a_recording_goes_on_after_the_exchange_has_hung_up(tmp_path: Path) -> N
         recorder.send_signal(signal.SIGINT)
         recorder.communicate(timeout=10)
     assert recorder.returncode == 0
+
+
+def test_a_full_disk_ends_a_recording_with_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "capture.jsonl"
+    with exchange(COINBASE, tmp_path) as distant:
+        env = distant.environment("coinbase") | {"TICKER_SYMBOLS": "BTC-USD"}
+        limited = f"ulimit -f 1; exec {script('ticker')} record {path}"  # one block of 1 KiB
+        with subprocess.Popen(
+            ["bash", "-c", limited],
+            env=environment(tmp_path / "data", env),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as recorder:
+            distant.run(distant.exchange.standin.subscribed)
+            for _ in range(20):
+                distant.run(distant.exchange.standin.trade, "BTC-USD", "42000.10")
+            _, said = recorder.communicate(timeout=20)
+    assert recorder.returncode == 1
+    assert said.splitlines()[1:] == [f"ticker: {path} cannot be written: File too large"]
+    whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    assert whole
+    assert all(parse_line(line) for line in whole)

@@ -60,8 +60,15 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
     refusals: list[Exception] = []
     with trio.CancelScope() as scope:
 
+        def give_up(error: Exception) -> None:
+            refusals.append(error)
+            scope.cancel()
+
         def write(raw: bytes | str) -> None:
-            writer.write(raw, feed.context.wall_ms())
+            try:
+                writer.write(raw, feed.context.wall_ms())
+            except CaptureError as error:
+                give_up(error)
 
         async def listen() -> None:
             try:
@@ -69,9 +76,8 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
                 async with trio.as_safe_channel(source.batches)() as batches:
                     async for _ in batches:
                         pass  # the tap has it already
-            except (SourceConfigError, CaptureError) as error:
-                refusals.append(error)
-                scope.cancel()
+            except SourceConfigError as error:
+                give_up(error)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, scope)

@@ -89,7 +89,9 @@ class CaptureWriter:
         try:
             if self._size and self._size + len(line) > self._file_bytes:
                 self._rotate()
-            os.write(self._file, line)
+            rest = memoryview(line)
+            while rest:  # one write takes it all, unless the disk fills up within the line
+                rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             raise CaptureError(f"{self._path} cannot be written: {error.strerror}") from None
         self._size += len(line)
