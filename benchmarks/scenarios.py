@@ -1,0 +1,302 @@
+"""What is measured: one scenario per figure, as data.
+
+A scenario is a list of variants, each a server with what it must do and who comes; the runner
+takes the variants in turn, round after round, so that all of them see the same weather. The
+columns say which figures of a run its table shows.
+
+Rules for this module: no I/O. Every figure of a table is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from benchmarks.measure import Load, Run
+from benchmarks.servers import Need
+
+PEERS: Final = ("websockets", "ws", "starlette", "picows", "nchan", "bun")
+_MILLION: Final = 1_000_000
+_KIB: Final = 1024
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of a table.
+
+    Attributes:
+        label: how the line is called; unique in its scenario.
+        server: who serves.
+    """
+
+    label: str
+    server: str
+    need: Need
+    load: Load
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One table.
+
+    Attributes:
+        figures: the columns, by title; each takes a run and gives a number.
+        per_floor: the title of the figure that is also shown as a ratio to the line `base`
+            of the same round.
+        settle: see `measure.once`.
+        rounds: how often at least; once where the figure is no comparison.
+    """
+
+    title: str
+    variants: Sequence[Variant]
+    figures: Mapping[str, Callable[[Run], float]]
+    ratio_of: str = ""
+    base: str = "floor"
+    settle: float = 0.0
+    rounds: int = 5
+    note: str = ""
+    quick: Callable[[Load], Load] = field(
+        default=lambda load: replace(load, warmup=min(load.warmup, 0.5), seconds=2.0)
+    )
+
+
+def _us(run: Run) -> float:
+    return float(run["us_per_tick"])
+
+
+_FANOUT: Final[Mapping[str, Callable[[Run], float]]] = {
+    "server CPU, µs per frame": _us,
+    "slowest subscriber, Hz": lambda run: run["rate"]["min"],
+    "slowest ÷ fastest": lambda run: run["rate"]["fairness"],
+    "between ticks p99, ms": lambda run: run["gap_ms"]["p99"],
+    "server CPU share": lambda run: run["server_cpu_share"],
+    "load CPU share": lambda run: run["load_cpu_share"],
+}
+
+
+def _alike(servers: Sequence[str], need: Need, load: Load) -> list[Variant]:
+    return [Variant(name, name, need, load) for name in servers]
+
+
+def _fanout(connections: int, rate: int) -> Scenario:
+    return Scenario(
+        f"{connections} subscribers at {rate} Hz",
+        _alike(("floor", "ticker", *PEERS), Need(rate), Load(connections)),
+        _FANOUT,
+        ratio_of="server CPU, µs per frame",
+    )
+
+
+def _memory() -> Scenario:
+    load = Load(2000, warmup=3.0, seconds=1.0)
+    idle = replace(load, messages=['{"type":"unsubscribe"}'])
+    return Scenario(
+        "resident memory per idle authenticated subscriber, 2,000 of them",
+        [
+            Variant("ticker, unsubscribed", "ticker", Need(1), idle),
+            Variant("ticker, subscribed, 1 Hz", "ticker", Need(1), load),
+            *_alike(PEERS, Need(1), load),
+        ],
+        {
+            "bytes per subscriber": lambda run: (
+                (run["rss_end"] - run["rss_before"]) / run["connections"]
+            ),
+            "KiB": lambda run: (run["rss_end"] - run["rss_before"]) / run["connections"] / _KIB,
+            "server before, MiB": lambda run: run["rss_before"] / _KIB / _KIB,
+        },
+        ratio_of="bytes per subscriber",
+        base="websockets",
+        settle=1.0,
+        quick=lambda load: replace(load, warmup=2.0),
+    )
+
+
+def _accept() -> Scenario:
+    return Scenario(
+        "1,000 authenticated handshakes at once",
+        _alike(("ticker", *PEERS), Need(1), Load(1000, warmup=0.1, seconds=0.5)),
+        {
+            "accepts per second": lambda run: run["handshakes_per_second"],
+            "until all are in, s": lambda run: run["handshake_seconds"],
+            "load CPU share meanwhile": lambda run: run["handshake_load_cpu_share"],
+        },
+        ratio_of="accepts per second",
+        base="websockets",
+        quick=lambda load: load,
+    )
+
+
+def _overload() -> Scenario:
+    load = Load(5000, warmup=5.0, seconds=15.0, probe="/healthz")
+    return Scenario(
+        "overload: 5,000 subscribers at 100 Hz",
+        _alike(("ticker",), Need(100), load),
+        {
+            "/healthz p50, ms": lambda run: run["probe_ms"]["p50"],
+            "/healthz p99, ms": lambda run: run["probe_ms"]["p99"],
+            "/healthz max, ms": lambda run: run["probe_ms"]["max"],
+            "probes": lambda run: run["probe_ms"]["n"],
+            "probes failed": lambda run: run["probes_bad"] + run["probes_unanswered"],
+            "oldest price held, ms": lambda run: run["oldest_price_ms"]["max"],
+            "Hz each": lambda run: run["rate"]["mean"],
+            "slowest ÷ fastest": lambda run: run["rate"]["fairness"],
+            "ticks missed by one alone": lambda run: run["ticks_skipped"],
+            "RSS at begin, MiB": lambda run: run["rss_begin"] / _KIB / _KIB,
+            "RSS at end, MiB": lambda run: run["rss_end"] / _KIB / _KIB,
+            "µs per frame": _us,
+            "load CPU share": lambda run: run["load_cpu_share"],
+        },
+        quick=lambda load: replace(load, warmup=3.0, seconds=5.0),
+    )
+
+
+def _stalled() -> Scenario:
+    # The window lies between the time when all have stalled and the first cut-off, 5 s later.
+    healthy = Load(300, warmup=1.5, seconds=2.5, linger=6.0)
+    stalled = replace(healthy, connections=1300, stall=1000, rcvbuf=4096)
+    return Scenario(
+        "1,000 stalled readers among 300 healthy ones, 100 Hz",
+        [
+            Variant("300 healthy", "ticker", Need(100), replace(healthy, linger=0.0)),
+            Variant("300 healthy, 1,000 stalled", "ticker", Need(100), stalled),
+        ],
+        {
+            "healthy, Hz": lambda run: run["rate"]["mean"],
+            "slowest healthy, Hz": lambda run: run["rate"]["min"],
+            "between ticks p99, ms": lambda run: run["gap_ms"]["p99"],
+            "RSS at end, MiB": lambda run: run["rss_end"] / _KIB / _KIB,
+            "KiB per stalled reader": lambda run: (
+                (run["rss_end"] - run["rss_before"]) / _KIB / run["connections"]
+                if run["stalled"]
+                else 0.0
+            ),
+            "cut off": lambda run: run.get("cut_off_seconds", {}).get("n", 0),
+            "first cut off, s": lambda run: run.get("cut_off_seconds", {}).get("min", 0),
+            "last cut off, s": lambda run: run.get("cut_off_seconds", {}).get("max", 0),
+        },
+        settle=0.5,
+        note="KiB per stalled reader: the server's whole growth divided by all 1,300 connections. "
+        "Cut-offs are counted from the 101, so they hold the time that buffers took to fill.",
+        quick=lambda load: load,
+    )
+
+
+def symbols(count: int) -> list[str]:
+    """Name so many symbols in four characters each: 500 fit into one message."""
+    return [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-A" for i in range(count)]
+
+
+def _topics() -> Scenario:
+    market = symbols(599)
+    env = {"TICKER_SYMBOLS": ",".join(f"{name}=100" for name in market)}
+    load = Load(300, warmup=2.0, seconds=8.0)
+
+    def subscribing(topics: int) -> Load:
+        sets = [",".join(f'"{name}"' for name in market[i : i + 500]) for i in range(topics)]
+        return replace(
+            load, messages=[f'{{"type":"subscribe","symbols":[{each}]}}' for each in sets]
+        )
+
+    return Scenario(
+        "300 subscribers over 1 to 100 different sets of 500 symbols, 10 Hz",
+        [
+            Variant("floor, one frame of 500 symbols", "floor", Need(10, symbols=500), load),
+            *(
+                Variant(
+                    f"ticker, topics: {topics}", "ticker", Need(10, env=env), subscribing(topics)
+                )
+                for topics in (1, 2, 5, 10, 20, 50, 100)
+            ),
+        ],
+        {
+            "server CPU, ms per tick": lambda run: (
+                run["server_cpu_seconds"] / run["seconds"] / 10 * 1000
+            ),
+            "server CPU, µs per frame": _us,
+            "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1),
+            "slowest subscriber, Hz": lambda run: run["rate"]["min"],
+            "load CPU share": lambda run: run["load_cpu_share"],
+        },
+        ratio_of="server CPU, ms per tick",
+        base="floor, one frame of 500 symbols",
+        rounds=3,
+    )
+
+
+def _resume() -> Scenario:
+    load = Load(100, warmup=1.0, seconds=5.0, stall=50, stall_for=3.0)
+    return Scenario(
+        "what a subscriber reads after a stall of 3 s, 100 Hz",
+        [
+            Variant("SO_RCVBUF 4 KiB", "ticker", Need(100), replace(load, rcvbuf=4096)),
+            Variant("SO_RCVBUF of the system", "ticker", Need(100), load),
+        ],
+        {
+            "already in its own kernel, bytes": lambda run: run["resumed_in_our_kernel"]["p50"],
+            "age of the first frame past that, ms, worst": lambda run: run["resumed_age_beyond[0]"][
+                "max"
+            ],
+            "age of the second, ms, worst": lambda run: run["resumed_age_beyond[1]"]["max"],
+            "age of the first frame read, ms, worst": lambda run: run["resumed_age_read[0]"]["max"],
+            "age of the second, ms, worst ": lambda run: run["resumed_age_read[1]"]["max"],
+            "frames read until one ≤ 1 s old, worst": lambda run: run["resumed_fresh_after"]["max"],
+            "ms until then, worst": lambda run: run["resumed_fresh_ns"]["max"],
+        },
+        rounds=1,
+        note="What the subscriber's own kernel had taken before nobody can take back; the frames "
+        "past it are those that the server could still decide about.",
+        quick=lambda load: load,
+    )
+
+
+def _tls() -> Scenario:
+    load = Load(300)
+    return Scenario(
+        "Hypercorn's own TLS, 300 subscribers",
+        [
+            Variant("plain, 20 Hz", "ticker", Need(20), load),
+            Variant("TLS, 20 Hz", "ticker", Need(20, tls=True), load),
+            Variant("TLS, 100 Hz", "ticker", Need(100, tls=True), load),
+        ],
+        _FANOUT,
+        ratio_of="server CPU, µs per frame",
+        base="plain, 20 Hz",
+        rounds=1,
+    )
+
+
+def _ideas() -> Scenario:
+    ways = ("floor", "floor-threads", "floor-uring")
+    python = ("python-send", "python-threads", "python-c-loop", "python-uring")
+    return Scenario(
+        "bolder ideas, in isolation: 300 subscribers at 100 Hz",
+        _alike((*ways, *python), Need(100), Load(300)),
+        _FANOUT,
+        ratio_of="server CPU, µs per frame",
+    )
+
+
+def _story() -> Scenario:
+    steps = ("floor", "naive-quart", "naive-messages", "direct", "ticker")
+    return Scenario(
+        "from the naive way to the kernel's pace: 300 subscribers at 100 Hz",
+        _alike(steps, Need(100), Load(300)),
+        _FANOUT,
+        ratio_of="server CPU, µs per frame",
+    )
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "fanout300x100": _fanout(300, 100),
+    "fanout1000x20": _fanout(1000, 20),
+    "memory": _memory(),
+    "accept1000": _accept(),
+    "overload5000": _overload(),
+    "stalled1000": _stalled(),
+    "topics": _topics(),
+    "resume3s": _resume(),
+    "tls": _tls(),
+    "story": _story(),
+    "ideas": _ideas(),
+}
