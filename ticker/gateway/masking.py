@@ -23,9 +23,14 @@ _SECRET: Final = re.compile(
 )
 
 
+def hide(text: str) -> str:
+    """Return a text without the secrets in it."""
+    return _SECRET.sub(MASK, text)
+
+
 def masked(head: Head) -> Head:
     """Return a request as it may be shown: itself, unless a secret stands in a wrong place."""
-    target = _SECRET.sub(MASK, head.target)
+    target = hide(head.target)
     headers = tuple(
         (name, value if name == b"authorization" else _mask(value)) for name, value in head.headers
     )
@@ -38,4 +43,4 @@ def masked(head: Head) -> Head:
 
 
 def _mask(value: bytes) -> bytes:
-    return _SECRET.sub(MASK, value.decode("latin-1")).encode("latin-1")
+    return hide(value.decode("latin-1")).encode("latin-1")

@@ -13,6 +13,7 @@ import msgspec
 
 from ticker import limits
 from ticker.close_codes import CloseCode
+from ticker.gateway.masking import hide
 from ticker.market.quote import Quote
 
 #: The subprotocol a client may offer, and the prefix of the one that carries its token.
@@ -87,7 +88,8 @@ def decode_request(message: str | bytes) -> Request:
     try:
         request = _requests.decode(message)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadMessageError(str(error)[: limits.ERROR_TEXT_CHARS], _find_id(message)) from None
+        text = hide(str(error))[: limits.ERROR_TEXT_CHARS]  # it may quote a misplaced token
+        raise BadMessageError(text, _find_id(message)) from None
     if not _echoable(request.id):
         raise BadMessageError("id must be a number within 53 bits or a short text")
     if isinstance(request, Subscribe):
