@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
+from tests.browser.playwright import (
+    INSTALLED,
+    Browser,
+    BrowserContext,
+    Page,
+    expect,
+    sync_playwright,
+)
 from tests.browser.program import Program
-
-if TYPE_CHECKING:
-    # At run time only inside the fixtures: where Playwright is absent, tests are skipped.
-    from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
@@ -34,18 +36,11 @@ WAIT_MS = 15_000
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    missing = [
-        name
-        for name, there in {"Chromium": CHROMIUM, "Playwright": find_spec("playwright")}.items()
-        if not there
-    ]
-    if missing:
-        reason = f"not installed: {', '.join(missing)}"
+    if CHROMIUM is None or not INSTALLED:
+        reason = "Chromium and Playwright are needed"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - see above
-
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))

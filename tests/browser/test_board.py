@@ -7,10 +7,8 @@ import re
 import pytest
 
 from tests.browser.conftest import Tab
+from tests.browser.playwright import Page, WebSocketRoute, expect
 from tests.browser.program import Program
-
-pytest.importorskip("playwright")
-from playwright.sync_api import Page, WebSocketRoute, expect  # noqa: E402 - skipped where it is absent
 
 pytestmark = pytest.mark.browser
 

@@ -9,10 +9,8 @@ from typing import Literal
 import pytest
 
 from tests.browser.conftest import Tab
+from tests.browser.playwright import Page, expect
 from tests.browser.program import Program
-
-pytest.importorskip("playwright")
-from playwright.sync_api import Page, expect  # noqa: E402 - skipped where it is absent
 
 pytestmark = pytest.mark.browser
 

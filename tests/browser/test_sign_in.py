@@ -8,10 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.conftest import Tab
+from tests.browser.playwright import Page, expect
 from tests.browser.program import Program
-
-pytest.importorskip("playwright")
-from playwright.sync_api import Page, expect  # noqa: E402 - skipped where it is absent
 
 pytestmark = pytest.mark.browser
 
@@ -111,9 +109,7 @@ def test_a_server_out_of_reach_is_explained(tab: Tab, shared: Program) -> None:
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
 
 
-def test_the_key_is_remembered_for_the_tab_and_the_token_nowhere(
-    tab: Tab, shared: Program
-) -> None:
+def test_the_key_is_remembered_for_the_tab_and_the_token_nowhere(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
     with page.expect_response("**/auth/token") as exchanged:
         try_key(page, shared.demo_key)

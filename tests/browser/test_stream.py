@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Tab
+from tests.browser.playwright import Page, WebSocketRoute, expect
 from tests.browser.program import Program
-
-pytest.importorskip("playwright")
-from playwright.sync_api import Page, WebSocketRoute, expect  # noqa: E402 - as above
 
 pytestmark = pytest.mark.browser
 
@@ -181,7 +179,7 @@ def test_a_close_code_decides_whether_to_connect_again(
         streams.append(route)
         server = route.connect_to_server()
         if len(streams) == 1:
-            server.on_message(lambda message: (route.send(message), route.close(code=code)))
+            server.on_message(lambda _: route.close(code=code))
 
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
