@@ -69,14 +69,15 @@ struct probe {
 };
 
 struct mark {
-    int64_t at, server_cpu, own_cpu;
+    int64_t at, server_cpu, own_cpu, machine_cpu;
+    long sleeps;
     uint64_t ticks, frames, bytes;
     long rss;
 };
 
 static struct {
     const char *host, *port, *path, *probe_path;
-    int n, stall, sample, rcvbuf, tls, probe_ms;
+    int n, stall, sample, rcvbuf, tls, probe_ms, poll_us;
     double warmup, seconds, linger, stall_for, open_timeout;
     char headers[HEAD_ROOM];
     int pids[MAX_PIDS], n_pids;
@@ -145,10 +146,23 @@ static long server_rss(void) {
     return sum;
 }
 
+/* What all CPUs together were busy, time stolen by the hypervisor included. */
+static int64_t machine_cpu(void) {
+    long long user, nice, system, idle, iowait, irq, softirq, steal;
+    FILE *file = fopen("/proc/stat", "r");
+    if (!file) return 0;
+    int got = fscanf(file, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &user, &nice, &system, &idle, &iowait,
+                     &irq, &softirq, &steal);
+    fclose(file);
+    return got == 8 ? (user + nice + system + irq + softirq + steal) * (SECOND / sysconf(_SC_CLK_TCK)) : 0;
+}
+
 static struct mark mark(void) {
-    return (struct mark){now(),     server_cpu(), cpu_of(CLOCK_PROCESS_CPUTIME_ID),
-                         all_ticks, all_frames,   all_bytes,
-                         server_rss()};
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (struct mark){now(),           server_cpu(),    cpu_of(CLOCK_PROCESS_CPUTIME_ID),
+                         machine_cpu(),   usage.ru_nvcsw,  all_ticks,
+                         all_frames,      all_bytes,       server_rss()};
 }
 
 static ssize_t take(struct conn *c, void *into, size_t room) {
@@ -480,6 +494,11 @@ static void probe_event(struct probe *p, uint32_t events) {
 
 static void turn(int wait_ms) {
     struct epoll_event events[512];
+    if (opt.poll_us && measuring) { /* asleep on a timer, so that no send has to wake us */
+        struct timespec nap = {0, opt.poll_us * 1000L};
+        nanosleep(&nap, NULL);
+        wait_ms = 0;
+    }
     int n = epoll_wait(ep, events, 512, wait_ms);
     if (n < 0 && errno != EINTR) die("epoll_wait");
     int64_t began = now();
@@ -579,6 +598,8 @@ static void report(struct mark begin, struct mark end, int64_t dialled, int64_t 
         values[n++] = held > c->oldest_ms ? held : c->oldest_ms;
     }
     uint64_t ticks = end.ticks - begin.ticks;
+    int64_t others = end.machine_cpu - begin.machine_cpu - (end.server_cpu - begin.server_cpu) -
+                     (end.own_cpu - begin.own_cpu);
     printf("{\"connections\": %d, \"opened\": %d, \"failed\": %d, \"ended\": %d, \"closed_1012\": %d, "
            "\"protocol_errors\": %d, ",
            opt.n, n_open, n_failed, n_ended, close_codes_1012, protocol_errors);
@@ -592,6 +613,10 @@ static void report(struct mark begin, struct mark end, int64_t dialled, int64_t 
            (end.server_cpu - begin.server_cpu) / 1e9, (double)(end.server_cpu - begin.server_cpu) / (end.at - begin.at),
            ticks ? (end.server_cpu - begin.server_cpu) / 1e3 / ticks : 0.0,
            (double)(end.own_cpu - begin.own_cpu) / (end.at - begin.at), slowest_loop / 1e6);
+    /* Others disturb; and a server that wakes the load for each frame pays for the waking. */
+    printf("\"others_cpu_share\": %.3f, \"load_sleeps_per_tick\": %.3f, ",
+           others > 0 ? (double)others / (end.at - begin.at) : 0.0, /* counted in clock ticks: roughly */
+           ticks ? (double)(end.sleeps - begin.sleeps) / ticks : 0.0);
     printf("\"rss_begin\": %ld, \"rss_end\": %ld, ", begin.rss, end.rss);
     printf("\"rate\": {\"subscribers\": %d, \"mean\": %.3f, \"min\": %.3f, \"max\": %.3f, \"fairness\": %.4f}, "
            "\"ticks_skipped\": %lu, ",
@@ -648,7 +673,7 @@ static int usage(void) {
     fputs("usage: load HOST PORT [--path P] [--connections N] [--header 'Name: value']...\n"
           "  [--warmup S] [--seconds S] [--linger S] [--pid PID]... [--sample K]\n"
           "  [--stall M [--stall-for S]] [--rcvbuf BYTES] [--message-file F]\n"
-          "  [--probe PATH [--probe-ms N]] [--open-timeout S] [--tls]\n", stderr);
+          "  [--probe PATH [--probe-ms N]] [--open-timeout S] [--tls] [--poll-us N]\n", stderr);
     return 2;
 }
 
@@ -658,7 +683,7 @@ static int options(int argc, char **argv) {
                                     {"pid", 1, 0, 'P'},       {"sample", 1, 0, 'k'},      {"stall", 1, 0, 'm'},
                                     {"stall-for", 1, 0, 'f'}, {"rcvbuf", 1, 0, 'r'},      {"message-file", 1, 0, 'M'},
                                     {"probe", 1, 0, 'q'},     {"probe-ms", 1, 0, 'i'},    {"open-timeout", 1, 0, 'o'},
-                                    {"tls", 0, 0, 't'},       {0, 0, 0, 0}};
+                                    {"tls", 0, 0, 't'},       {"poll-us", 1, 0, 'u'},     {0, 0, 0, 0}};
     int which;
     opt.n = 1;
     while ((which = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -682,10 +707,11 @@ static int options(int argc, char **argv) {
         case 'i': opt.probe_ms = atoi(optarg); break;
         case 'o': opt.open_timeout = atof(optarg); break;
         case 't': opt.tls = 1; break;
+        case 'u': opt.poll_us = atoi(optarg); break;
         default: return usage();
         }
     }
-    if (argc - optind != 2 || opt.n < 1 || opt.n > MAX_CONNECTIONS || opt.stall > opt.n || opt.probe_ms < 1 ||
+    if (argc - optind != 2 || opt.n < 1 || opt.n > MAX_CONNECTIONS || opt.stall > opt.n || opt.probe_ms < 1 || opt.poll_us < 0 || opt.poll_us > 100000 ||
         opt.warmup + opt.seconds + opt.linger + opt.open_timeout > MAX_SECONDS || opt.stall_for >= opt.seconds + 0.001)
         return usage();
     opt.host = argv[optind];

@@ -55,6 +55,8 @@ class Load:
         stall: how many of the connections read nothing.
         stall_for: they read again after so many seconds of the measurement.
         rcvbuf: SO_RCVBUF of those that stall.
+        poll_us: while measuring it looks at its sockets this often, asleep on a timer between;
+            0: it waits in epoll, and sends wake it. See the README.
         messages: line i modulo their number is what connection i sends first.
     """
 
@@ -66,6 +68,7 @@ class Load:
     stall_for: float = 0.0
     rcvbuf: int = 0
     probe: str = ""
+    poll_us: int = 300
     messages: Sequence[str] = ()
 
     def arguments(self) -> list[str]:
@@ -79,6 +82,7 @@ class Load:
             "stall-for": self.stall_for,
             "rcvbuf": self.rcvbuf,
             "probe": self.probe,
+            "poll-us": self.poll_us,
         }
         return [
             part for name, value in given.items() if value for part in (f"--{name}", str(value))

@@ -63,6 +63,7 @@ def _rounds(
                 continue
             print(f"round {number + 1} of {count}: {variant.label}", file=sys.stderr, flush=True)
             load = scenario.quick(variant.load) if options.quick else variant.load
+            load = replace(load, poll_us=0) if options.wake else load
             try:
                 runs[variant.label] = measure.once(
                     variant.server, variant.need, load, cpus, settle=scenario.settle
@@ -106,6 +107,7 @@ def _options() -> argparse.Namespace:
         "--only", nargs="+", default=[], metavar="LINE", help="only these lines, and their base"
     )
     parser.add_argument("--no-pin", action="store_true", help="let the system place the processes")
+    parser.add_argument("--wake", action="store_true", help="let every send wake the load")
     parser.add_argument("--record", action="store_true", help="put the tables into the README")
     parser.add_argument(
         "--json",

@@ -72,6 +72,8 @@ _FANOUT: Final[Mapping[str, Callable[[Run], float]]] = {
     "between ticks p99, ms": lambda run: run["gap_ms"]["p99"],
     "server CPU share": lambda run: run["server_cpu_share"],
     "load CPU share": lambda run: run["load_cpu_share"],
+    "others' CPU share": lambda run: run["others_cpu_share"],
+    "load's sleeps per frame": lambda run: run["load_sleeps_per_tick"],
 }
 
 
