@@ -1,7 +1,7 @@
 """Run Ticker beside its floor and its peers, in alternation, and print one table.
 
     python -m benchmarks.run fanout300x100          one scenario
-    python -m benchmarks.run all --record           every one, kept in the README
+    python -m benchmarks.run all --record           every one, kept in the documents
     python -m benchmarks.run fanout300x100 --quick  a smoke test: its numbers mean nothing
 
 See benchmarks/README.md for what each figure is and is not.
@@ -16,9 +16,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from benchmarks import build, measure, report
 from benchmarks.scenarios import SCENARIOS, Scenario, Variant
+
+#: Where tables are kept; each has markers for those it wants.
+DOCUMENTS: Final = (build.HERE / "README.md", build.ROOT / "docs" / "fan-out.md")
 
 
 def main() -> int:
@@ -39,8 +43,9 @@ def main() -> int:
         print(f"\n{text}", flush=True)
         _keep(name, machine, rounds, absent, options.json)
         if options.record:
-            report.record(build.HERE / "README.md", name, text)
-            report.record(build.HERE / "README.md", "machine", "\n".join(f"- {m}" for m in machine))
+            for document in DOCUMENTS:
+                report.record(document, name, text)
+                report.record(document, "machine", "\n".join(f"- {line}" for line in machine))
     return 1 if failures else 0
 
 
@@ -108,7 +113,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--no-pin", action="store_true", help="let the system place the processes")
     parser.add_argument("--wake", action="store_true", help="let every send wake the load")
-    parser.add_argument("--record", action="store_true", help="put the tables into the README")
+    parser.add_argument("--record", action="store_true", help="put the tables into the documents")
     parser.add_argument(
         "--json",
         type=Path,
