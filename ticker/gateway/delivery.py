@@ -88,11 +88,6 @@ class Delivery:
         symbols = self._engine.book.symbols
         return tuple(symbols[place] for place in self._subscription.topic.places)
 
-    @property
-    def every(self) -> int:
-        """The interval of the subscription in ticks; 0 without one."""
-        return 0 if self._subscription is None else self._subscription.topic.every
-
     def subscribe(self, symbols: Sequence[str], every: int) -> None:
         """Replace the subscription; what is sent next is a snapshot."""
         self.unsubscribe()

@@ -273,19 +273,13 @@ class Session:
             text = "tokens cannot be checked now; try again"
             await self._say(Error(id=request.id, code="unavailable", message=text))
             return
-        if grant.user_id != self.grant.user_id:
-            text = "the token belongs to another user; open a stream of its own"
+        if (grant.user_id, grant.role) != (self.grant.user_id, self.grant.role):
+            # What the stream may do and was counted as was decided when it began.
+            text = "the token belongs to another user or role; open a stream of its own"
             await self._say(Error(id=request.id, code="forbidden", message=text))
             return
         self._accept_grant(grant)
         await self._say(Authenticated(id=request.id, expires_in=self._expires_in()))
-        allowed = set(self._allowed("subscribe"))
-        held, every = self._delivery.symbols, self._delivery.every
-        kept = tuple(symbol for symbol in held if symbol in allowed)
-        if kept != held:
-            self._delivery.unsubscribe()
-            if kept:
-                self._delivery.subscribe(kept, every)
 
     def _every(self, interval_ms: int | None) -> int:
         """Turn an interval into ticks: never faster than the tick or the role allows."""
