@@ -102,14 +102,11 @@ export function createBoard(market, onSelect) {
 		const wanted = filter.value.trim().toUpperCase();
 		return [...rows.values()]
 			.filter(({ series }) => series.symbol.includes(wanted))
-			.map((row) => [row, value(row.series)])
-			.sort(
-				([one, a], [two, b]) =>
-					Number.isNaN(a) - Number.isNaN(b) ||
-					(a < b ? -sign : a > b ? sign : 0) ||
-					(one.series.symbol < two.series.symbol ? -1 : 1),
-			)
-			.map(([row]) => row);
+			.sort(({ series: one }, { series: two }) => {
+				const [a, b] = [value(one), value(two)];
+				const order = a < b ? -sign : a > b ? sign : one.symbol < two.symbol ? -1 : 1;
+				return Number.isNaN(a) - Number.isNaN(b) || order;
+			});
 	}
 
 	/** One row is in the tab order; the arrow keys reach the others. */
@@ -122,10 +119,11 @@ export function createBoard(market, onSelect) {
 	function arrange() {
 		const next = sorted();
 		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols`);
-		write($("empty"), next.length ? "" : "No symbol matches.");
+		write($("empty"), next.length ? "" : rows.size ? "No symbol matches." : "Waiting for prices…");
 		if (next.length === order.length && next.every((row, at) => row === order[at])) return;
 		const focused = document.activeElement;
-		for (const { root } of order) if (!next.some((row) => row.root === root)) root.remove();
+		const kept = new Set(next);
+		for (const row of order) if (!kept.has(row)) row.root.remove();
 		let at = body.firstChild;
 		for (const { root } of next) {
 			if (root === at) at = at.nextSibling;

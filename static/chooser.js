@@ -24,13 +24,13 @@ export function chooseSymbols(all, chosen) {
 	$("choose-none").onclick = () => setAll(false);
 	$("choices").onchange = check;
 	check();
-	dialog.returnValue = "cancel";
+	dialog.returnValue = "";
 	dialog.showModal();
 	return new Promise((resolve) => {
 		dialog.onclose = () => {
 			const picked = boxes.filter((box) => box.checked).map((box) => box.value);
 			$("choices").replaceChildren();
-			if (dialog.returnValue !== "save") resolve(undefined);
+			if (dialog.returnValue !== "save") resolve();
 			else resolve(picked.length === all.length ? null : picked);
 		};
 	});

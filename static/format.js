@@ -12,12 +12,11 @@ export function decimalsOf(value) {
 
 export function price(value, decimals) {
 	if (!Number.isFinite(value)) return NONE;
-	const digits = Math.min(20, decimals);
-	if (!prices.has(digits)) {
-		const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-		prices.set(digits, new Intl.NumberFormat(undefined, options));
+	if (!prices.has(decimals)) {
+		const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+		prices.set(decimals, new Intl.NumberFormat(undefined, options));
 	}
-	return prices.get(digits).format(value);
+	return prices.get(decimals).format(value);
 }
 
 const percent = new Intl.NumberFormat(undefined, {

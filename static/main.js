@@ -30,7 +30,6 @@ let market = new Market();
 let board = null;
 let sources = {}; // the newest status message of each
 let source = null; // the one that counts
-let user = "";
 let subscription = 0; // the id of its request
 
 let paused = false;
@@ -81,12 +80,11 @@ function everySecond() {
 		mark($("chart-change"), series.change());
 		status.offer(() => `${price}, ${change} since the page opened`);
 	}
-	chart.describe();
+	if (document.activeElement.id !== "canvas") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
 	write($("updates"), `${updates}/s`);
 	write($("skipped"), format.count(market.skipped));
 	write($("source"), series?.source ?? source?.source ?? "simulated");
-	write($("user"), user);
 }
 
 function subscribe() {
@@ -141,7 +139,7 @@ const handlers = {
 		else drawState();
 	},
 	welcome({ user_id: id }) {
-		user = id;
+		write($("user"), id);
 		sources = {};
 		source = null;
 		market.countGaps(!hidden());
@@ -152,6 +150,7 @@ const handlers = {
 			follow();
 			seedBoard();
 		}
+		if (document.body.dataset.state !== "live") drawState();
 		if (!frame && !hidden()) frame = requestAnimationFrame(draw);
 	},
 	status(message) {
@@ -174,7 +173,6 @@ const handlers = {
 function start(apiKey, grant) {
 	market = new Market();
 	board = createBoard(market, select);
-	source = null;
 	counted = 0;
 	client = connect({ apiKey, grant });
 	subscribe();

@@ -11,6 +11,7 @@ const REASONS = {
 	restarting: "The server is restarting",
 	unreachable: "The server cannot be reached",
 	unavailable: "The server is not ready",
+	too_many: "The server asks for patience",
 	silent: "The connection went silent",
 	refused: "The server is full, or this key or address may not connect",
 };
@@ -68,7 +69,7 @@ export function show({ name, pill, banner = "", retry = false }) {
 	$("banner").hidden = !banner;
 	$("retry").hidden = !retry;
 	if (name === shown || name === "connecting") return;
-	say(banner || pill);
+	if (shown) say(banner || pill);
 	shown = name;
 }
 

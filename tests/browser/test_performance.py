@@ -14,10 +14,10 @@ pytestmark = pytest.mark.browser
 
 SYMBOLS = 500
 MEASURED_SECONDS = 12
-# A quiet desktop gives 60 frames and 100 updates a second. A busy two-core machine that also
-# runs the server and draws in software gives less; half of it would be a defect of ours.
+# A two-core machine that also runs the server and draws in software gives 58 to 60 frames and
+# 100 updates a second; drawing rows that nobody sees would leave 31.
 FRAMES_LEAST = 40
-UPDATES_LEAST = 60
+UPDATES_LEAST = 50
 HEAP_GROWTH_MOST_MB = 4.0
 
 MEASURE = """async (seconds) => {
