@@ -7,13 +7,12 @@ answered, so that any number of handshakes at once cannot pass a limit together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, Self
 
 import attrs
 
 Scope = Literal["server", "token", "address", "key"]
+_Subject = tuple[Scope, str]
 
 
 class FullError(Exception):
@@ -33,16 +32,36 @@ class StreamLimits:
     address: int
 
 
+class Place:
+    """A place that is held until the block is left."""
+
+    __slots__ = ("_subjects", "_taken")
+
+    def __init__(self, taken: Counter[_Subject], subjects: tuple[_Subject, ...]) -> None:
+        self._taken = taken
+        self._subjects = subjects
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for subject in self._subjects:
+            self._taken[subject] -= 1
+            if not self._taken[subject]:
+                # What has no place is not remembered, or the table would only grow.
+                del self._taken[subject]
+        self._subjects = ()
+
+
 class Admission:
     """The places that are taken."""
 
     def __init__(self, limits: StreamLimits) -> None:
         self._limits = limits
-        self._taken: Counter[tuple[Scope, str]] = Counter()
+        self._taken: Counter[_Subject] = Counter()
 
-    @contextmanager
-    def place(self, *, token: str, address: str, key: str, key_limit: int | None) -> Iterator[None]:
-        """Hold one place until the block is left.
+    def place(self, *, token: str, address: str, key: str, key_limit: int | None) -> Place:
+        """Take one place, at once.
 
         Args:
             token: the token's id.
@@ -53,25 +72,19 @@ class Admission:
         Raises:
             FullError: one of the limits is reached.
         """
-        wanted: list[tuple[tuple[Scope, str], int]] = [
-            (("server", ""), self._limits.server),
-            (("token", token), self._limits.token),
-            (("address", address), self._limits.address),
-            (("key", key), key_limit or 0),
-        ]
-        for (scope, name), limit in wanted:
-            if limit and self._taken[scope, name] >= limit:
-                raise FullError(scope)
-        for subject, _ in wanted:
+        wanted: tuple[_Subject, ...] = (
+            ("server", ""),
+            ("token", token),
+            ("address", address),
+            ("key", key),
+        )
+        most = (self._limits.server, self._limits.token, self._limits.address, key_limit or 0)
+        for subject, limit in zip(wanted, most, strict=True):
+            if limit and self._taken[subject] >= limit:
+                raise FullError(subject[0])
+        for subject in wanted:
             self._taken[subject] += 1
-        try:
-            yield
-        finally:
-            for subject, _ in wanted:
-                self._taken[subject] -= 1
-                if not self._taken[subject]:
-                    # What has no place is not remembered, or the table would only grow.
-                    del self._taken[subject]
+        return Place(self._taken, wanted)
 
     @property
     def taken(self) -> int:

@@ -149,9 +149,9 @@ RECEIVE_BYTES: Final = 4096
 
 # --- Fan-out ------------------------------------------------------------------------------
 
-#: Frames between two checkpoints: at 8 µs a frame half a millisecond, the most that a pong or
-#: a handshake waits for its turn.
-FANOUT_SLICE_FRAMES: Final = 64
+#: Frames between two checkpoints: at 7 µs a frame two milliseconds, the most that a pong or a
+#: handshake waits for its turn. Smaller slices cost more per frame (docs/fan-out.md).
+FANOUT_SLICE_FRAMES: Final = 256
 
 # --- Connections and HTTP -----------------------------------------------------------------
 

@@ -80,8 +80,10 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             # Only now is it sure that the service starts, and what to tell is of use.
             _tell(settings, opened)
             async with trio.open_nursery() as nursery:
+                gateway = StreamGateway(engine)
                 await nursery.start(engine.run)
-                yield Service(engine, StreamGateway(engine), opened.demo_key)
+                await nursery.start(gateway.streams.run)
+                yield Service(engine, gateway, opened.demo_key)
                 nursery.cancel_scope.cancel()
     except DatabaseUrlError as error:
         raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None

@@ -19,12 +19,19 @@ from collections.abc import Callable
 import trio
 
 from ticker import limits
+from ticker.client_address import UNKNOWN
 from ticker.gateway.linger import linger
 from ticker.gateway.protocol import CLOSE_OPCODE
 
 #: SO_LINGER with a time of zero: `close` sends a reset and drops what is queued.
 _RESET = struct.pack("ii", 1, 0)
 _CLOSE = bytes((CLOSE_OPCODE,))
+
+
+def peer_of(stream: trio.SocketStream) -> str:
+    """Return the address at the other end of a connection."""
+    name = stream.socket.getpeername()
+    return str(name[0]) if isinstance(name, tuple) else UNKNOWN
 
 
 def _ignore(_data: bytes | bytearray) -> None:
@@ -41,6 +48,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
     """
 
     __slots__ = (
+        "_blocked",
         "_closed",
         "_finished",
         "_head",
@@ -54,30 +62,46 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "stalled",
     )
 
-    def __init__(self, accepted: trio.SocketStream, head: bytes) -> None:
-        """Take the socket over from the stream that accepted it.
+    def __init__(self, raw: socket.socket, transport: trio.SocketStream) -> None:
+        """Begin with nothing written; see `over`.
 
         Args:
-            accepted: the connection; it must not be used afterwards.
-            head: what `receive_some` returns first, as if the peer had sent it.
+            raw: the connected, non-blocking socket.
+            transport: trio's stream over the same socket, for reading and for `close`.
         """
-        old = accepted.socket
-        self._socket = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
-        self._socket.settimeout(0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
-        self._transport = trio.SocketStream(trio.socket.from_stdlib_socket(self._socket))
-        self._transport.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES
-        )
-        self._send = self._socket.send
-        self._head = head
+        self._socket = raw
+        self._transport = transport
+        self._send = raw.send
+        self._head = b""
         self.inspect: Callable[[bytes | bytearray], None] = _ignore
         self._rest = b""
         self._turn: trio.Lock | None = None
         self._finished = False
         self._closed = False
+        # Whether nothing may be written directly now: one look for the hot path.
+        self._blocked = False
         self.stalled = False
         self.heard_at = trio.current_time()
+
+    @classmethod
+    def over(cls, accepted: trio.SocketStream) -> FrameStream:
+        """Take the socket over from the stream that accepted it, which is closed by that."""
+        old = accepted.socket
+        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
+        raw.settimeout(0)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
+        transport = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
+        transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES)
+        return cls(raw, transport)
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        return peer_of(self._transport)
+
+    def replay(self, head: bytes) -> None:
+        """Make `receive_some` return these bytes first, as if the peer had sent them."""
+        self._head = head
 
     def start(self, nursery: trio.Nursery) -> None:
         """Nothing to start: a plain socket needs no writer task."""
@@ -93,18 +117,21 @@ class FrameStream(trio.abc.HalfCloseableStream):
             trio.BrokenResourceError: the peer has gone, or the close frame went out.
             trio.ClosedResourceError: this side is closed.
         """
-        if self._rest:
+        if self._blocked:
+            if self._finished:
+                raise trio.BrokenResourceError("the close frame has gone out")
             raise trio.WouldBlock
-        if self._finished:
-            raise trio.BrokenResourceError("the close frame has gone out")
+        # A local name: CPython 3.11 specialises the attribute load, not a call through a slot.
+        send = self._send
         try:
-            sent = self._send(frame)
+            sent = send(frame)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
             raise self._translated(error) from error
         if sent != len(frame):
             self._rest = frame[sent:]
+            self._blocked = True
 
     async def wait_ready(self) -> None:
         """Wait until the socket takes a whole frame again, finishing the rest of the last.
@@ -132,6 +159,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
                 raise trio.BrokenResourceError("the close frame has gone out")
             self._rest = bytes(data)
             self._finished = self._rest[:1] == _CLOSE
+            self._blocked = True
             await self._finish_rest()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -165,7 +193,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        self._closed = self._finished = True
+        self._closed = self._finished = self._blocked = True
         try:
             if not self._rest:
                 await linger(self._transport)
@@ -174,7 +202,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     def abort(self) -> None:
         """Cut the connection at once, with a reset; whoever waits on it wakes up."""
-        self._closed = self._finished = True
+        self._closed = self._finished = self._blocked = True
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.socket.close()
@@ -196,6 +224,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
                 raise self._translated(error) from error
             else:
                 self._rest = self._rest[sent:]
+        self._blocked = self._finished
 
     async def _wait_writable(self) -> None:
         if self._socket.fileno() == -1:

@@ -1,8 +1,7 @@
 """The gateway: what becomes of an accepted connection.
 
-A request for the stream is answered here, from handshake to close; everything else goes to
-Hypercorn and on to Quart. Whatever one connection does or suffers ends with that connection:
-`serve` is the boundary where its exceptions stop.
+A request for the stream goes to `Streams`, from handshake to close; everything else goes to
+Hypercorn and on to Quart. Whatever one connection does or suffers ends with that connection.
 """
 
 from __future__ import annotations
@@ -13,25 +12,18 @@ from contextlib import contextmanager
 import structlog
 import trio
 from hypercorn.trio.worker_context import WorkerContext
-from trio_websocket import wrap_server_stream
 
 from ticker import limits
-from ticker.admission import FullError
-from ticker.client_address import UNKNOWN, client_address, limit_key
-from ticker.close_codes import CloseCode
 from ticker.engine import Engine
 from ticker.gateway import handshake
+from ticker.gateway.containment import contained
 from ticker.gateway.frame_stream import FrameStream
-from ticker.gateway.handshake import Candidate, Refusal, RefusedError
 from ticker.gateway.head import Head, read_head
 from ticker.gateway.http_stream import HttpStream
 from ticker.gateway.hypercorn import TickerTCPServer, tls_handshake
-from ticker.gateway.linger import linger
-from ticker.gateway.protocol import PATH, close_frame
+from ticker.gateway.protocol import PATH
 from ticker.gateway.secure_stream import SecureFrameStream
-from ticker.gateway.session import Session
-from ticker.rate_limit import KeyedLimiter, RateLimit
-from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+from ticker.gateway.streams import Streams, refuse
 
 log = structlog.get_logger()
 
@@ -43,24 +35,21 @@ class StreamGateway:
     """Serves connections for one engine.
 
     Attributes:
-        stalled: how many streams were cut off because nobody read.
+        streams: those connections that became streams.
+        drained: set once a drain is over and every connection is closed or cut off.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.streams = Streams(engine)
+        self.drained = trio.Event()
         self._engine = engine
-        rate = engine.settings.refused_rate
-        self._refusals = KeyedLimiter(
-            RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES
-        )
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
-        self._streams = 0
-        self.stalled = 0
 
     @property
     def connections(self) -> int:
         """How many connections are open, streams included."""
-        return len(self._open)
+        return len(self._open) + self.streams.open
 
     async def drain_with(self, context: WorkerContext) -> None:
         """Wait for Hypercorn to shut down, then drain, then cut off whoever is left."""
@@ -69,152 +58,53 @@ class StreamGateway:
             scope.cancel()
         patience = self._engine.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
         await self._engine.drain(max(0.0, patience))
+        self.streams.cut_off()
         for scope in tuple(self._open):
             scope.cancel()
+        self.drained.set()
 
     async def serve(self, connection: TickerTCPServer) -> None:
-        """Serve one accepted connection to its end; raises nothing but cancellation."""
+        """Serve one accepted connection to its end; raises nothing but cancellation.
+
+        A plain connection that becomes a stream is adopted by `streams`, and this returns.
+        """
         accepted: Accepted = connection.stream
         try:
-            with self._tracked(self._open):
-                await self._serve(connection, accepted)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-            pass  # the peer left in the middle of something; nothing was lost but its own
-        except* Exception as group:
-            self._engine.metrics.connection_faults.inc()
-            log.exception("connection_crashed", exc_info=group)
+            with contained(self._engine.metrics), self._tracked(self._open):
+                head = await self._serve_http(connection, accepted)
+                if head is None:
+                    return
+                if isinstance(accepted, trio.SocketStream):
+                    self.streams.adopt(FrameStream.over(accepted), head)
+                else:
+                    await self.streams.serve(SecureFrameStream(accepted), head)
         finally:
             await trio.aclose_forcefully(accepted)
 
-    async def _serve(self, connection: TickerTCPServer, accepted: Accepted) -> None:
-        if len(self._open) - self._streams > limits.HTTP_CONNECTIONS:
-            await self._refuse(accepted, handshake.TOO_MANY_CONNECTIONS)
-            return
+    async def _serve_http(self, connection: TickerTCPServer, accepted: Accepted) -> Head | None:
+        """Let Hypercorn answer what is plain HTTP.
+
+        Returns:
+            The head of a request for a stream, once one comes; None at the connection's end.
+        """
+        if len(self._open) > limits.HTTP_CONNECTIONS:
+            if isinstance(accepted, trio.SocketStream):
+                await refuse(FrameStream.over(accepted), handshake.TOO_MANY_CONNECTIONS)
+            return None
         with self._tracked(self._waiting):
             if not await tls_handshake(connection, limits.TLS_SECONDS):
-                return
+                return None
             if _speaks_http2(accepted):
                 log.error(
                     "http2_refused",
                     hint="serve TLS with alpn_protocols = ['http/1.1']: browsers would send "
                     "WebSockets over HTTP/2, past the stream's gateway",
                 )
-                return
+                return None
             head = await read_head(accepted, idle_seconds=limits.HEAD_SECONDS)
-        if head is not None and not _takes(head):
-            head = await connection.serve_http(HttpStream(accepted, head, _takes))
-        if head is not None:
-            await self._serve_stream(accepted, head)
-
-    async def _serve_stream(self, accepted: Accepted, head: Head) -> None:
-        """Answer a request for the stream, and be the stream if it is granted."""
-        address = client_address(
-            _peer(accepted), head.all(b"x-forwarded-for"), self._engine.settings.trusted_hops
-        )
-        now = trio.current_time()
-        try:
-            wait = self._refusals.wait(limit_key(address), now)
-            if wait:
-                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - answered in one place
-            candidate, grant = await self._admit(accepted, head)
-            try:
-                with self._engine.admission.place(
-                    token=grant.token_id,
-                    address=limit_key(address),
-                    key=grant.key_id,
-                    key_limit=self._engine.policies.limits(grant.role).max_streams,
-                ):
-                    await self._stream(accepted, candidate, grant, address)
-            except FullError as full:
-                full_or_many = (
-                    handshake.FULL if full.scope == "server" else handshake.TOO_MANY_STREAMS
-                )
-                raise RefusedError(full_or_many) from None
-        except RefusedError as error:
-            refusal = error.refusal
-            self._refusals.admit(limit_key(address), now)
-            self._engine.metrics.handshake_refused(refusal.reason)
-            log.info("handshake_refused", reason=refusal.reason, address=address)
-            await self._refuse(accepted, refusal)
-
-    async def _admit(self, accepted: Accepted, head: Head) -> tuple[Candidate, Grant]:
-        """Find out whether a request for the stream is to be granted.
-
-        Raises:
-            RefusedError: it is not.
-        """
-        if head.version >= "2":
-            raise RefusedError(handshake.HTTP_VERSION)
-        if not head.target_readable:
-            raise RefusedError(handshake.BAD_TARGET)
-        if head.path != PATH:
-            raise RefusedError(handshake.NOT_FOUND)
-        settings = self._engine.settings
-        candidate = handshake.examine(
-            head,
-            token_from=settings.token_from,
-            allowed_origins=settings.allowed_origins,
-            secure=_secure(accepted, head, settings.trusted_hops),
-        )
-        try:
-            grant = await self._engine.authority.authenticate(candidate.token)
-        except InvalidTokenError:
-            raise RefusedError(handshake.INVALID_TOKEN) from None
-        except DatabaseUnavailableError:
-            raise RefusedError(handshake.UNAVAILABLE) from None
-        if not self._engine.policies.allowed(grant.role, "connect", self._engine.book.symbols):
-            raise RefusedError(handshake.FORBIDDEN)
-        if self._engine.draining:
-            raise RefusedError(handshake.DRAINING)
-        return candidate, grant
-
-    async def _stream(
-        self, accepted: Accepted, candidate: Candidate, grant: Grant, address: str
-    ) -> None:
-        """Accept the handshake and run the session in the connection's own nursery."""
-        head = candidate.canonical_head()
-        stream = (
-            FrameStream(accepted, head)
-            if isinstance(accepted, trio.SocketStream)
-            else SecureFrameStream(accepted, head)
-        )
-        self._streams += 1
-        code: int = CloseCode.FAULT
-        log.info("stream_opened", user_id=grant.user_id, key_id=grant.key_id, address=address)
-        try:
-            async with trio.open_nursery() as nursery:
-                stream.start(nursery)
-                websocket = await (
-                    await wrap_server_stream(
-                        nursery,
-                        stream,
-                        max_message_size=limits.MESSAGE_BYTES,
-                        receive_buffer_size=limits.RECEIVE_BYTES,
-                    )
-                ).accept(subprotocol=candidate.subprotocol)
-                session = Session(self._engine, websocket, stream, grant, nursery)
-                code = await session.run()
-                # What is left is the reader, seeing the peer's last bytes out.
-                nursery.cancel_scope.deadline = trio.current_time() + limits.CLOSE_SECONDS
-        except* Exception:
-            # The library under the session failed on what the peer sent.
-            with trio.move_on_after(limits.CLOSE_SECONDS):
-                await stream.send_all(close_frame(CloseCode.FAULT))
-                await stream.aclose()
-            raise
-        finally:
-            self._streams -= 1
-            self.stalled += stream.stalled
-            stream.abort()
-            self._engine.metrics.stream_closed(code)
-            log.info("stream_closed", user_id=grant.user_id, key_id=grant.key_id, code=code)
-
-    async def _refuse(self, accepted: Accepted, refusal: Refusal) -> None:
-        """Answer without an upgrade, and close."""
-        with trio.move_on_after(limits.CLOSE_SECONDS):
-            await accepted.send_all(refusal.response())
-        if isinstance(accepted, trio.SocketStream):
-            await linger(accepted)
+        if head is None or _takes(head):
+            return head
+        return await connection.serve_http(HttpStream(accepted, head, _takes))
 
     @contextmanager
     def _tracked(self, scopes: dict[trio.CancelScope, None]) -> Iterator[None]:
@@ -236,16 +126,3 @@ def _takes(head: Head) -> bool:
 
 def _speaks_http2(accepted: Accepted) -> bool:
     return isinstance(accepted, trio.SSLStream) and accepted.selected_alpn_protocol() == "h2"
-
-
-def _secure(accepted: Accepted, head: Head, trusted_hops: int) -> bool:
-    """Whether the client's side of the connection is encrypted."""
-    if trusted_hops and (said := head.first(b"x-forwarded-proto")) is not None:
-        return said.rpartition(",")[2].strip().lower() in {"https", "wss"}
-    return isinstance(accepted, trio.SSLStream)
-
-
-def _peer(accepted: Accepted) -> str:
-    stream = accepted if isinstance(accepted, trio.SocketStream) else accepted.transport_stream
-    name = stream.socket.getpeername()
-    return str(name[0]) if isinstance(name, tuple) else UNKNOWN

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import trio
 
 from ticker import limits
+from ticker.gateway.frame_stream import peer_of
 from ticker.gateway.protocol import CLOSE_OPCODE
 
 
@@ -27,15 +28,10 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         stalled: whether it was cut off for reading nothing.
     """
 
-    def __init__(self, transport: trio.SSLStream[trio.SocketStream], head: bytes) -> None:
-        """Wrap an accepted connection after its TLS handshake.
-
-        Args:
-            transport: the connection.
-            head: what `receive_some` returns first, as if the peer had sent it.
-        """
+    def __init__(self, transport: trio.SSLStream[trio.SocketStream]) -> None:
+        """Wrap an accepted connection after its TLS handshake."""
         self._transport = transport
-        self._head = head
+        self._head = b""
         self._turn = trio.Lock()
         self._send_frame, self._frames = trio.open_memory_channel[bytes](1)
         self._sent = trio.lowlevel.ParkingLot()
@@ -48,6 +44,15 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     def start(self, nursery: trio.Nursery) -> None:
         """Start the writer in the connection's nursery."""
         nursery.start_soon(self._write_frames)
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        return peer_of(self._transport.transport_stream)
+
+    def replay(self, head: bytes) -> None:
+        """Make `receive_some` return these bytes first, as if the peer had sent them."""
+        self._head = head
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Hand one whole frame to the writer; raises as `FrameStream.send_nowait` does."""

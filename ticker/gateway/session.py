@@ -8,7 +8,8 @@ the peer has a deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -164,12 +165,22 @@ class Session:
         elif silence >= limits.SILENT_SECONDS - limits.WATCH_SECONDS:
             self.end(CloseCode.SILENT)
         else:
-            self._delivery.watch_silence(silent=silence >= limits.PING_AFTER_SECONDS)
+            with self._contained():
+                self._delivery.watch_silence(silent=silence >= limits.PING_AFTER_SECONDS)
 
     def tell_status(self) -> None:
         """Tell the subscriber which sources went stale or live since it was last told."""
         if self.close_code is None:
-            self._delivery.tell_status()
+            with self._contained():
+                self._delivery.tell_status()
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """Keep a fault of this session from the engine, which looks after all of them."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the boundary that contains one session
+            self.fail(error)
 
     @property
     def _role_limits(self) -> Limits:

@@ -66,6 +66,9 @@ class Lifespan:
                         nursery.start_soon(_terminate_on_signal, context)
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
+                    if context is not None:
+                        # Streams are not Hypercorn's tasks: it does not wait for them.
+                        await running.gateway.drained.wait()
                     nursery.cancel_scope.cancel()
         except* ServiceError as group:
             refused = group.exceptions[0]

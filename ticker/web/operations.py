@@ -61,7 +61,7 @@ def _families(service: Service) -> Iterator[Metric]:
             ("ticker_frames_encoded", "Ticker frames encoded, once a topic", hub.frames_encoded),
             ("ticker_ticks", "Ticks of the market", statistics.ticks),
             ("ticker_ticks_skipped", "Ticks whose turn had passed", statistics.ticks_skipped),
-            ("ticker_streams_stalled", "Readers cut off", service.gateway.stalled),
+            ("ticker_streams_stalled", "Readers cut off", service.gateway.streams.stalled),
         )
     )
     up = GaugeMetricFamily("ticker_source_up", "Whether a source is live", labels=["source"])

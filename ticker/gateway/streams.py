@@ -1,0 +1,206 @@
+"""The streams: from a request for one to the end of its session.
+
+Their tasks live in a nursery of their own, so that nothing of Hypercorn's stays in memory for
+as long as somebody is subscribed: a task of its server, with all that it holds, is a third of
+what a subscriber would cost. Over TLS the socket cannot be taken over, and Hypercorn's task
+carries the stream to its end.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+from trio_websocket import wrap_server_stream
+
+from ticker import limits
+from ticker.admission import FullError, Place
+from ticker.client_address import client_address, limit_key
+from ticker.close_codes import CloseCode
+from ticker.engine import Engine
+from ticker.gateway import handshake
+from ticker.gateway.containment import contained
+from ticker.gateway.frame_stream import FrameStream
+from ticker.gateway.handshake import Candidate, Refusal, RefusedError
+from ticker.gateway.head import Head
+from ticker.gateway.protocol import PATH, close_frame
+from ticker.gateway.secure_stream import SecureFrameStream
+from ticker.gateway.session import Session
+from ticker.rate_limit import KeyedLimiter, RateLimit
+from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+
+log = structlog.get_logger()
+
+#: What a stream can run over.
+Connection = FrameStream | SecureFrameStream
+
+
+class Streams:
+    """Every stream, and every request for one that is not answered yet.
+
+    Attributes:
+        open: how many there are.
+        stalled: how many were cut off because nobody read.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.open = 0
+        self.stalled = 0
+        self._engine = engine
+        rate = engine.settings.refused_rate
+        self._refusals = KeyedLimiter(
+            RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES
+        )
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks of adopted connections; runs until `cut_off`, or cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def adopt(self, connection: Connection, head: Head) -> None:
+        """Serve a request for a stream in a task of our own; see `serve`."""
+        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
+        self._nursery.start_soon(self.serve, connection, head)
+
+    def cut_off(self) -> None:
+        """Reset every adopted connection that is still there."""
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    async def serve(self, connection: Connection, head: Head) -> None:
+        """Answer a request for a stream, and be the stream if it is granted.
+
+        Raises nothing but cancellation; the connection is closed at the end.
+        """
+        self.open += 1
+        try:
+            with contained(self._engine.metrics):
+                admitted = await self._admit_or_refuse(connection, head)
+                # What a client sent in its head is not kept for as long as it is subscribed.
+                del head
+                if admitted is not None:
+                    await self._stream(connection, *admitted)
+        finally:
+            connection.abort()
+            self.open -= 1
+            self.stalled += connection.stalled
+
+    async def _admit_or_refuse(
+        self, connection: Connection, head: Head
+    ) -> tuple[Candidate, Grant, Place, str] | None:
+        """Find out whether a request is granted; answer it where it is not."""
+        forwarded = head.all(b"x-forwarded-for")
+        address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
+        now = trio.current_time()
+        try:
+            wait = self._refusals.wait(limit_key(address), now)
+            if wait:
+                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - answered below
+            candidate, grant = await self._admit(connection, head)
+            return candidate, grant, self._place(grant, address), address
+        except RefusedError as error:
+            refusal = error.refusal
+        self._refusals.admit(limit_key(address), now)
+        self._engine.metrics.handshake_refused(refusal.reason)
+        log.info("handshake_refused", reason=refusal.reason, address=address)
+        await refuse(connection, refusal)
+        return None
+
+    async def _admit(self, connection: Connection, head: Head) -> tuple[Candidate, Grant]:
+        """Find out whether a request for a stream is to be granted.
+
+        Raises:
+            RefusedError: it is not.
+        """
+        if head.version >= "2":
+            raise RefusedError(handshake.HTTP_VERSION)
+        if not head.target_readable:
+            raise RefusedError(handshake.BAD_TARGET)
+        if head.path != PATH:
+            raise RefusedError(handshake.NOT_FOUND)
+        settings = self._engine.settings
+        candidate = handshake.examine(
+            head,
+            token_from=settings.token_from,
+            allowed_origins=settings.allowed_origins,
+            secure=_secure(connection, head, settings.trusted_hops),
+        )
+        try:
+            grant = await self._engine.authority.authenticate(candidate.token)
+        except InvalidTokenError:
+            raise RefusedError(handshake.INVALID_TOKEN) from None
+        except DatabaseUnavailableError:
+            raise RefusedError(handshake.UNAVAILABLE) from None
+        if not self._engine.policies.allowed(grant.role, "connect", self._engine.book.symbols):
+            raise RefusedError(handshake.FORBIDDEN)
+        if self._engine.draining:
+            raise RefusedError(handshake.DRAINING)
+        return candidate, grant
+
+    def _place(self, grant: Grant, address: str) -> Place:
+        """Take a place for a stream; raises RefusedError where there is none."""
+        try:
+            return self._engine.admission.place(
+                token=grant.token_id,
+                address=limit_key(address),
+                key=grant.key_id,
+                key_limit=self._engine.policies.limits(grant.role).max_streams,
+            )
+        except FullError as full:
+            server = full.scope == "server"
+            raise RefusedError(handshake.FULL if server else handshake.TOO_MANY_STREAMS) from None
+
+    async def _stream(
+        self,
+        connection: Connection,
+        candidate: Candidate,
+        grant: Grant,
+        place: Place,
+        address: str,
+    ) -> None:
+        """Accept the handshake and run the session in the connection's own nursery."""
+        code: int = CloseCode.FAULT
+        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": address}
+        log.info("stream_opened", **audit)
+        try:
+            with place:
+                connection.replay(candidate.canonical_head())
+                async with trio.open_nursery() as nursery:
+                    connection.start(nursery)
+                    websocket = await (
+                        await wrap_server_stream(
+                            nursery,
+                            connection,
+                            max_message_size=limits.MESSAGE_BYTES,
+                            receive_buffer_size=limits.RECEIVE_BYTES,
+                        )
+                    ).accept(subprotocol=candidate.subprotocol)
+                    del candidate
+                    session = Session(self._engine, websocket, connection, grant, nursery)
+                    code = await session.run()
+                    # What is left is the reader, seeing the peer's last bytes out.
+                    nursery.cancel_scope.deadline = trio.current_time() + limits.CLOSE_SECONDS
+        except* Exception:
+            # The library under the session failed on what the peer sent.
+            with trio.move_on_after(limits.CLOSE_SECONDS):
+                await connection.send_all(close_frame(CloseCode.FAULT))
+                await connection.aclose()
+            raise
+        finally:
+            self._engine.metrics.stream_closed(code)
+            log.info("stream_closed", code=code, **audit)
+
+
+async def refuse(connection: trio.abc.HalfCloseableStream, refusal: Refusal) -> None:
+    """Answer without an upgrade, and close."""
+    with trio.move_on_after(limits.CLOSE_SECONDS):
+        await connection.send_all(refusal.response())
+    await connection.aclose()
+
+
+def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:
+    """Whether the client's side of the connection is encrypted."""
+    if trusted_hops and (said := head.first(b"x-forwarded-proto")) is not None:
+        return said.rpartition(",")[2].strip().lower() in {"https", "wss"}
+    return isinstance(connection, SecureFrameStream)
