@@ -61,8 +61,8 @@ class Load:
     """
 
     connections: int
-    warmup: float = 2.0
-    seconds: float = 10.0
+    warmup: float = 1.5
+    seconds: float = 6.0
     linger: float = 0.0
     stall: int = 0
     stall_for: float = 0.0

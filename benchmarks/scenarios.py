@@ -270,10 +270,10 @@ def _tls() -> Scenario:
 
 def _ideas() -> Scenario:
     ways = ("floor", "floor-threads", "floor-uring")
-    python = ("python-send", "python-threads", "python-c-loop", "python-uring")
+    python = ("python-send", "python-send-whole", "python-threads", "python-c-loop", "python-uring")
     return Scenario(
         "bolder ideas, in isolation: 300 subscribers at 100 Hz",
-        _alike((*ways, *python), Need(100), Load(300)),
+        _alike((*ways, *python), Need(100), Load(300, seconds=5.0)),
         _FANOUT,
         ratio_of="server CPU, µs per frame",
     )
@@ -283,7 +283,7 @@ def _story() -> Scenario:
     steps = ("floor", "naive-quart", "naive-messages", "direct", "ticker")
     return Scenario(
         "from the naive way to the kernel's pace: 300 subscribers at 100 Hz",
-        _alike(steps, Need(100), Load(300)),
+        _alike(steps, Need(100), Load(300, seconds=5.0)),
         _FANOUT,
         ratio_of="server CPU, µs per frame",
     )

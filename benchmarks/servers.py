@@ -175,6 +175,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, str], Command]]] = {
     "naive-messages": _python("experiments.naive_messages"),
     "direct": _python("experiments.direct"),
     "python-send": _senders("send"),
+    "python-send-whole": _senders("whole"),
     "python-threads": _senders("threads"),
     "python-c-loop": _senders("c-loop"),
     "python-uring": _senders("uring"),

@@ -1,11 +1,13 @@
 """Ways to send one ready frame to many sockets from Python, in isolation.
 
-    python -m benchmarks.experiments.senders send|threads|c-loop|uring
+    python -m benchmarks.experiments.senders send|whole|threads|c-loop|uring
 
 A bare server: one epoll between the ticks, no event loop. What differs
 between the ways is only how a tick goes out:
 
 - `send`: `socket.send` for each; the reference for what Python adds to the floor.
+- `whole`: the same with MSG_EOR and TCP_NOTSENT_LOWAT at 1, so that the kernel takes a frame
+  whole and only while none waits before it; see kernel_queue.py.
 - `threads`: half of them from a second thread; the system call releases the GIL.
 - `c-loop`: one call of a C function that calls send(2) for each, GIL released.
 - `uring`: one call of a C function that makes one io_uring_enter(2) for all.
@@ -39,6 +41,15 @@ def send(sockets: Sequence[socket.socket], frame: bytes) -> None:
             each.send(frame)
         except OSError:
             continue  # full, or just gone
+
+
+def send_whole(sockets: Sequence[socket.socket], frame: bytes) -> None:
+    """Send to each in turn, each frame in a segment of its own."""
+    for each in sockets:
+        try:
+            each.send(frame, socket.MSG_EOR)
+        except OSError:
+            continue  # a frame waits before it, or just gone
 
 
 def in_two_threads() -> Deliver:
@@ -91,8 +102,9 @@ def in_c(name: str) -> Deliver:
 class Audience:
     """Who is there: a list that is replaced, never changed, when somebody comes or goes."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, *, not_sent_bytes: int) -> None:
         self._listener = listener
+        self._not_sent_bytes = not_sent_bytes
         self._poll = select.epoll()
         self._poll.register(listener, select.EPOLLIN)
         self.sockets: list[socket.socket] = []
@@ -123,6 +135,8 @@ class Audience:
             accepted.close()
             return
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._not_sent_bytes:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self._not_sent_bytes)
         accepted.settimeout(0)
         self._poll.register(accepted, select.EPOLLIN)
         self.sockets = [*self.sockets, accepted]
@@ -132,13 +146,14 @@ def main(way: str) -> None:
     """Serve, and tick."""
     ways: dict[str, Callable[[], Deliver]] = {
         "send": lambda: send,
+        "whole": lambda: send_whole,
         "threads": in_two_threads,
         "c-loop": lambda: in_c("loop_send"),
         "uring": lambda: in_c("uring_send"),
     }
     deliver = ways[way]()
     with socket.create_server(("127.0.0.1", common.PORT), backlog=common.BACKLOG) as listener:
-        audience = Audience(listener)
+        audience = Audience(listener, not_sent_bytes=1 if way == "whole" else 0)
         due = time.monotonic()
         for seq in itertools.count(1):
             due, wait = common.pause(due, time.monotonic())
