@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -91,7 +92,7 @@ def check_pace(messages: list[dict[str, Any]], seconds: float) -> None:
 
 
 async def test_trio_websocket_sees_a_hundred_updates_a_second(launched: Server) -> None:
-    headers = [("Authorization", f"Bearer {launched.token()}")]
+    headers = [(b"Authorization", f"Bearer {launched.token()}".encode())]
     messages = []
     async with trio_websocket.open_websocket_url(
         launched.ws_url, extra_headers=headers
@@ -475,8 +476,7 @@ def test_websockets_learns_the_close_code(tmp_path: Path) -> None:
             websockets.sync.client.connect(server.ws_url, additional_headers=headers) as websocket,
             pytest.raises(websockets.exceptions.ConnectionClosedError) as caught,
         ):
-            while True:
-                websocket.recv(5)
+            deque(websocket, maxlen=0)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 4001
         assert "expired" in caught.value.rcvd.reason
