@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import math
+from typing import Final
 from urllib.parse import urlsplit
 
 import trio
@@ -16,6 +17,9 @@ from ticker.rate_limit import KeyedLimiter, RateLimit
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
 from ticker.settings import Settings
 from ticker.web.answers import address, answer, error, running
+
+#: What a proxy adds to a request.
+_PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
 class _BadBodyError(Exception):
@@ -70,7 +74,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
     async def demo() -> Response:
         """Show the demo key to a browser on this machine, while there is one."""
         key = running().demo_key
-        if key is None or not _is_loopback(address()) or not _asks_for_loopback():
+        if key is None or not _on_this_machine():
             return error(404, "not found")
         return answer({"api_key": key})
 
@@ -95,13 +99,24 @@ def _api_key(body: bytes) -> str:
     return api_key
 
 
+def _on_this_machine() -> bool:
+    """Whether a page of this machine asks, in a browser on it, and nothing in between.
+
+    A name that was rebound to this machine is not its own; a proxy on it, even one that we were
+    not told of, brings strangers; and so does a page from elsewhere, even one that may connect.
+    """
+    if any(name in request.headers for name in _PROXY_HEADERS):
+        return False
+    pages = [f"//{request.host}", *request.headers.getlist("Origin")]
+    try:
+        names = [urlsplit(page).hostname or "" for page in pages]
+    except ValueError:
+        return False
+    return all(map(_is_loopback, [address(), *names]))
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _asks_for_loopback() -> bool:
-    """Whether the page was opened under a name of this machine, and not one rebound to it."""
-    return _is_loopback(urlsplit(f"//{request.host}").hostname or "")
