@@ -8,7 +8,7 @@ const LABEL_PX = 92; // between two times
 const TIME_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800]; // seconds
 const FOOT_PX = 24;
 const MARGIN = 0.08; // of the price range, above and below
-const SHRINK_BELOW = 0.6; // of the axis in use
+const SHRINK_BELOW = 0.75; // of the axis in use
 const GAP_MS = 3000; // a longer one between two points is drawn as a gap
 const KEY_STEPS = 100; // crosshair positions for the keyboard
 
