@@ -1,0 +1,275 @@
+"""Everything that can happen to Ticker, in any order, with what must hold after every step."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import hypothesis.strategies as st
+import trio
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from tests.simulation.wire import CAPACITY, Client
+from tests.simulation.world import SYMBOLS, TICK, TTL, World
+from tests.support.frames import TEXT, client_frame
+from ticker import limits
+from ticker.gateway.session import Session
+
+#: The most a peer's fault may take to be noticed: two looks of the engine's watch.
+LOOK = 2 * limits.WATCH_SECONDS
+#: Tasks of one connection: the gateway's own, the reader, and one that catches up.
+CONNECTION_TASKS = 3
+#: The longest frame that the world sends.
+FRAME_BYTES = 400
+
+pauses = st.sampled_from([TICK, TICK, 2 * TICK, 1.0, 3.0, 6.0, 11.0, 27.0, 45.0])
+
+
+class Life(RuleBasedStateMachine):
+    """One life of the service."""
+
+    clients = Bundle("clients")
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.number = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.end()
+
+    # What subscribers do.
+
+    @precondition(lambda self: not self.world.gateway.drained.is_set())
+    @rule(target=clients, seconds=st.sampled_from([TTL, 3600.0]))
+    def connect(self, seconds: float) -> Client:
+        self.number += 1
+        client = Client(f"client {self.number}", f"token-{self.number}", self.world.now)
+        full = len(self._live()) >= self.world.engine.settings.max_streams
+        self.world.do(lambda: self.world.connect(client, seconds))
+        draining = self.world.drained_at is not None
+        status = client.response[9:12]
+        assert status == (b"503" if full or draining else b"101"), client.response
+        if status != b"101":
+            client.gone = True
+        return client
+
+    @rule(client=clients, symbols=st.sets(st.sampled_from(SYMBOLS)), every=st.integers(1, 4))
+    def subscribe(self, client: Client, symbols: set[str], every: int) -> None:
+        def ask() -> None:
+            client.every = min(client.every, every)
+            request = {"type": "subscribe", "interval_ms": round(every * TICK * 1000), "id": every}
+            client.ask({**request, "symbols": sorted(symbols)} if symbols else request)
+
+        self.world.do(ask)
+        if client.healthy:
+            client.every = every
+            assert client.wanted
+
+    @rule(client=clients)
+    def unsubscribe(self, client: Client) -> None:
+        self.world.do(lambda: client.ask({"type": "unsubscribe"}))
+        assert not (client.healthy and client.wanted)
+
+    @rule(client=clients)
+    def renew(self, client: Client) -> None:
+        if client.revoked_at is None and client.healthy:
+            self.world.do(lambda: self._renew(client))
+
+    def _renew(self, client: Client) -> None:
+        name = client.token + "+"
+        self.world.authority.issue(name, TTL)
+        client.token = name
+        client.expires_at = self.world.now() + TTL
+        client.ask({"type": "auth", "token": name})
+
+    @rule(client=clients)
+    def send_nonsense(self, client: Client) -> None:
+        client.bad_messages += 1
+        if client.bad_messages < limits.BAD_MESSAGES:
+            self.world.do(lambda: client.send(client_frame(TEXT, b"nonsense")))
+
+    @rule(client=clients)
+    def stall(self, client: Client) -> None:
+        if client.reading:
+            self.world.do(client.stall)
+
+    @rule(client=clients)
+    def resume(self, client: Client) -> None:
+        if client.stalled_at is None:
+            return
+        full_since, live = client.wire.full_since, self._alive(client)
+        patience = limits.STALL_SECONDS - TICK
+        cut_off = full_since is not None and self.world.now() > full_since + patience
+        assert live or cut_off or self._may_be_gone(client), f"{client.name} was cut off early"
+        self.world.do(client.resume)
+        client.gone = client.gone or not live
+
+    @rule(client=clients)
+    def fall_silent(self, client: Client) -> None:
+        if client.silent_at is None:
+            client.silent_at = self.world.now()
+
+    @rule(client=consumes(clients))
+    def reset(self, client: Client) -> None:
+        self.world.do(client.reset)
+
+    @rule(client=consumes(clients))
+    def hang_up(self, client: Client) -> None:
+        self.world.do(client.finish)
+
+    # What else goes wrong.
+
+    @rule(client=clients)
+    def revoke(self, client: Client) -> None:
+        if client.revoked_at is None:
+            client.revoked_at = self.world.now()
+            self.world.do(lambda: self.world.authority.revoke(client.token))
+
+    @rule(client=clients)
+    def crash_session(self, client: Client) -> None:
+        """Let the next write to this one subscriber fail in a way nobody foresaw."""
+        client.faulted = True
+        client.wire.fault = RuntimeError("injected into a session")
+
+    @rule(times=st.sampled_from([1, 2, 20]))
+    def crash_source(self, times: int) -> None:
+        self.world.source.crashes = times
+
+    @rule(hours=st.sampled_from([-1.0, 1.0]))
+    def jump_the_wall_clock(self, hours: float) -> None:
+        self.world.wall_offset += hours * 3600
+
+    @rule(seconds=pauses)
+    def pass_time(self, seconds: float) -> None:
+        lives = self.world.source.lives
+        self.world.do(lambda: self.world.pass_time(seconds))
+        # A source that crashes on every tick is restarted with growing pauses, never in a spin.
+        assert self.world.source.lives - lives <= 2 + seconds
+
+    @precondition(lambda self: self.world.drained_at is None)
+    @rule()
+    def drain(self) -> None:
+        if self.number > 3:
+            self.world.do(self.world.drain)
+
+    @rule()
+    def lose_everybody(self) -> None:
+        """Let the network fail for all at once: then nothing at all may be left."""
+        for client in self._live():
+            self.world.do(client.reset)
+        self.world.do(lambda: self.world.pass_time(limits.CLOSE_SECONDS + TICK))
+        statistics = self.world.engine.statistics()
+        assert statistics.sessions == statistics.streams_open == self.world.gateway.connections == 0
+        assert statistics.hub.subscriptions == statistics.hub.topics == statistics.hub.behind == 0
+
+    # What must hold after every step.
+
+    @invariant()
+    def promises_hold(self) -> None:
+        self._everybody_lives_as_long_as_promised()
+        self._subscriptions_equal_sessions_that_want_one()
+        self._healthy_subscribers_have_the_newest_tick()
+        self._subscribers_know_whether_prices_are_live()
+        self._what_is_held_is_bounded()
+
+    def _everybody_lives_as_long_as_promised(self) -> None:
+        for client in self._clients():
+            live = self._alive(client)
+            if client.healthy and self.world.drained_at is None:
+                assert live, f"{client.name} was cut off"
+            due = self._must_be_gone_at(client)
+            if self.world.now() > due:
+                assert not live, f"{client.name} is still there, due at {due}"
+
+    def _subscriptions_equal_sessions_that_want_one(self) -> None:
+        statistics = self.world.engine.statistics()
+        registered = [cast("Session", session) for session in self.world.engine.sessions]
+        sessions = [session for session in registered if session.close_code is None]
+        wanting = sum(bool(session._delivery.symbols) for session in sessions)
+        assert statistics.hub.subscriptions == wanting
+        assert statistics.hub.behind <= wanting
+        readers = [client for client in self._clients() if client.healthy and self._alive(client)]
+        assert sum(client.wanted for client in readers) <= wanting
+        if not sessions:
+            assert statistics.hub.topics == 0
+        assert statistics.streams_open <= len(self._live())
+
+    def _healthy_subscribers_have_the_newest_tick(self) -> None:
+        if self.world.drained_at is not None:
+            return
+        seq = self.world.engine.book.seq
+        for client in self._clients():
+            if client.healthy and client.wanted and seq:
+                assert client.seq > seq - client.every, f"{client.name} has {client.seq}, not {seq}"
+
+    def _subscribers_know_whether_prices_are_live(self) -> None:
+        for client in self._clients():
+            if client.healthy and self.world.drained_at is None:
+                state = self.world.engine.status()[0].state
+                assert client.last_status.get("scripted", "live") == state, client.name
+
+    def _what_is_held_is_bounded(self) -> None:
+        for client in self._clients():
+            assert len(client.wire.to_client) <= CAPACITY
+            stream = client.wire.stream
+            if stream is not None:
+                assert len(stream._rest) <= FRAME_BYTES
+        self.world.do(self._count_tasks)
+
+    def _count_tasks(self) -> None:
+        # One task is this operation's own, one the source's pause or life.
+        room = self.world.idle_tasks + 3 + CONNECTION_TASKS * self.world.gateway.connections
+        living = trio.lowlevel.current_statistics().tasks_living
+        assert living <= room, f"{living} tasks for {self.world.gateway.connections} connections"
+
+    def _clients(self) -> list[Client]:
+        return self.world.clients
+
+    def _live(self) -> list[Client]:
+        return [client for client in self._clients() if self._alive(client)]
+
+    @staticmethod
+    def _alive(client: Client) -> bool:
+        return client.wire.server_open
+
+    def _may_be_gone(self, client: Client) -> bool:
+        """Whether a stalled client may have been cut off for anything but its stalling."""
+        assert client.stalled_at is not None
+        return (
+            client.close_code is not None
+            or client.faulted
+            or client.revoked_at is not None
+            or self.world.now() > client.expires_at
+            or self.world.drained_at is not None
+            or self.world.now() > self._heard_at(client) + limits.SILENT_SECONDS - LOOK
+        )
+
+    @staticmethod
+    def _heard_at(client: Client) -> float:
+        """Return since when a client may have answered nothing."""
+        times = (time for time in (client.stalled_at, client.silent_at) if time is not None)
+        # Its last sign of life is an answer to a ping, at most so long before.
+        return min(times) - limits.PING_AFTER_SECONDS - LOOK
+
+    def _must_be_gone_at(self, client: Client) -> float:
+        """Return the time after which the server may hold nothing of a client."""
+        closing = limits.CLOSE_SECONDS + limits.STALL_SECONDS
+        dues = [client.expires_at + LOOK + closing]
+        if client.revoked_at is not None:
+            dues.append(client.revoked_at + closing)
+        quiet = (time for time in (client.silent_at, client.stalled_at) if time is not None)
+        dues.extend(time + limits.SILENT_SECONDS + closing for time in quiet)
+        if client.wire.full_since is not None:
+            dues.append(client.wire.full_since + limits.STALL_SECONDS + LOOK)
+        if self.world.drained_at is not None:
+            dues.append(self.world.drained_at + self.world.engine.settings.graceful_timeout)
+        return min(dues)

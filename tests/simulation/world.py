@@ -1,0 +1,219 @@
+"""The real engine, hub, gateway, sessions and supervisor, in virtual time, with wires for sockets.
+
+`World` runs them in a thread of its own and carries out one operation at a time, each of
+which ends only when every task is waiting for something: so the same operations give the same
+history. Only what lies outside is made up: the network, the source of prices, the
+authority's database, both clocks.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
+
+import structlog
+import trio
+import trio.testing
+from hypercorn.trio.worker_context import WorkerContext
+
+from tests.simulation.wire import AcceptedSocket, Client, over, wait_writable
+from ticker.engine import Engine
+from ticker.gateway.frame_stream import FrameStream
+from ticker.gateway.gateway import StreamGateway
+from ticker.gateway.protocol import TickerEncoder
+from ticker.market.quote import Quote
+from ticker.market.sources import SourceContext
+from ticker.security.authority import Authority, Grant, InvalidTokenError
+from ticker.settings import Settings
+
+SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
+#: The market's tick: long, so that half a minute is not thousands of steps.
+TICK = 0.25
+TTL = 40.0
+_EPOCH = 1_800_000_000.0
+
+
+class ScriptedSource:
+    """Prices that count the ticks, and crashes when it is told to."""
+
+    name = "scripted"
+    symbols: Sequence[str] = SYMBOLS
+
+    def __init__(self) -> None:
+        self.context: SourceContext | None = None
+        self.crashes = 0
+        self.lives = 0
+        self._price = 0
+
+    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
+        assert self.context is not None
+        self.lives += 1
+        while True:
+            if self.crashes:
+                self.crashes -= 1
+                raise RuntimeError("injected into the source")
+            self._price += 1
+            now = self.context.wall_ms()
+            price = Decimal(self._price)
+            yield [Quote(symbol, price, now, now, self.name) for symbol in SYMBOLS]
+            await self.context.next_tick()
+
+
+class SimulatedAuthority:
+    """Grants by name; what is revoked is told to the engine."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._grants: dict[str, Grant] = {}
+        self._revoke, self._revoked = trio.open_memory_channel[str](math.inf)
+        self._ended: set[str] = set()
+
+    def issue(self, name: str, seconds: float) -> None:
+        now = self._wall()
+        self._grants[name] = Grant(
+            name, "key", "user:simulated", "user", (), "127.0.0.1", now, now + seconds
+        )
+
+    def revoke(self, name: str) -> None:
+        self._ended.add(name)
+        self._revoke.send_nowait(name)
+
+    async def authenticate(self, token: str) -> Grant:
+        grant = self._grants.get(token)
+        if grant is None or not self.still_good(grant):
+            raise InvalidTokenError("unknown")
+        return grant
+
+    def still_good(self, grant: Grant) -> bool:
+        return grant.token_id not in self._ended and grant.expires_at > self._wall()
+
+    async def watch_revocations(self, ended: Callable[[Collection[str]], None]) -> None:
+        async for name in self._revoked:
+            ended([name])
+
+
+class World:
+    """Everything that runs, and the clients connected to it."""
+
+    def __init__(self) -> None:
+        self.clock = trio.testing.MockClock()
+        self.wall_offset = 0.0
+        self.source = ScriptedSource()
+        self.clients: list[Client] = []
+        self.drained_at: float | None = None
+        self.logged: list[dict[str, Any]] = []
+        self.idle_tasks = 0
+        self._failure: BaseException | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="world", daemon=True)
+        self._thread.start()
+        assert self._started.wait(10), "the world does not begin"
+        if self._failure is not None:
+            raise self._failure
+
+    def now(self) -> float:
+        """Virtual time, which only `pass_time` moves."""
+        return self.clock.current_time()
+
+    def wall(self) -> float:
+        """Return the wall clock, which may jump."""
+        return _EPOCH + self.now() + self.wall_offset
+
+    def do(self, operation: Callable[[], Awaitable[None]] | Callable[[], None]) -> None:
+        """Carry out one operation and wait until everything has settled."""
+
+        async def carry_out() -> None:
+            result = operation()
+            if result is not None:
+                await result
+            await trio.testing.wait_all_tasks_blocked()
+
+        if self._failure is None:
+            try:
+                trio.from_thread.run(carry_out, trio_token=self._token)
+            except trio.RunFinishedError:
+                self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> None:
+        """End the world; what failed in it is raised."""
+        if self._failure is None:
+            trio.from_thread.run_sync(self._finish, trio_token=self._token)
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the world does not end"
+        if self._failure is not None:
+            raise self._failure
+
+    def _finish(self) -> None:
+        # A goodbye is shielded, and takes time, which nobody passes any more.
+        self.clock.autojump_threshold = 0
+        self._scope.cancel()
+
+    # Operations; each is given to `do`.
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, deadline by deadline."""
+        end = self.now() + seconds
+        while self.now() < end:
+            await trio.testing.wait_all_tasks_blocked()
+            wait = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            self.clock.jump(max(0.0, min(wait, end - self.now())))
+            # A deadline is due strictly after its time has come.
+            await trio.testing.wait_all_tasks_blocked()
+
+    async def connect(self, client: Client, seconds: float) -> None:
+        """Open a connection and ask for a stream."""
+        self.authority.issue(client.token, seconds)
+        client.expires_at = self.now() + seconds
+        self.clients.append(client)
+        connection = SimpleNamespace(stream=trio.SocketStream(AcceptedSocket(client.wire)))
+        self._connections.start_soon(self.gateway.serve, cast("Any", connection))
+        client.send(client.request())
+
+    async def drain(self) -> None:
+        """Shut down as Hypercorn does."""
+        self.drained_at = self.now()
+        await self._context.terminated.set()
+
+    def _live(self) -> None:
+        try:
+            trio.run(self._run, clock=self.clock)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that asks
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _run(self) -> None:
+        with ExitStack() as stack, trio.CancelScope() as self._scope:
+            self._token = trio.lowlevel.current_trio_token()
+            stack.enter_context(patch("trio.lowlevel.wait_writable", wait_writable))
+            stack.enter_context(patch.object(FrameStream, "over", over))
+            stack.enter_context(patch("ticker.engine.load_source", self._load_source))
+            stack.enter_context(structlog.testing.capture_logs())
+            self.authority = SimulatedAuthority(self.wall)
+            settings = Settings(tick=TICK, max_streams=6, restart_reset=1.0)
+            self.engine = Engine(
+                settings, cast("Authority", self.authority), TickerEncoder(), wall=self.wall
+            )
+            self.gateway = StreamGateway(self.engine)
+            self._context = WorkerContext(None)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.engine.run)
+                await nursery.start(self.gateway.streams.run)
+                nursery.start_soon(self.gateway.drain_with, self._context)
+                async with trio.open_nursery() as self._connections:
+                    await trio.testing.wait_all_tasks_blocked()
+                    self.idle_tasks = trio.lowlevel.current_statistics().tasks_living
+                    self._started.set()
+                    await trio.sleep_forever()
+
+    def _load_source(self, _spec: str, context: SourceContext) -> ScriptedSource:
+        self.source.context = context
+        return self.source
