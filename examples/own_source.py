@@ -9,7 +9,7 @@ from decimal import Decimal
 import trio
 
 from ticker.market.quote import Quote
-from ticker.market.sources import SourceContext
+from ticker.market.sources import SourceContext, open_batches
 
 
 class Tide:
@@ -30,9 +30,9 @@ class Tide:
 
 
 async def _show() -> None:
-    async with trio.as_safe_channel(Tide("", SourceContext(symbols={})).batches)() as batches:
+    async with open_batches(Tide("", SourceContext(symbols={}))) as batches:
         for _ in range(5):
-            print(*(f"{quote.symbol} {quote.price}" for quote in await batches.receive()))
+            print(*(f"{quote.symbol} {quote.price}" for quote in await anext(batches)))
 
 
 if __name__ == "__main__":

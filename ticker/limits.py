@@ -214,8 +214,8 @@ DATABASE_CONNECTIONS: Final = DATABASE_EXCHANGES + DATABASE_LOOKUPS + DATABASE_W
 #: wait, so that a busy database is called busy; below what clients wait for an answer.
 DATABASE_DEADLINE_SECONDS: Final = 5.0
 
-#: How often revocations are looked for. A look costs 1 ms of CPU at most; 1 s is promised in all.
-REVOCATION_POLL_SECONDS: Final = 0.2
+#: How often revocations are looked for. A look costs 1 ms of CPU; 1 s is promised in all.
+REVOCATION_POLL_SECONDS: Final = 0.4
 
 #: Revocations read at once, so that a flood of them holds neither memory nor the loop.
 REVOCATION_BATCH: Final = 500

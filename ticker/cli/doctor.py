@@ -13,7 +13,13 @@ import trio
 from ticker import logs
 from ticker.limits import DOCTOR_SECONDS
 from ticker.market.quote import Quote
-from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    load_source,
+    open_batches,
+)
 from ticker.market.sources.feed import Feed
 from ticker.market.sources.link import FeedError, place_of
 from ticker.settings import Settings
@@ -80,7 +86,7 @@ async def _look(source: Source, seconds: float) -> _Seen:
     began = trio.current_time()
     try:
         with trio.move_on_after(seconds):
-            async with trio.as_safe_channel(source.batches)() as batches:
+            async with open_batches(source) as batches:
                 async for batch in batches:
                     if seen.first_after is None:
                         seen.first_after = trio.current_time() - began

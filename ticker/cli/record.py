@@ -11,7 +11,13 @@ import trio
 
 from ticker import logs
 from ticker.market.capture import CaptureError, CaptureWriter
-from ticker.market.sources import SourceConfigError, SourceContext, SourceError, load_source
+from ticker.market.sources import (
+    SourceConfigError,
+    SourceContext,
+    SourceError,
+    load_source,
+    open_batches,
+)
 from ticker.market.sources.feed import Feed
 from ticker.settings import Settings
 from ticker.supervision import RestartPolicy, supervise
@@ -73,7 +79,7 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
         async def listen() -> None:
             try:
                 source = attrs.evolve(feed, tap=write)
-                async with trio.as_safe_channel(source.batches)() as batches:
+                async with open_batches(source) as batches:
                     async for _ in batches:
                         pass  # the tap has it already
             except SourceConfigError as error:

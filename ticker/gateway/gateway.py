@@ -45,6 +45,7 @@ class StreamGateway:
         self._engine = engine
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
+        self._closed = trio.lowlevel.ParkingLot()
 
     @property
     def connections(self) -> int:
@@ -56,8 +57,13 @@ class StreamGateway:
         await context.terminated.wait()
         for scope in tuple(self._waiting):
             scope.cancel()
-        patience = self._engine.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
-        await self._engine.drain(max(0.0, patience))
+        graceful = self._engine.settings.graceful_timeout
+        patience = max(0.0, graceful - limits.SHUTDOWN_MARGIN_SECONDS)
+        with trio.move_on_after(patience):
+            await self._engine.drain(patience)
+            # Requests that were under way are still answered.
+            while self._open:
+                await self._closed.park()
         self.streams.cut_off()
         for scope in tuple(self._open):
             scope.cancel()
@@ -91,6 +97,7 @@ class StreamGateway:
             if isinstance(accepted, trio.SocketStream):
                 await refuse(FrameStream.over(accepted), handshake.TOO_MANY_CONNECTIONS)
             return None
+        head = None  # where a drain cancels the wait for it
         with self._tracked(self._waiting):
             if not await tls_handshake(connection, limits.TLS_SECONDS):
                 return None
@@ -115,6 +122,7 @@ class StreamGateway:
                 yield
             finally:
                 del scopes[scope]
+                self._closed.unpark_all()
 
 
 def _takes(head: Head) -> bool:

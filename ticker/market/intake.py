@@ -19,7 +19,8 @@ import trio
 from ticker import limits
 from ticker.market.arbiter import Arbiter, ArbiterStatistics
 from ticker.market.book import Book
-from ticker.market.sources import Source, SourceError
+from ticker.market.quote import Quote
+from ticker.market.sources import Source, SourceError, open_batches
 from ticker.supervision import RestartPolicy, supervise
 
 log = structlog.get_logger()
@@ -149,15 +150,19 @@ class Intake:
 
     async def _consume(self, source: Source) -> None:
         """Take in one life of a source."""
-        async with trio.as_safe_channel(source.batches)() as batches:
+        async with open_batches(source) as batches:
             async for batch in batches:
-                now_ms = _now_ms()
-                offer = self._arbiter.offer
-                for _ in range(self._book.apply(quote for quote in batch if offer(quote, now_ms))):
-                    self.count_fault(source.name, "unknown_symbol")
-                if source.name not in self._up:
-                    self._up.add(source.name)
-                    self._set(source.name, "live")
+                self._take(source.name, batch)
+
+    def _take(self, source: str, batch: Sequence[Quote]) -> None:
+        """Put a batch into the book, but for what another source is preferred for."""
+        now_ms = _now_ms()
+        offer = self._arbiter.offer
+        for _ in range(self._book.apply(quote for quote in batch if offer(quote, now_ms))):
+            self.count_fault(source, "unknown_symbol")
+        if source not in self._up:
+            self._up.add(source)
+            self._set(source, "live")
 
     def _stopped(self, source: str, reason: str) -> None:
         self._up.discard(source)

@@ -18,6 +18,7 @@ from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyErr
 from ticker.settings import Settings
 from ticker.web.answers import address, answer, error, running
 
+_TOKEN_METHODS: Final = "OPTIONS, POST"
 #: What a proxy adds to a request.
 _PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
@@ -32,7 +33,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
     rate = settings.auth_rate
     limiter = KeyedLimiter(RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES)
 
-    @blueprint.post("/auth/token")
+    @blueprint.post("/auth/token", provide_automatic_options=False)
     async def token() -> Response:
         """Exchange an API key for a token."""
         client = address()
@@ -65,10 +66,12 @@ def make_blueprint(settings: Settings) -> Blueprint:
             }
         )
 
-    @blueprint.get("/auth/token")
-    async def not_by_get() -> Response:
+    @blueprint.route("/auth/token", methods=["GET", "OPTIONS"])
+    async def other_methods() -> Response:
         """Refuse what would otherwise be taken for a place within the page."""
-        return error(405, "method not allowed", Allow="POST")
+        if request.method == "OPTIONS":
+            return Response(b"", headers={"Allow": _TOKEN_METHODS})
+        return error(405, "method not allowed", Allow=_TOKEN_METHODS)
 
     @blueprint.get("/auth/demo")
     async def demo() -> Response:

@@ -23,7 +23,7 @@ from ticker.limits import (
     FEED_SILENCE_SECONDS,
 )
 from ticker.market.quote import Quote
-from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.market.sources import SourceConfigError, SourceContext, load_source, open_batches
 from ticker.market.sources.feed import Feed
 from ticker.market.sources.link import FeedError
 from ticker.market.sources.replay import parse_line
@@ -98,7 +98,7 @@ async def running(
             run.feed = attrs.evolve(feed, dialect=dialect, connect=connect, tap=run.heard.append)
 
             async def play() -> None:
-                async with trio.as_safe_channel(run.feed.batches)() as batches:
+                async with open_batches(run.feed) as batches:
                     async for batch in batches:
                         await batches_in.send(batch)
 

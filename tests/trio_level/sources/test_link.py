@@ -16,7 +16,13 @@ import trio
 from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, TlsExchange
 from tests.exchange_standin import served_over_tls as served
 from ticker.limits import FEED_CLOSE_SECONDS, FEED_CONNECT_SECONDS, FEED_MESSAGE_BYTES
-from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    load_source,
+    open_batches,
+)
 from ticker.market.sources.link import FeedError, check_url, connected
 
 #: No test here waits for longer, unless the program does something wrong.
@@ -52,7 +58,7 @@ async def test_prices_come_over_verified_tls(
                     await exchange.standin.subscribed()
                     await exchange.standin.trade(symbol, "0.07210000")
 
-                async with trio.as_safe_channel(source.batches)() as batches:
+                async with open_batches(source) as batches:
                     async for [quote] in batches:
                         if str(quote.price) == "0.07210000":
                             break
@@ -130,7 +136,7 @@ async def test_an_endless_message_is_counted_and_ends_the_feed(exchange: TlsExch
 
 
 async def drain(source: Source) -> None:
-    async with trio.as_safe_channel(source.batches)() as batches:
+    async with open_batches(source) as batches:
         async for _ in batches:
             pass
 

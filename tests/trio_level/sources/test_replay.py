@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +13,13 @@ from trio.testing import MockClock
 
 from ticker.limits import REPLAY_GAP_SECONDS, REPLAY_LINE_BYTES, REPLAY_LOOP_PAUSE_SECONDS
 from ticker.market.quote import Quote
-from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    load_source,
+    open_batches,
+)
 
 CAPTURES = Path(__file__).parents[3] / ".." / "shared" / "captures"
 captures = pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
@@ -67,7 +72,7 @@ async def play(
     """Return batches with the virtual time, since the start, that each came at."""
     started, played = clock.current_time(), []
     with trio.fail_after(1000):
-        async with aclosing(source.batches()) as batches:
+        async with open_batches(source) as batches:
             async for batch in batches:
                 if all(quote.received_ms > quote.time_ms for quote in batch):
                     continue  # only affirms what was played before
@@ -101,7 +106,7 @@ async def test_the_last_prices_are_affirmed_between_those_of_the_recording(
     path = recording(ticker(0, "A-USD", "1"), ticker(0, "B-USD", "2"), ticker(4.5, "A-USD", "3"))
     affirmed = []
     with trio.fail_after(60):
-        async with aclosing(replay(f"{path}?loop=false").batches()) as batches:
+        async with open_batches(replay(f"{path}?loop=false")) as batches:
             async for batch in batches:
                 assert {quote.time_ms - WALL_MS for quote in batch} <= {0, 4500}
                 affirmed.append((batch[0].received_ms - WALL_MS, [str(q.price) for q in batch]))

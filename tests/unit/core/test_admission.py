@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ticker.admission import Admission, FullError, StreamLimits
+from ticker.admission import Admission, FullError, Place, StreamLimits
 
 UNLIMITED = StreamLimits(server=0, token=0, address=0)
 
@@ -20,7 +20,7 @@ def place(
     address: str = "::1",
     key: str = "k",
     key_limit: int | None = None,
-) -> AbstractContextManager[None]:
+) -> Place:
     return admission.place(token=token, address=address, key=key, key_limit=key_limit)
 
 
@@ -68,7 +68,7 @@ class Places(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.admission = Admission(StreamLimits(server=5, token=2, address=3))
-        self.held: list[tuple[str, str, AbstractContextManager[None]]] = []
+        self.held: list[tuple[str, str, Place]] = []
 
     @rule(token=st.sampled_from("abc"), address=st.sampled_from("xy"))
     def come(self, token: str, address: str) -> None:
@@ -77,13 +77,11 @@ class Places(RuleBasedStateMachine):
             or sum(held[0] == token for held in self.held) >= 2
             or sum(held[1] == address for held in self.held) >= 3
         )
-        context = place(self.admission, token, address, token)
         if full:
             with pytest.raises(FullError):
-                context.__enter__()
+                place(self.admission, token, address, token)
         else:
-            context.__enter__()
-            self.held.append((token, address, context))
+            self.held.append((token, address, place(self.admission, token, address, token)))
 
     @rule(number=st.integers(0, 4))
     def go(self, number: int) -> None:

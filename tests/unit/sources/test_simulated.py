@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import aclosing
 from decimal import Decimal
 
 import pytest
@@ -24,11 +23,10 @@ async def take(source: Source, count: int) -> list[list[Quote]]:
     """Return the first batches of a source."""
     taken: list[list[Quote]] = []
     with trio.fail_after(5):
-        async with aclosing(source.batches()) as batches:
-            async for batch in batches:
-                taken.append(list(batch))
-                if len(taken) == count:
-                    break
+        async for batch in source.batches():
+            taken.append(list(batch))
+            if len(taken) == count:
+                break
     return taken
 
 

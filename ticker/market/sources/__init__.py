@@ -8,7 +8,8 @@ cannot mend. It may end, as a recording does that is played once.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -18,7 +19,14 @@ import trio
 
 from ticker.market.quote import Quote
 
-__all__ = ["Source", "SourceConfigError", "SourceContext", "SourceError", "load_source"]
+__all__ = [
+    "Source",
+    "SourceConfigError",
+    "SourceContext",
+    "SourceError",
+    "load_source",
+    "open_batches",
+]
 
 #: The entry-point group a package registers its own sources in.
 GROUP = "ticker.sources"
@@ -43,11 +51,11 @@ class Source(Protocol):
     def symbols(self) -> Sequence[str]:
         """Every symbol it will ever quote, in the order to show them."""
 
-    def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        """Yield batches of quotes until cancelled, or until there are no more.
+    def batches(self) -> AsyncIterator[Sequence[Quote]]:
+        """Bring batches of quotes until cancelled, or until there are no more.
 
-        It is run through `trio.as_safe_channel`, so it may open nurseries and cancel
-        scopes around its `yield`s. An exception ends it and lets the supervisor restart it.
+        It is run by `open_batches`, so an async generator may open nurseries and cancel scopes
+        around its `yield`s. An exception ends it and lets the supervisor restart it.
         """
 
 
@@ -79,6 +87,22 @@ class SourceContext:
 
 #: A factory takes what follows the colon in `name:argument` (or "") and the context.
 SourceFactory = Callable[[str, SourceContext], Source]
+
+
+@asynccontextmanager
+async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Sequence[Quote]], None]:
+    """Run a source until the block is left; gives its batches to iterate over.
+
+    An async generator is run in a task of its own (`trio.as_safe_channel`), since it may yield
+    inside a nursery (PEP 789). Any other async iterator is iterated as it is, which costs a
+    third: for a source that brings something every few milliseconds.
+    """
+    batches = source.batches()
+    if isinstance(batches, AsyncGenerator):
+        async with trio.as_safe_channel(lambda: batches)() as channel:
+            yield channel
+    else:
+        yield batches
 
 
 def load_source(spec: str, context: SourceContext) -> Source:
