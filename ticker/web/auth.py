@@ -18,7 +18,7 @@ from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyErr
 from ticker.settings import Settings
 from ticker.web.answers import address, answer, error, running
 
-_TOKEN_METHODS: Final = "OPTIONS, POST"
+_TOKEN_METHODS: Final = "OPTIONS, POST"  # noqa: S105 - methods, of a path
 #: What a proxy adds to a request.
 _PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
