@@ -1,0 +1,141 @@
+"""The whole service in this very event loop, over real sockets, so that moments can be compared.
+
+What a metric polled from outside cannot show, as how many milliseconds lie between a kill and
+the end of a subscription, is seen here by one clock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+import attrs
+import structlog
+import structlog.testing
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+from ticker.engine import Engine
+from ticker.gateway import hypercorn as seam
+from ticker.gateway.frame_stream import FrameStream
+from ticker.market.hub import Subscription
+from ticker.service import Service
+from ticker.settings import Settings
+from ticker.setting_types import Rate
+from ticker.web.answers import EXTENSION
+from ticker.web.app import create_app
+
+
+@attrs.frozen(kw_only=True)
+class Held:
+    """What the process holds at one moment."""
+
+    sessions: int
+    streams: int
+    subscriptions: int
+    topics: int
+    behind: int
+    connections: int
+    tasks: int
+    descriptors: int
+
+
+@attrs.define
+class Running:
+    """A running service.
+
+    Attributes:
+        port: where it listens.
+        token: a good one.
+        logged: every event since the start.
+        ended: when the subscription of the client at a port ended, in trio's time.
+    """
+
+    service: Service
+    port: int
+    token: str
+    logged: list[MutableMapping[str, Any]]
+    ended: dict[int, float] = attrs.field(factory=dict)
+
+    @property
+    def engine(self) -> Engine:
+        return self.service.engine
+
+    def held(self) -> Held:
+        """Count everything that a connection could leave behind."""
+        statistics = self.engine.statistics()
+        return Held(
+            sessions=statistics.sessions,
+            streams=statistics.streams_open,
+            subscriptions=statistics.hub.subscriptions,
+            topics=statistics.hub.topics,
+            behind=statistics.hub.behind,
+            connections=self.service.gateway.connections,
+            tasks=trio.lowlevel.current_statistics().tasks_living,
+            descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are enough
+        )
+
+    def threads(self) -> int:
+        return threading.active_count()
+
+
+@asynccontextmanager
+async def serving(data_dir: Path, **chosen: Any) -> AsyncIterator[Running]:
+    """Serve until the block is left; limits by address and by token are lifted."""
+    seam.install()
+    settings = Settings(
+        data_dir=data_dir,
+        refused_rate=Rate(0, 1.0),
+        auth_rate=Rate(0, 1.0),
+        max_streams_per_token=0,
+        max_streams_per_address=0,
+        **chosen,
+    )
+    app = create_app(settings)
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.errorlog = None
+    config.graceful_timeout = settings.graceful_timeout
+    shutdown = trio.Event()
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            binds: Sequence[str] = await nursery.start(
+                partial(serve, shutdown_trigger=shutdown.wait), app, config
+            )
+            service = cast("Service", app.extensions[EXTENSION])
+            issued = await service.engine.authority.exchange(service.demo_key or "", "127.0.0.1")
+            running = Running(service, int(binds[0].rpartition(":")[2]), issued.token, logged)
+            with _watched(running):
+                yield running
+            shutdown.set()
+
+
+@contextmanager
+def _watched(running: Running) -> Iterator[None]:
+    """Note when each subscription ends."""
+    hub = running.engine.hub
+    subscribe = hub.subscribe
+
+    @contextmanager
+    def watched(
+        symbols: Sequence[str],
+        every: int,
+        subscriber: FrameStream,
+        fell_behind: Callable[[Exception | None], None],
+    ) -> Iterator[Subscription]:
+        port = subscriber._transport.socket.getpeername()[1]
+        with subscribe(symbols, every, subscriber, fell_behind) as subscription:
+            try:
+                yield subscription
+            finally:
+                running.ended[port] = trio.current_time()
+
+    with patch.object(hub, "subscribe", watched):
+        yield
