@@ -73,7 +73,11 @@ async def connect(server: Server, *, receive_buffer: int | None = None) -> trio.
     connection = trio.socket.socket()
     if receive_buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await connection.connect(("127.0.0.1", server.port))
+    try:
+        await connection.connect(("127.0.0.1", server.port))
+    except BaseException:
+        connection.close()
+        raise
     return trio.SocketStream(connection)
 
 

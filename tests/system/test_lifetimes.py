@@ -69,12 +69,16 @@ async def fin_in_mid_message(stream: RawStream) -> None:
     await stream.stream.aclose()
 
 
+async def read_to_the_end(stream: RawStream) -> None:
+    while await stream.frame() is not None:
+        pass
+
+
 async def half_close(stream: RawStream) -> None:
     await stream.stream.send_eof()
     # No close frame came, so the server owes none (RFC 6455 §7.1.5), and may hang up by a reset.
     with trio.fail_after(5), suppress(trio.BrokenResourceError):
-        while await stream.frame() is not None:
-            pass
+        await read_to_the_end(stream)
 
 
 async def messages_queued_then_fin(stream: RawStream) -> None:
@@ -177,8 +181,7 @@ async def test_whoever_does_not_read_is_cut_off_with_a_reset_and_nobody_else_suf
         assert trio.current_time() - fell_behind > 0.8 * limits.STALL_SECONDS
         assert seqs == sorted(set(seqs))
         with pytest.raises(trio.BrokenResourceError) as caught:
-            while await stalled.frame() is not None:
-                pass
+            await read_to_the_end(stalled)
         assert isinstance(caught.value.__cause__, ConnectionResetError)
     assert server.metrics()["ticker_streams_stalled_total"] >= 1
 
@@ -193,7 +196,8 @@ async def test_whoever_reads_slowly_gets_the_newest_and_not_what_was_missed(serv
             lambda: server.metrics()["ticker_ticks_total"] > before + 150, "a second and a half"
         )
         assert (await slow.message())["type"] == "welcome"
-        seqs, snapshots = [], []
+        seqs: list[int] = []
+        snapshots: list[int] = []
         with trio.fail_after(10):
             while len(snapshots) < 2:
                 tick = await slow.message()

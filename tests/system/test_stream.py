@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import trio
-import trio_websocket
 import websockets.exceptions
 import websockets.sync.client
 
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
+from tests.support.libraries import trio_client
 from tests.support.raw import RawStream, opened
 from tests.support.sabotage import ENVIRONMENT, SERVE, break_part
 from tests.support.server import Server, create_key, key_id, started, ticker
@@ -92,11 +92,8 @@ def check_pace(messages: list[dict[str, Any]], seconds: float) -> None:
 
 
 async def test_trio_websocket_sees_a_hundred_updates_a_second(launched: Server) -> None:
-    headers = [(b"Authorization", f"Bearer {launched.token()}".encode())]
     messages = []
-    async with trio_websocket.open_websocket_url(
-        launched.ws_url, extra_headers=headers
-    ) as websocket:
+    async with trio_client(launched) as websocket:
         await websocket.get_message()
         with trio.move_on_after(2):
             while True:
