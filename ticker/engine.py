@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -65,16 +64,15 @@ class Sessions:
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(tuple(self._live))
 
-    @contextmanager
-    def entered(self, session: LiveSession) -> Iterator[None]:
-        """Hold a session in the register until the block is left."""
+    def enter(self, session: LiveSession) -> None:
+        """Put a session into the register."""
         self._live[session] = None
-        try:
-            yield
-        finally:
-            del self._live[session]
-            if not self._live:
-                self._changed.set()
+
+    def leave(self, session: LiveSession) -> None:
+        """Take a session out of the register."""
+        del self._live[session]
+        if not self._live:
+            self._changed.set()
 
     async def wait_empty(self) -> None:
         """Wait until the last session has left."""

@@ -139,11 +139,12 @@ STALL_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 1.0
 #: What is read and thrown away while waiting for a peer to close its side.
 LINGER_BYTES: Final = 65_536
-#: SO_SNDBUF of a stream; the kernel doubles it. About a second of default ticks, so that what
-#: is in flight to a slow reader is never much older than that.
-SEND_BUFFER_BYTES: Final = 16_384
-#: TCP_NOTSENT_LOWAT of a stream: a resumed reader is not handed a full buffer of old ticks.
-NOT_SENT_BYTES: Final = 4096
+#: SO_SNDBUF of a stream; the kernel doubles it. What is on its way and not acknowledged: some
+#: forty small frames with the kernel's own overhead, enough for 100 a second over 300 ms.
+SEND_BUFFER_BYTES: Final = 32_768
+#: TCP_NOTSENT_LOWAT of a stream: nothing is taken while anything before it waits unsent, so
+#: that a resumed reader is not handed a queue of old ticks.
+NOT_SENT_BYTES: Final = 1
 #: What is read from a stream at once: a client's largest message.
 RECEIVE_BYTES: Final = 4096
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import structlog
 import trio
 
@@ -13,17 +10,37 @@ from ticker.metrics import Metrics
 log = structlog.get_logger()
 
 
-@contextmanager
-def contained(metrics: Metrics) -> Iterator[None]:
-    """Let nothing out of a connection but cancellation.
+class Contained:
+    """Lets nothing out of a connection but cancellation and the like.
 
     A peer that left in the middle of something is no fault. Anything else is a fault of ours
     or of a library: it is counted, and logged once with its traceback.
     """
-    try:
-        yield
-    except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-        pass
-    except* Exception as group:
-        metrics.connection_faults.inc()
-        log.exception("connection_crashed", exc_info=group)
+
+    # A class rather than a generator: every subscriber holds one for as long as it lives.
+    __slots__ = ("_metrics",)
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        faults: BaseException | None
+        rest: BaseException | None
+        if isinstance(error, BaseExceptionGroup):
+            _, others = error.split((trio.BrokenResourceError, trio.ClosedResourceError, OSError))
+            faults, rest = others.split(Exception) if others is not None else (None, None)
+        elif isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError, OSError)):
+            faults, rest = None, None
+        elif isinstance(error, Exception):
+            faults, rest = error, None
+        else:
+            return False
+        if faults is not None:
+            self._metrics.connection_faults.inc()
+            log.error("connection_crashed", exc_info=faults)
+        if rest is not None:
+            raise rest
+        return True

@@ -8,7 +8,6 @@ other times a subscriber costs no task of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Protocol, Self
 
 import trio
@@ -36,7 +35,6 @@ class Delivery:
         "_catching_up",
         "_ended",
         "_engine",
-        "_held",
         "_nursery",
         "_pinged",
         "_status_told",
@@ -64,7 +62,6 @@ class Delivery:
         self._stream = stream
         self._nursery = nursery
         self._ended = ended
-        self._held = ExitStack()
         self._subscription: Subscription | None = None
         self._catching_up = False
         self._pinged = False
@@ -91,8 +88,8 @@ class Delivery:
     def subscribe(self, symbols: Sequence[str], every: int) -> None:
         """Replace the subscription; what is sent next is a snapshot."""
         self.unsubscribe()
-        self._subscription = self._held.enter_context(
-            self._engine.hub.subscribe(symbols, every, self._stream, self._fell_behind)
+        self._subscription = self._engine.hub.subscribe(
+            symbols, every, self._stream, self._fell_behind
         )
         try:
             resumed = self._subscription.resume()
@@ -104,8 +101,9 @@ class Delivery:
 
     def unsubscribe(self) -> None:
         """End the subscription: no tick follows, not even one that is under way."""
-        self._subscription = None
-        self._held.close()
+        if self._subscription is not None:
+            self._subscription.end()
+            self._subscription = None
 
     def tell_status(self) -> None:
         """Tell which sources went stale or live, where the subscriber does not know yet."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from socket import MSG_EOR
 
 import trio
 
@@ -28,9 +29,9 @@ _RESET = struct.pack("ii", 1, 0)
 _CLOSE = bytes((CLOSE_OPCODE,))
 
 
-def peer_of(stream: trio.SocketStream) -> str:
-    """Return the address at the other end of a connection."""
-    name = stream.socket.getpeername()
+def peer_of(connected: socket.socket | trio.socket.SocketType) -> str:
+    """Return the address at the other end of a socket."""
+    name = connected.getpeername()
     return str(name[0]) if isinstance(name, tuple) else UNKNOWN
 
 
@@ -52,30 +53,25 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_closed",
         "_finished",
         "_head",
+        "_reading",
         "_rest",
         "_send",
         "_socket",
-        "_transport",
         "_turn",
         "heard_at",
         "inspect",
         "stalled",
     )
 
-    def __init__(self, raw: socket.socket, transport: trio.SocketStream) -> None:
-        """Begin with nothing written; see `over`.
-
-        Args:
-            raw: the connected, non-blocking socket.
-            transport: trio's stream over the same socket, for reading and for `close`.
-        """
+    def __init__(self, raw: socket.socket) -> None:
+        """Begin with nothing written, on a connected, non-blocking socket; see `over`."""
         self._socket = raw
-        self._transport = transport
         self._send = raw.send
         self._head = b""
         self.inspect: Callable[[bytes | bytearray], None] = _ignore
         self._rest = b""
         self._turn: trio.Lock | None = None
+        self._reading = False
         self._finished = False
         self._closed = False
         # Whether nothing may be written directly now: one look for the hot path.
@@ -85,19 +81,25 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     @classmethod
     def over(cls, accepted: trio.SocketStream) -> FrameStream:
-        """Take the socket over from the stream that accepted it, which is closed by that."""
+        """Take the socket over from the stream that accepted it, which is closed by that.
+
+        What the kernel holds for a slow reader is bounded twice: the buffer as such, and what
+        waits in it unsent. With a low-water mark of one byte and each frame a record of its own
+        (`MSG_EOR`, which keeps the kernel from appending to the last one), a frame is taken
+        only once all before it are on their way. So a reader that resumes finds no queue.
+        """
         old = accepted.socket
         raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
         raw.settimeout(0)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
-        transport = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
-        transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES)
-        return cls(raw, transport)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES)
+        return cls(raw)
 
     @property
     def peer(self) -> str:
         """The address at the other end."""
-        return peer_of(self._transport)
+        return peer_of(self._socket)
 
     def replay(self, head: bytes) -> None:
         """Make `receive_some` return these bytes first, as if the peer had sent them."""
@@ -124,7 +126,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         # A local name: CPython 3.11 specialises the attribute load, not a call through a slot.
         send = self._send
         try:
-            sent = send(frame)
+            sent = send(frame, MSG_EOR)
         except BlockingIOError:
             raise trio.WouldBlock from None
         except OSError as error:
@@ -177,7 +179,13 @@ class FrameStream(trio.abc.HalfCloseableStream):
             data, self._head = self._head[:limit], self._head[limit:]
             await trio.lowlevel.checkpoint()
             return data
-        received = await self._transport.receive_some(max_bytes or limits.RECEIVE_BYTES)
+        if self._reading:
+            raise trio.BusyResourceError("another task is reading")
+        self._reading = True
+        try:
+            received = await self._receive(max_bytes or limits.RECEIVE_BYTES)
+        finally:
+            self._reading = False
         self.heard_at = trio.current_time()
         self.inspect(received)
         return received
@@ -186,7 +194,10 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Say that nothing more will be sent."""
         async with self._lock():
             await self._finish_rest()
-            await self._transport.send_eof()
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise self._translated(error) from error
 
     async def aclose(self) -> None:
         """Close without losing what was sent last; see `linger`."""
@@ -196,16 +207,16 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self._closed = self._finished = self._blocked = True
         try:
             if not self._rest:
-                await linger(self._transport)
+                await linger(self)
         finally:
-            self._transport.socket.close()
+            self._close()
 
     def abort(self) -> None:
         """Cut the connection at once, with a reset; whoever waits on it wakes up."""
         self._closed = self._finished = self._blocked = True
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._transport.socket.close()
+        self._close()
 
     def _lock(self) -> trio.Lock:
         # Made when first needed: most streams of an idle audience never wait.
@@ -217,7 +228,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Write what waits, holding the turn."""
         while self._rest:
             try:
-                sent = self._send(self._rest)
+                sent = self._send(self._rest, MSG_EOR)
             except BlockingIOError:
                 await self._wait_writable()
             except OSError as error:
@@ -225,6 +236,30 @@ class FrameStream(trio.abc.HalfCloseableStream):
             else:
                 self._rest = self._rest[sent:]
         self._blocked = self._finished
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        """Receive as trio's sockets do: a checkpoint either way, and nothing lost by it."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
+        while True:
+            try:
+                received = self._socket.recv(max_bytes)
+            except BlockingIOError:
+                waited = True
+                await trio.lowlevel.wait_readable(self._socket)
+            except OSError as error:
+                raise self._translated(error) from error
+            else:
+                break
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return received
+
+    def _close(self) -> None:
+        """Close the socket, and wake whoever waits for it with trio's ClosedResourceError."""
+        if self._socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
     async def _wait_writable(self) -> None:
         if self._socket.fileno() == -1:

@@ -16,7 +16,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from ticker import limits
 from ticker.engine import Engine
 from ticker.gateway import handshake
-from ticker.gateway.containment import contained
+from ticker.gateway.containment import Contained
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.head import Head, read_head
 from ticker.gateway.http_stream import HttpStream
@@ -76,7 +76,7 @@ class StreamGateway:
         """
         accepted: Accepted = connection.stream
         try:
-            with contained(self._engine.metrics), self._tracked(self._open):
+            with Contained(self._engine.metrics), self._tracked(self._open):
                 head = await self._serve_http(connection, accepted)
                 if head is None:
                     return

@@ -48,7 +48,7 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     @property
     def peer(self) -> str:
         """The address at the other end."""
-        return peer_of(self._transport.transport_stream)
+        return peer_of(self._transport.transport_stream.socket)
 
     def replay(self, head: bytes) -> None:
         """Make `receive_some` return these bytes first, as if the peer had sent them."""

@@ -126,7 +126,8 @@ class Session:
         Never raises for what a peer did. A fault of ours is logged once, with its
         traceback, and ends just this session.
         """
-        with self._engine.sessions.entered(self):
+        self._engine.sessions.enter(self)
+        try:
             if not self._engine.authority.still_good(self.grant):
                 # Revoked between the look-up and the register, which is asked from now on.
                 self.end(CloseCode.UNAUTHENTICATED)
@@ -141,6 +142,8 @@ class Session:
             except Exception as error:  # noqa: BLE001 - the boundary that contains one session
                 self.fail(error)
             await self._close()
+        finally:
+            self._engine.sessions.leave(self)
         return CloseCode.FAULT if self.close_code is None else self.close_code
 
     def end(self, code: CloseCode, *, retry_after_ms: int = 0) -> None:
@@ -320,7 +323,8 @@ class Session:
         """Close the connection, politely where somebody may be listening."""
         code = self.close_code
         with trio.CancelScope(shield=True) as patience:
-            patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
+            graceful = self._engine.settings.graceful_timeout
+            patience.deadline = trio.current_time() + min(limits.CLOSE_SECONDS, graceful)
             if isinstance(code, CloseCode) and self._websocket.closed is None:
                 try:
                     if code is CloseCode.RESTART:

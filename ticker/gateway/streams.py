@@ -8,9 +8,12 @@ carries the stream to its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import structlog
 import trio
-from trio_websocket import wrap_server_stream
+import wsproto.events
+from trio_websocket import WebSocketConnection, wrap_server_stream
 
 from ticker import limits
 from ticker.admission import FullError, Place
@@ -18,7 +21,7 @@ from ticker.client_address import client_address, limit_key
 from ticker.close_codes import CloseCode
 from ticker.engine import Engine
 from ticker.gateway import handshake
-from ticker.gateway.containment import contained
+from ticker.gateway.containment import Contained
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.handshake import Candidate, Refusal, RefusedError
 from ticker.gateway.head import Head
@@ -75,12 +78,16 @@ class Streams:
         """
         self.open += 1
         try:
-            with contained(self._engine.metrics):
+            with Contained(self._engine.metrics):
                 admitted = await self._admit_or_refuse(connection, head)
                 # What a client sent in its head is not kept for as long as it is subscribed.
                 del head
                 if admitted is not None:
-                    await self._stream(connection, *admitted)
+                    candidate, grant, place, address = admitted
+                    connection.replay(candidate.canonical_head())
+                    subprotocol = candidate.subprotocol
+                    del admitted, candidate
+                    await self._stream(connection, subprotocol, grant, place, address)
         finally:
             connection.abort()
             self.open -= 1
@@ -154,7 +161,7 @@ class Streams:
     async def _stream(
         self,
         connection: Connection,
-        candidate: Candidate,
+        subprotocol: str | None,
         grant: Grant,
         place: Place,
         address: str,
@@ -165,7 +172,6 @@ class Streams:
         log.info("stream_opened", **audit)
         try:
             with place:
-                connection.replay(candidate.canonical_head())
                 async with trio.open_nursery() as nursery:
                     connection.start(nursery)
                     websocket = await (
@@ -175,8 +181,8 @@ class Streams:
                             max_message_size=limits.MESSAGE_BYTES,
                             receive_buffer_size=limits.RECEIVE_BYTES,
                         )
-                    ).accept(subprotocol=candidate.subprotocol)
-                    del candidate
+                    ).accept(subprotocol=subprotocol)
+                    _forget_handshake(websocket)
                     session = Session(self._engine, websocket, connection, grant, nursery)
                     code = await session.run()
                     # What is left is the reader, seeing the peer's last bytes out.
@@ -197,6 +203,22 @@ async def refuse(connection: trio.abc.HalfCloseableStream, refusal: Refusal) -> 
     with trio.move_on_after(limits.CLOSE_SECONDS):
         await connection.send_all(refusal.response())
     await connection.aclose()
+
+
+class _HandshakeDone:
+    """What wsproto asks of a handshake that is over: nothing comes from it any more."""
+
+    def events(self) -> Iterator[wsproto.events.Event]:
+        """Yield nothing."""
+        return iter(())
+
+
+_HANDSHAKE_DONE = _HandshakeDone()
+
+
+def _forget_handshake(websocket: WebSocketConnection) -> None:
+    """Let go of wsproto's HTTP parser, 3 KB that every subscriber would keep for nothing."""
+    websocket._wsproto.handshake = _HANDSHAKE_DONE  # type: ignore[assignment]  # noqa: SLF001 - no other way to it
 
 
 def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:

@@ -16,10 +16,9 @@ a frame look like is the `Encoder`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Protocol
+from typing import Protocol, Self
 
 import attrs
 import structlog
@@ -103,9 +102,19 @@ class Subscription:
         self.topic = topic
         self.subscriber = subscriber
         self.fell_behind = fell_behind
-        self.behind = False
+        self.behind = True
         # Held here so that the hot loop needs one attribute look-up per frame.
         self.send = subscriber.send_nowait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Unsubscribe: no frame follows, not even one that is under way. Never awaits."""
+        self._hub.end(self)
 
     def resume(self) -> bool:
         """Send a snapshot made now and, if it fits, take part in the coming ticks.
@@ -140,15 +149,14 @@ class Hub:
         self._frames_skipped = 0
         self._frames_encoded = 0
 
-    @contextmanager
     def subscribe(
         self,
         symbols: Sequence[str],
         every: int,
         subscriber: Subscriber,
         fell_behind: Callable[[Exception | None], None],
-    ) -> Iterator[Subscription]:
-        """Subscribe until the block is left; leaving it never awaits.
+    ) -> Subscription:
+        """Subscribe until the subscription's block is left, or its `end` is called.
 
         Args:
             symbols: what to send, in this order; all must be in the book.
@@ -164,21 +172,23 @@ class Hub:
         topic = self._topics.get(key)
         if topic is None:
             topic = self._topics[key] = Topic(*key)
-        subscription = Subscription(self, topic, subscriber, fell_behind)
-        subscription.behind = True
         topic.behind += 1
         self._subscriptions += 1
-        try:
-            yield subscription
-        finally:
-            subscription.send = _gone
-            self._subscriptions -= 1
-            if subscription.behind:
-                topic.behind -= 1
-            else:
-                del topic.ready[subscription]
-            if not topic.ready and not topic.behind:
-                del self._topics[key]
+        return Subscription(self, topic, subscriber, fell_behind)
+
+    def end(self, subscription: Subscription) -> None:
+        """End a subscription; see `Subscription.end`."""
+        if subscription.send is _gone:
+            return
+        subscription.send = _gone
+        topic = subscription.topic
+        self._subscriptions -= 1
+        if subscription.behind:
+            topic.behind -= 1
+        else:
+            del topic.ready[subscription]
+        if not topic.ready and not topic.behind:
+            del self._topics[topic.places, topic.every]
 
     async def publish(self) -> None:
         """Let the market tick, and offer the tick to every topic that is due.
