@@ -12,6 +12,10 @@ from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
 
+FRAMES = """(count) => new Promise((resolve) => {
+    const step = () => (count-- ? requestAnimationFrame(step) : resolve());
+    step();
+})"""
 PIXELS = "() => document.getElementById('canvas').toDataURL()"
 
 
@@ -99,10 +103,10 @@ def test_the_chart_pauses_and_goes_on(tab: Tab, shared: Program) -> None:
     pause.click()
     expect(pause).to_have_attribute("aria-pressed", "true")
     frozen = page.evaluate(PIXELS)
-    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    page.evaluate(FRAMES, 30)
     assert page.evaluate(PIXELS) == frozen
     pause.click()
-    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    page.evaluate(FRAMES, 30)
     assert page.evaluate(PIXELS) != frozen
 
 

@@ -16,7 +16,7 @@ from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
 
-HIDE = """(state) => {
+SEEN_AS = """(state) => {
     Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
@@ -27,6 +27,11 @@ COUNT_CHANGES = """(ms) => new Promise((resolve) => {
     observer.observe(price, { characterData: true, subtree: true });
     setTimeout(() => resolve(changes), ms);
 })"""
+
+
+def says(**fields: object) -> Callable[[str | bytes], bool]:
+    """Return whether a frame's message has these fields, with these values."""
+    return lambda frame: fields.items() <= json.loads(frame).items()
 
 
 def state(page: Page, text: str | re.Pattern[str]) -> None:
@@ -118,19 +123,19 @@ def test_a_hidden_tab_asks_for_one_update_a_second_and_draws_nothing(
     tab: Tab, shared: Program
 ) -> None:
     page = tab.open(shared, key=shared.demo_key)
+    with page.expect_websocket() as opened:
+        page.reload()
+    stream = opened.value
     received: list[str] = []
-    page.on(
-        "websocket",
-        lambda socket: socket.on("framereceived", lambda frame: received.append(str(frame))),
-    )
-    page.reload()
+    stream.on("framereceived", lambda frame: received.append(str(frame)))
     state(page, "Live")
-    page.evaluate(HIDE, "hidden")
-    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 500))")
+    with stream.expect_event("framereceived", says(type="subscribed", interval_ms=1000)):
+        page.evaluate(SEEN_AS, "hidden")
     received.clear()
     assert page.evaluate(COUNT_CHANGES, 3000) == 0
     assert 2 <= sum('"ticker"' in frame for frame in received) <= 4
-    page.evaluate(HIDE, "visible")
+    with stream.expect_event("framereceived", says(type="subscribed", interval_ms=10)):
+        page.evaluate(SEEN_AS, "visible")
     received.clear()
     assert page.evaluate(COUNT_CHANGES, 1000) > 20
     assert sum('"ticker"' in frame for frame in received) > 50
@@ -139,23 +144,39 @@ def test_a_hidden_tab_asks_for_one_update_a_second_and_draws_nothing(
 def test_a_token_is_renewed_in_the_open_stream(tab: Tab, program: Callable[..., Program]) -> None:
     server = program(TICKER_TOKEN_TTL="3s")
     page = tab.open(server, key=server.demo_key)
-    sockets: list[str] = []
-    answers: list[str] = []
+    with page.expect_websocket() as opened:
+        page.reload()
+    for _ in range(3):
+        opened.value.wait_for_event("framereceived", says(type="authenticated"))
+    assert not opened.value.is_closed()
+    state(page, "Live")
 
-    def watch(socket: object) -> None:
-        sockets.append("opened")
-        socket.on(  # type: ignore[attr-defined]
-            "framereceived",
-            lambda frame: answers.append(frame) if '"authenticated"' in frame else None,
+
+def test_one_live_source_is_enough_and_silence_is_told(tab: Tab, shared: Program) -> None:
+    streams: list[WebSocketRoute] = []
+
+    def serve(route: WebSocketRoute) -> None:
+        route.send('{"type":"welcome","user_id":"user:demo"}')
+        streams.append(route)
+
+    def say(source: str, value: str) -> None:
+        streams[0].send(
+            f'{{"type":"status","state":"{value}","source":"{source}","since":1790000000000}}'
         )
 
-    page.on("websocket", watch)
+    page = tab.open(shared)
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
     state(page, "Live")
-    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 7000))")
-    state(page, "Live")
-    assert len(sockets) == 1
-    assert len(answers) >= 2
+    say("coinbase", "stale")
+    state(page, "Stale")
+    expect(page.locator("#banner")).to_contain_text("from coinbase")
+    say("kraken", "live")
+    state(page, re.compile("Live|No updates"))
+    state(page, "No updates")
+    say("kraken", "stale")
+    expect(page.locator("#banner")).to_contain_text("from kraken")
 
 
 @pytest.mark.parametrize(
