@@ -182,6 +182,8 @@ async def test_refused_handshakes_are_limited_by_address(proxied: Server) -> Non
     response = await refused(crowd)
     assert (response.status, response.error) == (429, "too many refused handshakes")
     assert 0 < int(response.headers["retry-after"]) <= 1200
+    seen = [event for event in proxied.events("handshake_refused") if event["address"] == crowd]
+    assert [event["reason"] for event in seen] == ["no_token"] * 3 + ["refused_rate"]
     # A good token does not help there, and elsewhere nobody minds.
     headers = {"X-Forwarded-For": crowd}
     assert await status_of(proxied, proxied.token(), headers) == 429

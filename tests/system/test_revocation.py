@@ -15,6 +15,7 @@ import trio
 from tests.support.frames import CLOSE
 from tests.support.raw import RawStream, ask, connect, handshake, opened, read_response
 from tests.support.server import Server, create_key, key_id, started, ticker
+from tests.support.waiting import wait_until
 from ticker.security.tokens import TokenSigner
 
 STREAMS: Final = 1000
@@ -156,6 +157,15 @@ async def test_a_stream_ends_with_its_token(short: Server) -> None:
         code, ended = await end_of(stream)
     assert code == 4001
     assert ended - issued >= SHORT_TTL
+
+    def logged() -> list[dict[str, Any]]:
+        events = short.events("stream_opened") + short.events("stream_closed")
+        hers = [event for event in events if event["user_id"] == "user:eve"]
+        return hers if len(hers) == 2 else []
+
+    opening, closing = wait_until(logged, "both events of the stream")
+    assert opening["address"] == "127.0.0.1"
+    assert (closing["code"], closing["key_id"]) == (4001, opening["key_id"])
 
 
 async def test_a_stream_that_renews_in_time_goes_on_and_another_does_not(short: Server) -> None:
