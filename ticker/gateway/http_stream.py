@@ -25,6 +25,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         handed_over: the head of an upgrade that ended the HTTP part of this connection, if
             one came. From then on Hypercorn sees the end of the stream, and can neither
             write nor close.
+        broken: whether a write has failed, so that nobody will hear of anything more.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         """
         self.transport_stream = transport
         self.handed_over: Head | None = None
+        self.broken = False
         self._takes = takes
         self._answered = trio.Event()
         self._unread = b""
@@ -84,12 +86,15 @@ class HttpStream(trio.abc.HalfCloseableStream):
         """Write a response, or cut off a reader that takes nothing of it."""
         if self.handed_over is not None:
             return
+        # Taken back where it succeeds: however a write fails, nothing can follow it.
+        self.broken = True
         with trio.move_on_after(limits.WRITE_SECONDS):
             try:
                 await self.transport_stream.send_all(data)
             except trio.BusyResourceError:
                 # Hypercorn closes a connection while it still answers; it expects this error.
                 raise trio.BrokenResourceError("this side is being closed") from None
+            self.broken = False
             return
         self.abort()
         raise trio.BrokenResourceError("the reader of a response has stalled")

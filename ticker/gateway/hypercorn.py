@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import hypercorn.trio.run
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
@@ -69,32 +69,42 @@ class TickerTCPServer(TCPServer):
         return stream.handed_over
 
     async def _read_data(self) -> None:
-        """Read requests until the peer ends; then nothing is left to wait for.
+        """Read requests until the peer ends.
 
         Hypercorn would keep the connection until its timer for the next request runs out.
         """
         await super()._read_data()
-        nursery = self._task_group._nursery  # noqa: SLF001 - Hypercorn's insides end here
-        if nursery is not None:
-            nursery.cancel_scope.cancel()
+        self._end()
 
     async def protocol_send(self, event: Event) -> None:
-        """Pass an event of Hypercorn's on, noting the end of each request.
+        """Pass an event of Hypercorn's on, noting the end of each request and of the connection.
 
         A response that ends disconnects the application, and Quart-Trio then cancels the very
         task that is telling the connection to close or to wait for the next request. It is
-        shielded for as long as that may take, or the connection would stay open for ever.
+        shielded for as long as that may take, or the connection would stay open for ever. So
+        it would where a write fails: Hypercorn's reader waits for a response to be over.
         """
+        http = self.stream if isinstance(self.stream, HttpStream) else None
         if isinstance(event, RawData):
             await super().protocol_send(event)
+            if http is not None and http.broken:
+                self._end()
             return
-        if isinstance(event, Updated) and event.idle and isinstance(self.stream, HttpStream):
-            self.stream.request_done()
-            if self.stream.handed_over is not None:
+        if isinstance(event, Updated) and event.idle and http is not None:
+            http.request_done()
+            if http.handed_over is not None:
                 return
         with trio.CancelScope(shield=True) as patience:
             patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
             await super().protocol_send(event)
+        if isinstance(event, Closed):
+            self._end()
+
+    def _end(self) -> None:
+        """End every task of this connection: nothing can be waited for any more."""
+        nursery = self._task_group._nursery  # noqa: SLF001 - Hypercorn's insides end here
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
 
 
 def install() -> None:
