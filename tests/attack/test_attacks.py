@@ -75,6 +75,14 @@ async def test_hand_made_attacks_harm_nobody(
     await _under_attack(attacked, iter(tries), capsys, len(tries))
 
 
+async def test_pipelined_requests_of_clients_that_reset_leave_nothing(
+    attacked: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipelined = [each for each in attacks(attacked.token()) if "pipelined" in each.name]
+    tries = [Try(attack, Leave.RST) for attack in pipelined for _ in range(100)]
+    await _under_attack(attacked, iter(tries), capsys, ATTACKERS)
+
+
 async def test_attacks_cut_anywhere_harm_nobody(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

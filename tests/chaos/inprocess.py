@@ -27,8 +27,8 @@ from ticker.gateway import hypercorn as seam
 from ticker.gateway.frame_stream import FrameStream
 from ticker.market.hub import Subscription
 from ticker.service import Service
-from ticker.settings import Settings
 from ticker.setting_types import Rate
+from ticker.settings import Settings
 from ticker.web.answers import EXTENSION
 from ticker.web.app import create_app
 
@@ -121,21 +121,22 @@ async def serving(data_dir: Path, **chosen: Any) -> AsyncIterator[Running]:
 def _watched(running: Running) -> Iterator[None]:
     """Note when each subscription ends."""
     hub = running.engine.hub
-    subscribe = hub.subscribe
+    subscribe, end = hub.subscribe, hub.end
+    ports: dict[Subscription, int] = {}
 
-    @contextmanager
-    def watched(
+    def subscribed(
         symbols: Sequence[str],
         every: int,
         subscriber: FrameStream,
         fell_behind: Callable[[Exception | None], None],
-    ) -> Iterator[Subscription]:
-        port = subscriber._transport.socket.getpeername()[1]
-        with subscribe(symbols, every, subscriber, fell_behind) as subscription:
-            try:
-                yield subscription
-            finally:
-                running.ended[port] = trio.current_time()
+    ) -> Subscription:
+        subscription = subscribe(symbols, every, subscriber, fell_behind)
+        ports[subscription] = subscriber._socket.getpeername()[1]
+        return subscription
 
-    with patch.object(hub, "subscribe", watched):
+    def ended(subscription: Subscription) -> None:
+        end(subscription)
+        running.ended[ports.pop(subscription)] = trio.current_time()
+
+    with patch.object(hub, "subscribe", subscribed), patch.object(hub, "end", ended):
         yield

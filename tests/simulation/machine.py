@@ -104,7 +104,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(client=clients)
     def resume(self, client: Client) -> None:
-        if client.stalled_at is None:
+        if client.stalled_at is None or client.gone:
             return
         full_since, live = client.wire.full_since, self._alive(client)
         patience = limits.STALL_SECONDS - TICK
@@ -243,10 +243,8 @@ class Life(RuleBasedStateMachine):
 
     def _may_be_gone(self, client: Client) -> bool:
         """Whether a stalled client may have been cut off for anything but its stalling."""
-        assert client.stalled_at is not None
         return (
-            client.close_code is not None
-            or client.faulted
+            client.faulted
             or client.revoked_at is not None
             or self.world.now() > client.expires_at
             or self.world.drained_at is not None

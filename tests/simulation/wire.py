@@ -11,8 +11,10 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
+from unittest.mock import patch
 
 import trio
 
@@ -53,7 +55,13 @@ class Wire:
     def setsockopt(self, *_ignored: object) -> None:
         """Change nothing."""
 
-    def send(self, data: bytes) -> int:
+    def shutdown(self, _how: int) -> None:
+        """Say nothing: the client learns of the end by other means."""
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("127.0.0.1", 1)
+
+    def send(self, data: bytes, _flags: int = 0) -> int:
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
@@ -83,20 +91,23 @@ class Wire:
         if not self.server_open:
             raise trio.ClosedResourceError
 
-    async def receive(self, max_bytes: int) -> bytes:
-        while not self.to_server:
-            if not self.server_open:
-                raise OSError(errno.EBADF, "closed")
-            if self.client_reset:
-                raise ConnectionResetError(errno.ECONNRESET, "reset")
-            if self.client_done:
-                await trio.lowlevel.checkpoint()
-                return b""
-            await self._changed.park()
-        await trio.lowlevel.checkpoint()
+    def recv(self, max_bytes: int) -> bytes:
+        if not self.server_open:
+            raise OSError(errno.EBADF, "closed")
+        if self.client_reset:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        if not self.to_server and not self.client_done:
+            raise BlockingIOError
         data = bytes(self.to_server[:max_bytes])
         del self.to_server[:max_bytes]
         return data
+
+    async def readable(self) -> None:
+        while self.server_open and not (self.client_reset or self.client_done or self.to_server):
+            await self._changed.park()
+        await trio.lowlevel.checkpoint()
+        if not self.server_open:
+            raise trio.ClosedResourceError
 
     def _room(self) -> bool:
         return self.deliver is not None or len(self.to_client) < CAPACITY
@@ -122,7 +133,7 @@ class AcceptedSocket(trio.socket.SocketType):
         """Change nothing."""
 
     def getpeername(self) -> tuple[str, int]:
-        return ("127.0.0.1", 1)
+        return self.wire.getpeername()
 
     async def send(self, data: Any, _flags: int = 0) -> int:
         await trio.lowlevel.checkpoint()
@@ -133,7 +144,12 @@ class AcceptedSocket(trio.socket.SocketType):
                 await self.wire.writable()
 
     async def recv(self, max_bytes: int, _flags: int = 0) -> bytes:
-        return await self.wire.receive(max_bytes)
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return self.wire.recv(max_bytes)
+            except BlockingIOError:
+                await self.wire.readable()
 
     def shutdown(self, _how: int) -> None:
         self._shut = True
@@ -148,13 +164,20 @@ def over(accepted: trio.SocketStream) -> FrameStream:
     old = accepted.socket
     assert isinstance(old, AcceptedSocket)
     wire, old.detached = old.wire, True
-    wire.stream = FrameStream(cast("socket.socket", wire), trio.SocketStream(AcceptedSocket(wire)))
+    wire.stream = FrameStream(cast("socket.socket", wire))
     return wire.stream
 
 
-async def wait_writable(wire: Wire) -> None:
-    """Stand in for `trio.lowlevel.wait_writable`."""
-    await wire.writable()
+@contextmanager
+def kernel() -> Iterator[None]:
+    """Have trio wait for wires instead of descriptors, and `FrameStream` take them over."""
+    with (
+        patch("trio.lowlevel.wait_readable", Wire.readable),
+        patch("trio.lowlevel.wait_writable", Wire.writable),
+        patch("trio.lowlevel.notify_closing", Wire.changed),
+        patch.object(FrameStream, "over", over),
+    ):
+        yield
 
 
 class Client:

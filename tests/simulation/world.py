@@ -22,9 +22,8 @@ import trio
 import trio.testing
 from hypercorn.trio.worker_context import WorkerContext
 
-from tests.simulation.wire import AcceptedSocket, Client, over, wait_writable
+from tests.simulation.wire import AcceptedSocket, Client, kernel
 from ticker.engine import Engine
-from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.gateway import StreamGateway
 from ticker.gateway.protocol import TickerEncoder
 from ticker.market.quote import Quote
@@ -193,8 +192,7 @@ class World:
     async def _run(self) -> None:
         with ExitStack() as stack, trio.CancelScope() as self._scope:
             self._token = trio.lowlevel.current_trio_token()
-            stack.enter_context(patch("trio.lowlevel.wait_writable", wait_writable))
-            stack.enter_context(patch.object(FrameStream, "over", over))
+            stack.enter_context(kernel())
             stack.enter_context(patch("ticker.engine.load_source", self._load_source))
             stack.enter_context(structlog.testing.capture_logs())
             self.authority = SimulatedAuthority(self.wall)

@@ -1,0 +1,126 @@
+"""What crashes, a session or a source, takes nobody else with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import trio
+
+from tests.attack.catalogue import upgrade
+from tests.chaos.inprocess import Running, serving
+from tests.support.frames import CLOSE
+from tests.support.raw import RawStream, read_response
+from tests.support.waiting import eventually
+from ticker.gateway import session
+from ticker.gateway.protocol import Request, decode_request
+from ticker.market.quote import Quote
+from ticker.market.sources import SourceContext
+
+STREAMS = 100
+MESSAGES = 30
+#: One message in so many meets a fault of ours.
+ONE_IN = 1000
+
+
+async def _stream(running: Running) -> RawStream:
+    """Open a stream in this loop."""
+    stream = trio.SocketStream(trio.socket.socket())
+    await stream.socket.connect(("127.0.0.1", running.port))
+    await stream.send_all(upgrade(running.token))
+    response, rest = await read_response(stream)
+    assert response.status == 101
+    return RawStream(stream, response, rest)
+
+
+async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
+    decoded = 0
+
+    def decode(message: str | bytes) -> Request:
+        nonlocal decoded
+        decoded += 1
+        if decoded % ONE_IN == 0:
+            raise RuntimeError("injected")
+        return decode_request(message)
+
+    codes: list[int] = []
+    answered = 0
+
+    async def converse(stream: RawStream) -> None:
+        nonlocal answered
+        for number in range(MESSAGES):
+            await stream.send({"type": "ping", "id": number})
+            while True:
+                frame = await stream.frame()
+                assert frame is not None
+                if frame.opcode == CLOSE:
+                    codes.append(frame.code)
+                    await stream.stream.aclose()
+                    return
+                if frame.message.get("id") == number:
+                    answered += 1
+                    break
+            await trio.sleep(0.05)  # below the limit of messages a second
+        await stream.until("ticker")
+        await stream.stream.aclose()
+
+    async with serving(tmp_path / "data") as running:
+        with patch.object(session, "decode_request", decode):
+            async with trio.open_nursery() as nursery:
+                for _ in range(STREAMS):
+                    nursery.start_soon(converse, await _stream(running))
+        await eventually(lambda: not running.engine.sessions, "everybody to go")
+        logged = [event for event in running.logged if event["event"] == "session_crashed"]
+    crashes = decoded // ONE_IN
+    assert crashes > 0
+    assert answered == decoded - crashes
+    assert codes == [1011] * crashes
+    assert len(logged) == crashes
+    assert all(isinstance(event["exc_info"], RuntimeError) for event in logged)
+
+
+class CrashingSource:
+    """A source that brings one batch in each life."""
+
+    name = "crashing"
+    symbols: Sequence[str] = ("AAA-USD",)
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        self.lives = 0
+
+    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
+        self.lives += 1
+        now = self._context.wall_ms()
+        yield [Quote("AAA-USD", Decimal(self.lives), now, now, self.name)]
+        await self._context.next_tick()
+        raise RuntimeError("injected")
+
+
+async def test_a_source_that_crashes_on_every_tick_does_not_spin(tmp_path: Path) -> None:
+    made: list[CrashingSource] = []
+
+    def load(_spec: str, context: SourceContext) -> CrashingSource:
+        made.append(CrashingSource(context))
+        return made[-1]
+
+    paced: dict[str, Any] = {"restart_initial": 0.1, "restart_factor": 2.0, "restart_jitter": 0.0}
+    with patch("ticker.engine.load_source", load):
+        async with serving(tmp_path / "data", **paced) as running:
+            streams = [await _stream(running) for _ in range(20)]
+            began = trio.current_time()
+            for life in range(2, 6):
+                for stream in streams:
+                    await stream.until("status", state="stale")
+                    await stream.until("status", state="live")
+                    tick = await stream.until("ticker")
+                    assert tick["data"][0]["price"] >= life - 1
+            # Pauses of 0.1, 0.2, 0.4 and 0.8 s: five lives take 1.5 s, and not one more fits.
+            assert made[0].lives <= 6
+            assert trio.current_time() - began > 1.0
+            assert len(running.engine.sessions) == len(streams)
+            for stream in streams:
+                await stream.stream.aclose()
