@@ -9,7 +9,7 @@ const TIME_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800]; // seconds
 const FOOT_PX = 24;
 const MARGIN = 0.08; // of the price range, above and below
 const SHRINK_BELOW = 0.75; // of the axis in use
-const GAP_MS = 3000; // a longer one between two points is drawn as a gap
+const GAP_MS = 30_000; // quiet markets pause; what is longer is drawn as a gap
 const KEY_STEPS = 100; // crosshair positions for the keyboard
 
 /** A round step that divides `range` at most `most` times. */

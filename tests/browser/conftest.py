@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.browser.playwright import (
+from tests.browser.driver import (
     INSTALLED,
     Browser,
     BrowserContext,

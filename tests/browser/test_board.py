@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import Page, WebSocketRoute, expect
+from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import Page
+from tests.browser.driver import Page
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import Page, expect
+from tests.browser.driver import Page, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import CDPSession, expect
+from tests.browser.driver import CDPSession, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser

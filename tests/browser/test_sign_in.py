@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import Page, expect
+from tests.browser.driver import Page, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Tab
-from tests.browser.playwright import Page, WebSocketRoute, expect
+from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
