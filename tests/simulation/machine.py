@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
         cut_off = full_since is not None and self.world.now() > full_since + patience
         assert live or cut_off or self._may_be_gone(client), f"{client.name} was cut off early"
         self.world.do(client.resume)
-        client.gone = client.gone or not live
+        client.gone = not live
 
     @rule(client=clients)
     def fall_silent(self, client: Client) -> None:

@@ -54,7 +54,7 @@ class TickerTCPServer(TCPServer):
         """Serve the connection."""
         gateway: Gateway | None = getattr(getattr(self.app, "app", None), "gateway", None)
         if gateway is None:
-            await super().run()
+            await self._serve_to_the_end()
         else:
             await gateway.serve(self)
 
@@ -65,8 +65,17 @@ class TickerTCPServer(TCPServer):
             The head of an upgrade to our stream, where that is how its HTTP part ended.
         """
         self.stream: Any = stream
-        await super().run()
+        await self._serve_to_the_end()
         return stream.handed_over
+
+    async def _serve_to_the_end(self) -> None:
+        """Let Hypercorn serve until the connection is over, or nothing can come of it any more.
+
+        The scope is around all of it: Hypercorn's task group lets the cancellation of its own
+        nursery out, and that would end the server.
+        """
+        with trio.CancelScope() as self._over:
+            await super().run()
 
     async def _read_data(self) -> None:
         """Read requests until the peer ends.
@@ -102,9 +111,7 @@ class TickerTCPServer(TCPServer):
 
     def _end(self) -> None:
         """End every task of this connection: nothing can be waited for any more."""
-        nursery = self._task_group._nursery  # noqa: SLF001 - Hypercorn's insides end here
-        if nursery is not None:
-            nursery.cancel_scope.cancel()
+        self._over.cancel()
 
 
 def install() -> None:
