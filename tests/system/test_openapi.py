@@ -16,7 +16,7 @@ from ticker.web.app import CONTENT_SECURITY_POLICY, create_app
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 #: For each operation, besides the examples and edge cases in the document: ten seconds in all.
-EXAMPLES: Final = 15
+EXAMPLES: Final = 10
 #: What Quart answers by itself at every route.
 _AUTOMATIC: Final = {"HEAD", "OPTIONS"}
 
