@@ -27,7 +27,7 @@ from ticker.market.intake import Intake, IntakeStatistics, SourceState
 from ticker.market.sources import SourceContext, load_source
 from ticker.metrics import Metrics
 from ticker.security.authority import Authority, Grant
-from ticker.security.policy import PolicySet
+from ticker.security.policy import Action, PolicySet
 from ticker.settings import Settings
 from ticker.supervision import RestartPolicy
 
@@ -129,6 +129,8 @@ class Engine:
         )
         self.draining = False
         self._ticked = trio.lowlevel.ParkingLot()
+        # Neither policies nor symbols change while the service runs: bounded by both.
+        self._allowed: dict[tuple[str, Action], tuple[str, ...]] = {}
         self._ticks = 0
         self._ticks_skipped = 0
         self._nursery: trio.Nursery | None = None
@@ -163,6 +165,14 @@ class Engine:
     def ticks_in(self, interval_ms: float) -> int:
         """Return how many ticks make up an interval, at least one, rounded up."""
         return max(1, -int(-interval_ms // self.tick_ms))
+
+    def allowed(self, role: str, action: Action) -> tuple[str, ...]:
+        """Return the symbols of the market on which a role may do something."""
+        known = self._allowed.get((role, action))
+        if known is None:
+            known = self.policies.allowed(role, action, self.book.symbols)
+            self._allowed[role, action] = known
+        return known
 
     def status(self) -> tuple[SourceState, ...]:
         """Return the state of each source, the most preferred first."""
@@ -223,6 +233,7 @@ class Engine:
         """Tick on a schedule that does not drift; a tick whose turn has passed is skipped."""
         tick = self.settings.tick
         due = trio.current_time()
+        published = 0
         while True:
             due += tick
             late = trio.current_time() - due
@@ -231,11 +242,13 @@ class Engine:
                 due += missed * tick
                 self._ticks_skipped += missed
             await trio.sleep_until(due)
-            if self.intake.live:
+            # What a source brought last goes out even if it has stopped since.
+            if self.intake.live or self.book.changes != published:
                 began = time.perf_counter()
                 await self.hub.publish()
                 self.metrics.fanout_seconds.observe(time.perf_counter() - began)
                 self._ticks += 1
+                published = self.book.changes
             self._ticked.unpark_all()
 
     async def _watch(self) -> None:

@@ -10,6 +10,7 @@ import logging
 import sys
 from typing import Final
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -21,9 +22,13 @@ _SHARED: Final[tuple[Processor, ...]] = (
 )
 
 
+def _json(event: object, **_options: object) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
 def _renderers(log_format: str) -> list[Processor]:
     if log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()):
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
     return [
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback

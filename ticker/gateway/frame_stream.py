@@ -52,7 +52,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_blocked",
         "_closed",
         "_finished",
-        "_head",
         "_reading",
         "_rest",
         "_send",
@@ -67,7 +66,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Begin with nothing written, on a connected, non-blocking socket; see `over`."""
         self._socket = raw
         self._send = raw.send
-        self._head = b""
         self.inspect: Callable[[bytes | bytearray], None] = _ignore
         self._rest = b""
         self._turn: trio.Lock | None = None
@@ -88,11 +86,10 @@ class FrameStream(trio.abc.HalfCloseableStream):
         (`MSG_EOR`, which keeps the kernel from appending to the last one), a frame is taken
         only once all before it are on their way. So a reader that resumes finds no queue.
         """
-        old = accepted.socket
+        old = accepted.socket  # which has TCP_NODELAY from trio already
         raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
         raw.settimeout(0)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES)
         return cls(raw)
 
@@ -100,10 +97,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
     def peer(self) -> str:
         """The address at the other end."""
         return peer_of(self._socket)
-
-    def replay(self, head: bytes) -> None:
-        """Make `receive_some` return these bytes first, as if the peer had sent them."""
-        self._head = head
 
     def start(self, nursery: trio.Nursery) -> None:
         """Nothing to start: a plain socket needs no writer task."""
@@ -174,11 +167,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: as trio's streams.
         """
-        if self._head:
-            limit = max_bytes or len(self._head)
-            data, self._head = self._head[:limit], self._head[limit:]
-            await trio.lowlevel.checkpoint()
-            return data
         if self._reading:
             raise trio.BusyResourceError("another task is reading")
         self._reading = True

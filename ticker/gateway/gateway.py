@@ -6,9 +6,6 @@ Hypercorn and on to Quart. Whatever one connection does or suffers ends with tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import structlog
 import trio
 from hypercorn.trio.worker_context import WorkerContext
@@ -72,22 +69,27 @@ class StreamGateway:
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation.
 
-        A plain connection that becomes a stream is adopted by `streams`, and this returns.
+        A plain connection that becomes a stream is adopted by `streams`, and this returns. Who
+        called closes what was accepted, unless its socket was taken over.
         """
         accepted: Accepted = connection.stream
-        try:
-            with Contained(self._engine.metrics), self._tracked(self._open):
-                head = await self._serve_http(connection, accepted)
+        with Contained(self._engine.metrics), trio.CancelScope() as scope:
+            self._open[scope] = self._waiting[scope] = None
+            try:
+                head = await self._serve_http(connection, accepted, scope)
                 if head is None:
                     return
                 if isinstance(accepted, trio.SocketStream):
                     self.streams.adopt(FrameStream.over(accepted), head)
                 else:
                     await self.streams.serve(SecureFrameStream(accepted), head)
-        finally:
-            await trio.aclose_forcefully(accepted)
+            finally:
+                self._waiting.pop(scope, None)
+                del self._open[scope]
 
-    async def _serve_http(self, connection: TickerTCPServer, accepted: Accepted) -> Head | None:
+    async def _serve_http(
+        self, connection: TickerTCPServer, accepted: Accepted, scope: trio.CancelScope
+    ) -> Head | None:
         """Let Hypercorn answer what is plain HTTP.
 
         Returns:
@@ -97,32 +99,21 @@ class StreamGateway:
             if isinstance(accepted, trio.SocketStream):
                 await refuse(FrameStream.over(accepted), handshake.TOO_MANY_CONNECTIONS)
             return None
-        head = None  # where a drain cancels the wait for it
-        with self._tracked(self._waiting):
-            if not await tls_handshake(connection, limits.TLS_SECONDS):
-                return None
-            if _speaks_http2(accepted):
-                log.error(
-                    "http2_refused",
-                    hint="serve TLS with alpn_protocols = ['http/1.1']: browsers would send "
-                    "WebSockets over HTTP/2, past the stream's gateway",
-                )
-                return None
-            head = await read_head(accepted, idle_seconds=limits.HEAD_SECONDS)
+        if not await tls_handshake(connection, limits.TLS_SECONDS):
+            return None
+        if _speaks_http2(accepted):
+            log.error(
+                "http2_refused",
+                hint="serve TLS with alpn_protocols = ['http/1.1']: browsers would send "
+                "WebSockets over HTTP/2, past the stream's gateway",
+            )
+            return None
+        head = await read_head(accepted, idle_seconds=limits.HEAD_SECONDS)
+        # From here on it is no half-open handshake any more, which a drain would end at once.
+        del self._waiting[scope]
         if head is None or _takes(head):
             return head
         return await connection.serve_http(HttpStream(accepted, head, _takes))
-
-    @contextmanager
-    def _tracked(self, scopes: dict[trio.CancelScope, None]) -> Iterator[None]:
-        """Keep a connection's scope where a drain finds it, until the block is left."""
-        with trio.CancelScope() as scope:
-            scopes[scope] = None
-            try:
-                yield
-            finally:
-                del scopes[scope]
-                self._closed.unpark_all()
 
 
 def _takes(head: Head) -> bool:

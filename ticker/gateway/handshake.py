@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 import attrs
+from wsproto.utilities import generate_accept_token
 
 from ticker import limits
 from ticker.gateway.head import Head
@@ -76,15 +77,13 @@ class Candidate:
     key: str
     subprotocol: str | None
 
-    def canonical_head(self) -> bytes:
-        """Return a request head that says just what the WebSocket library must know.
-
-        Nothing else a client sent gets any further, its token included.
-        """
-        offer = f"sec-websocket-protocol: {self.subprotocol}\r\n" if self.subprotocol else ""
+    def response(self) -> bytes:
+        """Return the answer that accepts it (RFC 6455 §4.2.2), with nothing but our own words."""
+        accept = generate_accept_token(self.key.encode("ascii")).decode("ascii")
+        chosen = f"sec-websocket-protocol: {self.subprotocol}\r\n" if self.subprotocol else ""
         return (
-            "GET / HTTP/1.1\r\nhost: ticker\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-            f"sec-websocket-version: {_VERSION}\r\nsec-websocket-key: {self.key}\r\n{offer}\r\n"
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            f"sec-websocket-accept: {accept}\r\n{chosen}\r\n"
         ).encode("ascii")
 
 

@@ -31,7 +31,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     def __init__(self, transport: trio.SSLStream[trio.SocketStream]) -> None:
         """Wrap an accepted connection after its TLS handshake."""
         self._transport = transport
-        self._head = b""
         self._turn = trio.Lock()
         self._send_frame, self._frames = trio.open_memory_channel[bytes](1)
         self._sent = trio.lowlevel.ParkingLot()
@@ -49,10 +48,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     def peer(self) -> str:
         """The address at the other end."""
         return peer_of(self._transport.transport_stream.socket)
-
-    def replay(self, head: bytes) -> None:
-        """Make `receive_some` return these bytes first, as if the peer had sent them."""
-        self._head = head
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Hand one whole frame to the writer; raises as `FrameStream.send_nowait` does."""
@@ -99,11 +94,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Return what the peer sent next; empty at its end."""
-        if self._head:
-            limit = max_bytes or len(self._head)
-            data, self._head = self._head[:limit], self._head[limit:]
-            await trio.lowlevel.checkpoint()
-            return data
         received = await self._transport.receive_some(max_bytes or limits.RECEIVE_BYTES)
         self.heard_at = trio.current_time()
         self.inspect(received)

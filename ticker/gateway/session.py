@@ -201,7 +201,7 @@ class Session:
         return max(0, round(self.grant.expires_at - self._engine.wall()))
 
     def _allowed(self, action: Action) -> tuple[str, ...]:
-        return self._engine.policies.allowed(self.grant.role, action, self._engine.book.symbols)
+        return self._engine.allowed(self.grant.role, action)
 
     async def _converse(self) -> None:
         """Greet, subscribe to everything, and answer until the connection ends."""

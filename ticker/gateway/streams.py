@@ -8,12 +8,8 @@ carries the stream to its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import structlog
 import trio
-import wsproto.events
-from trio_websocket import WebSocketConnection, wrap_server_stream
 
 from ticker import limits
 from ticker.admission import FullError, Place
@@ -28,6 +24,7 @@ from ticker.gateway.head import Head
 from ticker.gateway.protocol import PATH, close_frame
 from ticker.gateway.secure_stream import SecureFrameStream
 from ticker.gateway.session import Session
+from ticker.gateway.websocket import start_websocket
 from ticker.rate_limit import KeyedLimiter, RateLimit
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 
@@ -83,11 +80,7 @@ class Streams:
                 # What a client sent in its head is not kept for as long as it is subscribed.
                 del head
                 if admitted is not None:
-                    candidate, grant, place, address = admitted
-                    connection.replay(candidate.canonical_head())
-                    subprotocol = candidate.subprotocol
-                    del admitted, candidate
-                    await self._stream(connection, subprotocol, grant, place, address)
+                    await self._stream(connection, *admitted)
         finally:
             connection.abort()
             self.open -= 1
@@ -95,8 +88,12 @@ class Streams:
 
     async def _admit_or_refuse(
         self, connection: Connection, head: Head
-    ) -> tuple[Candidate, Grant, Place, str] | None:
-        """Find out whether a request is granted; answer it where it is not."""
+    ) -> tuple[bytes, Grant, Place, str] | None:
+        """Find out whether a request is granted; answer it where it is not.
+
+        Returns:
+            The answer to send, what the token allows, a place that is taken, and the address.
+        """
         forwarded = head.all(b"x-forwarded-for")
         address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
         now = trio.current_time()
@@ -105,7 +102,7 @@ class Streams:
             if wait:
                 raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - answered below
             candidate, grant = await self._admit(connection, head)
-            return candidate, grant, self._place(grant, address), address
+            return candidate.response(), grant, self._place(grant, address), address
         except RefusedError as error:
             refusal = error.refusal
         self._refusals.admit(limit_key(address), now)
@@ -139,7 +136,7 @@ class Streams:
             raise RefusedError(handshake.INVALID_TOKEN) from None
         except DatabaseUnavailableError:
             raise RefusedError(handshake.UNAVAILABLE) from None
-        if not self._engine.policies.allowed(grant.role, "connect", self._engine.book.symbols):
+        if not self._engine.allowed(grant.role, "connect"):
             raise RefusedError(handshake.FORBIDDEN)
         if self._engine.draining:
             raise RefusedError(handshake.DRAINING)
@@ -161,7 +158,7 @@ class Streams:
     async def _stream(
         self,
         connection: Connection,
-        subprotocol: str | None,
+        response: bytes,
         grant: Grant,
         place: Place,
         address: str,
@@ -174,15 +171,8 @@ class Streams:
             with place:
                 async with trio.open_nursery() as nursery:
                     connection.start(nursery)
-                    websocket = await (
-                        await wrap_server_stream(
-                            nursery,
-                            connection,
-                            max_message_size=limits.MESSAGE_BYTES,
-                            receive_buffer_size=limits.RECEIVE_BYTES,
-                        )
-                    ).accept(subprotocol=subprotocol)
-                    _forget_handshake(websocket)
+                    await connection.send_all(response)
+                    websocket = start_websocket(nursery, connection)
                     session = Session(self._engine, websocket, connection, grant, nursery)
                     code = await session.run()
                     # What is left is the reader, seeing the peer's last bytes out.
@@ -203,22 +193,6 @@ async def refuse(connection: trio.abc.HalfCloseableStream, refusal: Refusal) -> 
     with trio.move_on_after(limits.CLOSE_SECONDS):
         await connection.send_all(refusal.response())
     await connection.aclose()
-
-
-class _HandshakeDone:
-    """What wsproto asks of a handshake that is over: nothing comes from it any more."""
-
-    def events(self) -> Iterator[wsproto.events.Event]:
-        """Yield nothing."""
-        return iter(())
-
-
-_HANDSHAKE_DONE = _HandshakeDone()
-
-
-def _forget_handshake(websocket: WebSocketConnection) -> None:
-    """Let go of wsproto's HTTP parser, 3 KB that every subscriber would keep for nothing."""
-    websocket._wsproto.handshake = _HANDSHAKE_DONE  # type: ignore[assignment]  # noqa: SLF001 - no other way to it
 
 
 def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:

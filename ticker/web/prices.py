@@ -21,7 +21,7 @@ async def latest() -> Response:
     if isinstance(grant, Response):
         return grant
     engine = running().engine
-    allowed = engine.policies.allowed(grant.role, "read", engine.book.symbols)
+    allowed = engine.allowed(grant.role, "read")
     if not allowed:
         return error(403, "forbidden")
     quotes = (engine.book.get(symbol) for symbol in allowed)
@@ -59,7 +59,7 @@ async def _refused(symbol: str) -> Response | None:
     engine = running().engine
     if symbol not in engine.book:
         return error(404, "unknown symbol")
-    if not engine.policies.allowed(grant.role, "read", [symbol]):
+    if symbol not in engine.allowed(grant.role, "read"):
         return error(403, "forbidden")
     return None
 
