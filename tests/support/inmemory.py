@@ -1,0 +1,308 @@
+"""An engine, and subscribers to it, without sockets, threads or real time.
+
+`MemoryFrameStream` stands in for the gateway's `FrameStream`: the same narrow interface over
+memory channels, with a switch for a peer that does not read. `ScriptedSource` and
+`PlainAuthority` do what a test tells them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, cast
+
+import trio
+import trio.testing
+
+from tests.support.frames import TEXT, Frame, FrameParser, client_frame
+from tests.support.waiting import eventually
+from ticker.engine import Engine
+from ticker.gateway.protocol import TickerEncoder
+from ticker.gateway.session import Session
+from ticker.gateway.websocket import start_websocket
+from ticker.market.quote import Quote
+from ticker.market.sources import Source
+from ticker.security.authority import Authority, Grant, InvalidTokenError
+from ticker.settings import Settings
+
+WALL = 1_790_000_000.0
+SYMBOLS = ("BTC-USD", "ETH-USD")
+
+
+def quotes(*prices: float, source: str = "scripted") -> list[Quote]:
+    """Make a quote of each symbol."""
+    return [
+        Quote(symbol, Decimal(str(price)), int(WALL * 1000), int(WALL * 1000), source)
+        for symbol, price in zip(SYMBOLS, prices, strict=False)
+    ]
+
+
+class ScriptedSource:
+    """A source that brings what a test puts in, and crashes when that is an exception."""
+
+    name = "scripted"
+    symbols: Sequence[str] = SYMBOLS
+
+    def __init__(self) -> None:
+        self.put, self._script = trio.open_memory_channel[list[Quote] | Exception](math.inf)
+        self.lives = 0
+
+    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
+        """Begin each life with one batch."""
+        self.lives += 1
+        yield quotes(100 + self.lives, 10)
+        while True:
+            item = await self._script.receive()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+class PlainAuthority:
+    """Knows the tokens it is told of."""
+
+    def __init__(self) -> None:
+        self.grants: dict[str, Grant] = {}
+        self.fault: Exception | None = None
+        self.good = True
+        self.ended: Callable[[Collection[str]], None] = lambda _ids: None
+
+    async def authenticate(self, token: str) -> Grant:
+        """Find a grant, or fail as a test asks."""
+        await trio.lowlevel.checkpoint()
+        if self.fault is not None:
+            raise self.fault
+        if token not in self.grants:
+            raise InvalidTokenError("unknown")
+        return self.grants[token]
+
+    def still_good(self, _grant: Grant) -> bool:
+        """Say whether a grant may begin a stream."""
+        return self.good
+
+    async def watch_revocations(self, ended: Callable[[Collection[str]], None]) -> None:
+        """Keep whom to tell."""
+        self.ended = ended
+        await trio.sleep_forever()
+
+
+def grant(token_id: str = "token", *, seconds: float = 3600, user: str = "ada") -> Grant:  # noqa: S107 - a name
+    """Make a grant that lasts so long."""
+    return Grant(token_id, "key", f"user:{user}", "user", (), "::1", WALL, WALL + seconds)
+
+
+class MemoryFrameStream(trio.abc.HalfCloseableStream):
+    """A connection in memory.
+
+    Attributes:
+        full: whether the peer reads nothing now; see `read_again`.
+        aborted: whether it was cut off.
+    """
+
+    def __init__(self) -> None:
+        self.heard_at = trio.current_time()
+        self.inspect: Callable[[bytes | bytearray], None] = lambda _data: None
+        self.stalled = False
+        self.full = False
+        self.aborted = False
+        self.broken = False
+        self._room = trio.lowlevel.ParkingLot()
+        self.from_client, self._to_server = trio.open_memory_channel[bytes](math.inf)
+        self._to_client, self.to_client = trio.open_memory_channel[bytes](math.inf)
+
+    def read_again(self) -> None:
+        """Let the peer read."""
+        self.full = False
+        self._room.unpark_all()
+
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Deliver at once, or raise as the real one does."""
+        self._check()
+        if self.full:
+            raise trio.WouldBlock
+        self._to_client.send_nowait(frame)
+
+    def _check(self) -> None:
+        if self.broken or self.aborted:
+            raise trio.BrokenResourceError
+
+    async def wait_ready(self) -> None:
+        """Wait until the peer reads."""
+        while self.full:
+            await self._room.park()
+            self._check()
+        await trio.lowlevel.checkpoint()
+        self._check()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Deliver once the peer reads."""
+        await self.wait_ready()
+        self._to_client.send_nowait(bytes(data))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Do as `wait_ready`."""
+        await self.wait_ready()
+
+    async def receive_some(self, _max_bytes: int | None = None) -> bytes:
+        """Return what the client sent."""
+        try:
+            data = await self._to_server.receive()
+        except trio.EndOfChannel:
+            return b""
+        except trio.ClosedResourceError:
+            raise trio.ClosedResourceError from None
+        self.heard_at = trio.current_time()
+        self.inspect(data)
+        return data
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent."""
+        await trio.lowlevel.checkpoint()
+        self._to_client.close()
+
+    async def aclose(self) -> None:
+        """Close."""
+        await trio.lowlevel.checkpoint()
+        self._close()
+
+    def abort(self) -> None:
+        """Cut off."""
+        self.aborted = True
+        self._close()
+
+    def _close(self) -> None:
+        self._to_client.close()
+        self._to_server.close()
+        self._room.unpark_all()
+
+
+class Client:
+    """The other end of a `MemoryFrameStream`, after its handshake."""
+
+    def __init__(self, stream: MemoryFrameStream) -> None:
+        self.stream = stream
+        self._parser = FrameParser()
+        self._frames: deque[Frame] = deque()
+        self.code: int | None = None  # once its session is over
+        self.connection = trio.CancelScope()
+
+    async def frame(self, seconds: float = 60.0) -> Frame | None:
+        """Return the next frame; None at the end."""
+        with trio.fail_after(seconds):
+            while not self._frames:
+                try:
+                    self._frames.extend(self._parser.feed(await self.stream.to_client.receive()))
+                except trio.EndOfChannel:
+                    assert self._parser.partial == b""
+                    return None
+        return self._frames.popleft()
+
+    def arrived(self) -> list[Frame]:
+        """Return every frame that has come, without waiting."""
+        while True:
+            try:
+                self._frames.extend(self._parser.feed(self.stream.to_client.receive_nowait()))
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        found = list(self._frames)
+        self._frames.clear()
+        return found
+
+    async def message(self) -> dict[str, Any]:
+        """Return the next message."""
+        frame = await self.frame()
+        assert frame is not None, "the stream has ended"
+        return frame.message
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Return the next message of a type."""
+        while True:
+            frame = await self.frame()
+            assert frame is not None, f"the stream ended before a {kind}"
+            if frame.opcode == TEXT and frame.message["type"] == kind:
+                return frame.message
+
+    async def closed(self) -> int:
+        """Read up to the close frame, answer it and return its code."""
+        while True:
+            frame = await self.frame()
+            assert frame is not None, "the stream ended without a close frame"
+            if frame.opcode == 0x8:
+                self.raw(client_frame(0x8, frame.payload[:2]))
+                return frame.code
+
+    def send(self, message: object) -> None:
+        """Send a message."""
+        self.raw(client_frame(TEXT, message if isinstance(message, str) else json.dumps(message)))
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes."""
+        self.stream.from_client.send_nowait(data)
+
+
+class World:
+    """A running engine with what a test needs of it."""
+
+    def __init__(self, nursery: trio.Nursery, settings: Settings) -> None:
+        self._nursery = nursery
+        self.source = ScriptedSource()
+        self.authority = PlainAuthority()
+        self.wall_offset = 0.0
+        self._began = trio.current_time()
+        self.engine = Engine(
+            settings, cast("Authority", self.authority), TickerEncoder(), wall=self.wall
+        )
+
+    def wall(self) -> float:
+        """Return the wall clock, which a test may let jump."""
+        return WALL + self.wall_offset + trio.current_time() - self._began
+
+    @asynccontextmanager
+    async def client(self, granted: Grant | None = None) -> AsyncIterator[Client]:
+        """Open a stream; leaving the block waits for the end of its session."""
+        # The source has brought its first prices, unless a test keeps it from it.
+        await trio.testing.wait_all_tasks_blocked()
+        stream = MemoryFrameStream()
+        client = Client(stream)
+        over = trio.Event()
+        self._nursery.start_soon(self._serve, stream, granted or grant(), client, over)
+        yield client
+        if not over.is_set():
+            stream.from_client.close()
+            with trio.fail_after(60):
+                await over.wait()
+
+    async def _serve(
+        self, stream: MemoryFrameStream, granted: Grant, client: Client, over: trio.Event
+    ) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                client.connection = nursery.cancel_scope
+                websocket = start_websocket(nursery, stream)
+                session = Session(self.engine, websocket, stream, granted, nursery)
+                client.code = await session.run()
+                nursery.cancel_scope.cancel()
+        finally:
+            stream.abort()
+            over.set()
+
+
+@asynccontextmanager
+async def world(monkeypatch: Any, **settings: Any) -> AsyncIterator[World]:
+    """Run an engine whose one source is a `ScriptedSource`."""
+    chosen = Settings(**{"source": ("scripted",), "stale_after": 1e6, **settings})
+    scripted: list[Source] = []
+    monkeypatch.setattr("ticker.engine.load_source", lambda *_args: scripted[0])
+    async with trio.open_nursery() as nursery:
+        source = ScriptedSource()
+        scripted.append(source)
+        result = World(nursery, chosen)
+        result.source = source
+        await nursery.start(result.engine.run)
+        await eventually(lambda: result.engine.intake.live, "the first prices")
+        yield result
+        nursery.cancel_scope.cancel()
