@@ -15,6 +15,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from socket import MSG_EOR
 
 import trio
@@ -45,6 +46,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
     Attributes:
         heard_at: when the peer last sent anything, in trio's time.
         inspect: sees everything the peer sends, and must not raise.
+        last_words: asked, where no close frame has gone out, for one to send before closing.
         stalled: whether it was cut off for reading nothing.
     """
 
@@ -59,6 +61,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_turn",
         "heard_at",
         "inspect",
+        "last_words",
         "stalled",
     )
 
@@ -67,6 +70,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self._socket = raw
         self._send = raw.send
         self.inspect: Callable[[bytes | bytearray], None] = _ignore
+        self.last_words: Callable[[], bytes] = bytes
         self._rest = b""
         self._turn: trio.Lock | None = None
         self._reading = False
@@ -148,14 +152,23 @@ class FrameStream(trio.abc.HalfCloseableStream):
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: as `wait_ready`.
         """
+        payload = bytes(data)
+        waiting = self._turn is not None and self._turn.locked()
+        if not waiting and not self._blocked and payload[:1] != _CLOSE:
+            # The usual case: there is room, and nobody to stand in line with.
+            try:
+                self.send_nowait(payload)
+            except trio.WouldBlock:
+                pass
+            else:
+                payload = b""
+                if not self._blocked:
+                    await trio.lowlevel.checkpoint()
+                    return
         async with self._lock():
             await self._finish_rest()
-            if self._finished:
-                raise trio.BrokenResourceError("the close frame has gone out")
-            self._rest = bytes(data)
-            self._finished = self._rest[:1] == _CLOSE
-            self._blocked = True
-            await self._finish_rest()
+            if payload:
+                await self._send_in_turn(payload)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would go somewhere; part of trio's stream interface."""
@@ -192,6 +205,9 @@ class FrameStream(trio.abc.HalfCloseableStream):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
+        if not self._blocked and (words := self.last_words()):
+            with suppress(OSError):
+                self._send(words, MSG_EOR)
         self._closed = self._finished = self._blocked = True
         try:
             if not self._rest:
@@ -211,6 +227,15 @@ class FrameStream(trio.abc.HalfCloseableStream):
         if self._turn is None:
             self._turn = trio.Lock()
         return self._turn
+
+    async def _send_in_turn(self, payload: bytes) -> None:
+        """Write a payload, holding the turn, with no rest before it."""
+        if self._finished:
+            raise trio.BrokenResourceError("the close frame has gone out")
+        self._rest = payload
+        self._finished = payload[:1] == _CLOSE
+        self._blocked = True
+        await self._finish_rest()
 
     async def _finish_rest(self) -> None:
         """Write what waits, holding the turn."""

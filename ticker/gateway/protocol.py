@@ -228,9 +228,10 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
 
 
-def close_frame(code: CloseCode) -> bytes:
-    """Make a close frame with a code and its reason (RFC 6455 §5.5.1)."""
-    payload = code.to_bytes(2, "big") + code.reason.encode()
+def close_frame(code: int) -> bytes:
+    """Make a close frame with a code and, where it is one of ours, its reason (RFC 6455 §5.5.1)."""
+    reason = code.reason if isinstance(code, CloseCode) else ""
+    payload = code.to_bytes(2, "big") + reason.encode()
     return b"%c%c%b" % (CLOSE_OPCODE, len(payload), payload)
 
 

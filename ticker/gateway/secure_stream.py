@@ -7,6 +7,7 @@ comes through it. It does everything `FrameStream` does, a task and some microse
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -25,6 +26,7 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     Attributes:
         heard_at: when the peer last sent anything, in trio's time.
         inspect: sees everything the peer sends, and must not raise.
+        last_words: asked, where no close frame has gone out, for one to send before closing.
         stalled: whether it was cut off for reading nothing.
     """
 
@@ -39,6 +41,7 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         self.stalled = False
         self.heard_at = trio.current_time()
         self.inspect: Callable[[bytes | bytearray], None] = _ignore
+        self.last_words: Callable[[], bytes] = bytes
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the writer in the connection's nursery."""
@@ -105,10 +108,13 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
 
     async def aclose(self) -> None:
         """Close with TLS's own goodbye, for which the peer has `limits.CLOSE_SECONDS`."""
-        self._finished = True
-        self._send_frame.close()
-        self._sent.unpark_all()
         with trio.move_on_after(limits.CLOSE_SECONDS):
+            if not self._finished and (words := self.last_words()):
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self.send_all(words)
+            self._finished = True
+            self._send_frame.close()
+            self._sent.unpark_all()
             await self._transport.aclose()
 
     def abort(self) -> None:

@@ -36,6 +36,7 @@ from ticker.gateway.protocol import (
     Unsubscribe,
     Unsubscribed,
     Welcome,
+    close_frame,
     decode_request,
 )
 from ticker.rate_limit import Bucket, RateLimit
@@ -49,11 +50,16 @@ log = structlog.get_logger()
 ABNORMAL: Final = 1006
 
 
+#: How a peer broke the protocol: a frame that may not be, text that is not UTF-8.
+_PROTOCOL_FAULTS: Final = frozenset({1002, 1007})
+
+
 class SessionStream(DeliveryStream, Protocol):
     """What a session needs of the stream under it."""
 
     heard_at: float
     inspect: Callable[[bytes | bytearray], None]
+    last_words: Callable[[], bytes]
 
     async def aclose(self) -> None:
         """Close without losing what was sent last."""
@@ -111,6 +117,7 @@ class Session:
         self._retry_after_ms = 0
         self._frames = FrameMeter()
         stream.inspect = self._inspect
+        stream.last_words = self._last_words
         self.close_code: int | None = None
         self._accept_grant(grant)
         per_second = self._role_limits.messages_per_second or limits.MESSAGES_PER_SECOND
@@ -314,6 +321,16 @@ class Session:
     def _inspect(self, data: bytes | bytearray) -> None:
         if not self._frames.within(data, trio.current_time()):
             self.end(CloseCode.TOO_MANY_MESSAGES)
+
+    def _last_words(self) -> bytes:
+        """Return the close frame that trio-websocket owes a peer that broke the protocol.
+
+        It fails the connection without one, so the peer would not learn why (RFC 6455 §7.1.7).
+        """
+        closed = self._websocket.closed
+        if closed is None or closed.code not in _PROTOCOL_FAULTS:
+            return b""
+        return close_frame(closed.code)
 
     def _set_code(self, code: int) -> None:
         if self.close_code is None:
