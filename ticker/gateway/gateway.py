@@ -86,6 +86,7 @@ class StreamGateway:
             finally:
                 self._waiting.pop(scope, None)
                 del self._open[scope]
+                self._closed.unpark_all()
 
     async def _serve_http(
         self, connection: TickerTCPServer, accepted: Accepted, scope: trio.CancelScope
