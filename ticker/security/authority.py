@@ -4,8 +4,8 @@ Theory of operation. `exchange` checks a key in the database and stores the new 
 there. `authenticate` checks the signature first, so a forgery costs microseconds and asks
 nobody; then it looks into a bounded cache of grants, and only then into the database.
 
-The cache stays true because `watch_revocations` reads the database's list of revocations five
-times a second, whichever process wrote them. Between the reading of a grant and the opening
+The cache stays true because `watch_revocations` reads the database's list of revocations more
+than twice a second, whichever process wrote them. Between the reading of a grant and the opening
 of a stream a revocation may pass by; `still_good`, asked once the stream is registered, without
 a checkpoint between, closes that gap.
 
