@@ -106,6 +106,7 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
     def __init__(self) -> None:
         self.heard_at = trio.current_time()
         self.inspect: Callable[[bytes | bytearray], None] = lambda _data: None
+        self.last_words: Callable[[], bytes] = bytes
         self.stalled = False
         self.full = False
         self.aborted = False
