@@ -20,6 +20,7 @@ try:
 except SettingsError as error:
     # Under Hypercorn there is nobody above who could show this better than as it is.
     print(*(f"ticker: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)  # noqa: T201 - before any log
+    hypercorn.fail_arbiter()
     sys.exit(2)
 
 logs.configure(_settings.log_format)

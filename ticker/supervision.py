@@ -23,7 +23,7 @@ class RestartPolicy:
     Attributes:
         initial: the pause after the first crash.
         factor: by how much each further pause grows.
-        maximum: the longest pause, before jitter.
+        maximum: the longest pause, jitter included.
         jitter: the part of a pause by which chance may lengthen or shorten it.
         reset_after: running this long without a crash forgets the earlier ones.
     """
@@ -48,7 +48,7 @@ class RestartPolicy:
             pause *= self.factor
             if pause >= self.maximum or self.factor <= 1:
                 break
-        return min(pause, self.maximum) * (1 + self.jitter * (2 * chance - 1))
+        return min(pause * (1 + self.jitter * (2 * chance - 1)), self.maximum)
 
 
 async def supervise(

@@ -13,6 +13,10 @@ HTTP/2, past the seam; inflate compressed messages without a limit.
 
 from __future__ import annotations
 
+import multiprocessing.util
+import os
+import signal
+import sys
 from typing import Any, Protocol
 
 import hypercorn.trio.run
@@ -123,6 +127,32 @@ def install() -> None:
     Config.alpn_protocols = ["http/1.1"]
     hypercorn.trio.run.TCPServer = TickerTCPServer  # type: ignore[attr-defined]
     hypercorn.trio.run.WorkerContext = TickerWorkerContext  # type: ignore[attr-defined]
+
+
+def fail_arbiter() -> None:
+    """Make Hypercorn's command end with a failure once this worker of its has ended.
+
+    Hypercorn 0.18 asks its workers for their exit codes twice, the second time when none is
+    left, and so ends with 0 whatever a worker ended with (`hypercorn/run.py`, `_join_exited`).
+    A service manager would then not restart what has failed. So the arbiter is ended by a signal
+    that it does not handle, as the last thing this process does.
+    """
+    arbiter = multiprocessing.parent_process()
+    if arbiter is not None and arbiter.pid is not None:
+        multiprocessing.util.Finalize(None, os.kill, (arbiter.pid, signal.SIGUSR1), exitpriority=0)
+
+
+def quit_worker() -> None:
+    """End this worker of Hypercorn's command, and the command, at once and without a traceback.
+
+    For a start that was refused: the reason was logged, and nothing is open that must be closed.
+    Returns where this process is no such worker.
+    """
+    arbiter = multiprocessing.parent_process()
+    if arbiter is not None and arbiter.pid is not None:
+        sys.stderr.flush()
+        os.kill(arbiter.pid, signal.SIGUSR1)
+        os._exit(1)
 
 
 async def tls_handshake(connection: TCPServer, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
 from ticker.gateway.gateway import StreamGateway
-from ticker.gateway.hypercorn import TickerWorkerContext
+from ticker.gateway.hypercorn import TickerWorkerContext, fail_arbiter, quit_worker
 from ticker.service import Service, ServiceError
 from ticker.settings import Settings
 from ticker.web import auth, operations, pages, prices
@@ -76,8 +76,10 @@ class Lifespan:
             self._app.refusal = refused
             if self._app.log_refusal:
                 log.error("start_refused", error=str(refused))  # noqa: TRY400 - the text is enough
+            quit_worker()
         except* Exception as group:
             self._app.failed = True
+            fail_arbiter()
             log.critical("engine_failed", exc_info=group)
         if self._app.refusal is not None:
             await send({"type": "lifespan.startup.failed", "message": str(self._app.refusal)})
