@@ -133,9 +133,10 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._answered = trio.Event()
         self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
         # HTTP/2 over cleartext would take the connection past the seam; a server may ignore the
-        # wish (RFC 9113 §3.1 retired it). So would a request that follows chunks, whose end is
-        # not looked for here.
-        last = bool(head.method) and (size is None or head.upgrades_to("h2c"))
+        # wish (RFC 9113 §3.1 retired it), and Hypercorn grants it to `Upgrade` alone, whatever
+        # `Connection` says. So would a request that follows chunks, whose end is not looked
+        # for here.
+        last = bool(head.method) and (size is None or head.first(b"upgrade") is not None)
         self._ready = (head.last_request() if last else head.raw) + self._body(head.rest)
 
     def _body(self, data: bytes) -> bytes:
