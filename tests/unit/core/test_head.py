@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import h11
 import pytest
 import trio
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ticker import limits
-from ticker.gateway.head import Head, parse_head, read_head
+from ticker.gateway.head import Head, HeadParser, _parse_plain, parse_head, read_head
 
 SIMPLE = b"GET /prices?x=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"
 
@@ -175,3 +176,44 @@ async def test_a_late_first_byte_still_leaves_time_for_the_rest(autojump_clock: 
     late = Pieces(SIMPLE[:9], SIMPLE[9:], every=limits.HEAD_SECONDS - 1)
     assert await read_head(late, idle_seconds=limits.HEAD_SECONDS) is not None
     assert autojump_clock.current_time() == pytest.approx(2 * (limits.HEAD_SECONDS - 1))
+
+
+def by_h11(data: bytes) -> Head | None:
+    """Parse without the short cut for plain requests."""
+    parser = HeadParser()
+    parser._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HEAD_BYTES)
+    parser._received = b""
+    return parser.feed(data)
+
+
+FIELDS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "Host",
+                "host",
+                "Upgrade",
+                "Connection",
+                "X-Long_Name",
+                "Content-Length",
+                "Expect",
+                "a",
+            ]
+        ),
+        st.text(st.characters(min_codepoint=9, max_codepoint=255), max_size=12),
+    ),
+    max_size=5,
+)
+
+
+@given(FIELDS, st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=12))
+def test_the_short_cut_for_plain_requests_sees_what_h11_sees(
+    fields: list[tuple[str, str]], target: str
+) -> None:
+    lines = [f"GET /{target} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in fields)]
+    data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    assert parse_head(data) == by_h11(data)
+
+
+def test_a_usual_handshake_takes_the_short_cut() -> None:
+    assert _parse_plain(SIMPLE) == by_h11(SIMPLE)
