@@ -20,8 +20,8 @@ from tests.support.server import Server, started
 MUTATIONS = 4000
 CUTS_STEP = 12
 #: The whole of it: `pytest -m slow tests/attack`.
-SLOW_MUTATIONS = int(os.environ.get("TICKER_ATTACK_MUTATIONS", "1000000"))
-SEED = int(os.environ.get("TICKER_ATTACK_SEED", "20261122"))
+SLOW_MUTATIONS = int(os.environ.get("ATTACK_MUTATIONS", "1000000"))
+SEED = int(os.environ.get("ATTACK_SEED", "20261122"))
 #: Mutations between two looks at the log, so that it does not grow without end.
 _ROUND = 20_000
 #: What the server must not log: an exception that only a boundary stopped.
@@ -117,7 +117,7 @@ async def test_a_million_mutations_harm_nobody(
 
 def _mutated(server: Server, count: int) -> Iterator[Try]:
     """Return so many mutations, half of which leave by FIN and half by RST."""
-    print(f"TICKER_ATTACK_SEED={SEED}")  # noqa: T201 - what repeats a failure
+    print(f"ATTACK_SEED={SEED}")  # noqa: T201 - what repeats a failure
     endings = random.Random(SEED)
     for attack in islice(mutations(attacks(server.token()), SEED), count):
         yield Try(attack, endings.choice((Leave.FIN, Leave.RST)))

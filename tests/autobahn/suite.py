@@ -19,10 +19,10 @@ PASSED: Final = frozenset({"OK", "NON-STRICT", "INFORMATIONAL"})
 
 
 def python27() -> str | None:
-    """Find a Python 2.7 that runs: `TICKER_PYTHON27`, the path, or pyenv."""
+    """Find a Python 2.7 that runs: `PYTHON27`, the path, or pyenv."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates = [
-        os.environ.get("TICKER_PYTHON27"),
+        os.environ.get("PYTHON27"),
         shutil.which("python2.7"),
         *map(str, sorted(root.glob("versions/2.7.*/bin/python2.7"))),
     ]

@@ -28,7 +28,7 @@ def autobahn(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Mapping[str
     if python is None:
         pytest.skip(
             "Autobahn runs on Python 2.7 only, and there is none: "
-            "install one, or name one in TICKER_PYTHON27"
+            "install one, or name one in PYTHON27"
         )
     return python, installed(python, tmp_path_factory.mktemp("autobahn"))
 

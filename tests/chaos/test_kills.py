@@ -17,8 +17,8 @@ from tests.support.waiting import eventually
 #: From a kill to the end of the subscription, for 99 of 100.
 P99_SECONDS = 0.05
 KILLS = 1000
-SLOW_KILLS = int(os.environ.get("TICKER_CHAOS_KILLS", "10000"))
-SEED = int(os.environ.get("TICKER_CHAOS_SEED", "20261122"))
+SLOW_KILLS = int(os.environ.get("CHAOS_KILLS", "10000"))
+SEED = int(os.environ.get("CHAOS_SEED", "20261122"))
 #: Connections at once; the unread ones are open for as long as their messages take to come.
 KILLERS = 50
 TICK = 0.005
@@ -68,7 +68,7 @@ async def _check(data_dir: Path, count: int, capsys: pytest.CaptureFixture[str])
     with capsys.disabled():
         counts = {kill.value: len(some) for kill, some in waits.items()}
         print(  # noqa: T201 - a seeded run says what it did
-            f"\n{len(every)} kills (TICKER_CHAOS_SEED={SEED}): {counts}; from kill to "
+            f"\n{len(every)} kills (CHAOS_SEED={SEED}): {counts}; from kill to "
             f"unsubscribed p50 {every[len(every) // 2] * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, "
             f"the longest {every[-1] * 1000:.1f} ms"
         )

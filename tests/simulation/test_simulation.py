@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.simulation.machine import Life
 
 RUNS = 200
-SLOW_RUNS = int(os.environ.get("TICKER_SIMULATION_RUNS", "10000"))
+SLOW_RUNS = int(os.environ.get("SIMULATION_RUNS", "10000"))
 _common = settings(
     deadline=None,
     stateful_step_count=40,

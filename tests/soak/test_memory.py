@@ -18,8 +18,8 @@ from tests.support.server import Server, started
 pytestmark = pytest.mark.slow
 
 #: An hour of churn, as fast as it goes.
-CONNECTIONS = int(os.environ.get("TICKER_SOAK_CONNECTIONS", "100000"))
-PLOT = Path(os.environ.get("TICKER_SOAK_PLOT", "soak.svg"))
+CONNECTIONS = int(os.environ.get("SOAK_CONNECTIONS", "100000"))
+PLOT = Path(os.environ.get("SOAK_PLOT", "soak.svg"))
 SEED = 20261122
 #: Connections at once.
 CHURNERS = 40
