@@ -180,6 +180,11 @@ RECONNECT_SPREAD_MS: Final = 5000
 #: A refused token exchange is answered no sooner than this: guessing stays slow.
 REFUSED_EXCHANGE_SECONDS: Final = 0.25
 
+#: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
+OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + 200
+#: For how many streams to ask for descriptors where nobody bounds them.
+STREAMS_UNLIMITED: Final = 100_000
+
 # --- Starting and stopping ----------------------------------------------------------------
 
 #: Left of the graceful timeout for the process to wind up once every connection was cut.

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -20,6 +21,7 @@ import attrs
 import structlog
 import trio
 
+from ticker import limits
 from ticker.engine import Engine
 from ticker.gateway.gateway import StreamGateway
 from ticker.gateway.protocol import TickerEncoder
@@ -73,6 +75,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         ServiceError: it cannot start.
         ExceptionGroup: the engine failed while it ran.
     """
+    _allow_descriptors(settings.max_streams)
     try:
         with _locked(settings.data_dir), closing(Database(settings.database)) as database:
             opened = await trio.to_thread.run_sync(_open, settings, database)
@@ -91,6 +94,21 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         raise ServiceError(str(error), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
+
+
+def _allow_descriptors(streams: int) -> None:
+    """Let this process open as many descriptors as its bounds need, as far as the system does.
+
+    The soft limit is 1024 on many systems, for the sake of programs that use select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = (streams or limits.STREAMS_UNLIMITED) + limits.OTHER_DESCRIPTORS
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        hint = "raise `ulimit -Hn`, or lower TICKER_MAX_STREAMS: at the limit, accepting pauses"
+        log.warning("descriptor_limit_low", limit=allowed, needed=needed, hint=hint)
 
 
 @contextmanager

@@ -216,3 +216,15 @@ async def fail_engine(tmp_path: Path, launch: Launch) -> int:
             code = await server.wait_async(10)
     assert len(server.events("engine_failed")) == 1
     return code
+
+
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_the_soft_limit_of_open_files_is_raised_to_what_the_streams_need(
+    tmp_path: Path, launch: Launch
+) -> None:
+    few = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", *command_of(launch)]
+    env = {"TICKER_MAX_STREAMS": "1000"}
+    with started(launch, tmp_path / "data", command=few, env=env) as server:
+        limits = Path(f"/proc/{server.pid}/limits").read_text("ascii")
+        (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+        assert int(line.split()[3]) >= 1000
