@@ -308,6 +308,9 @@ def _targets(token: str) -> _Named:
         b"http://attacked/ws/ticker",
         b"http://",
         b"http://[::1/",
+        b"%00http://[::1/",
+        b"%68ttp://[::1/",
+        b"%3f",
         b"ws://attacked/ws/ticker",
         b"#",
     ):

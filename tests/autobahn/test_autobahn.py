@@ -42,7 +42,7 @@ def _endpoint(folder: Path, *options: str) -> Iterator[str]:
             assert process.stdout is not None
             yield process.stdout.readline().strip()
         finally:
-            process.terminate()
+            process.kill()  # a test's helper, which has no goodbye to say
 
 
 def _summary(cases: list[Case]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import attrs
 import h11
@@ -69,9 +69,10 @@ class Head:
 
     @property
     def target_readable(self) -> bool:
-        """Whether its target can be taken apart; Quart fails on one that cannot."""
+        """Whether its target can be taken apart, as Quart does once it is unquoted, or fails."""
+        path = unquote(self.path)
         try:
-            return self.path.startswith("/") or bool(urlsplit(self.path).path)
+            return path.startswith("/") or bool(urlsplit(path).path)
         except ValueError:
             return False
 
