@@ -262,9 +262,10 @@ class Engine:
                 if number % limits.WATCH_SLICE == limits.WATCH_SLICE - 1:
                     await trio.lowlevel.checkpoint()
 
-    def _end_revoked(self, token_ids: Collection[str]) -> None:
+    def _end_revoked(self, ids: Collection[str]) -> None:
+        """End the sessions of these tokens and keys; a stream may outlive its token's record."""
         for session in self.sessions:
-            if session.grant.token_id in token_ids:
+            if session.grant.token_id in ids or session.grant.key_id in ids:
                 session.end(CloseCode.UNAUTHENTICATED)
 
     def _tell_status(self) -> None:
