@@ -179,6 +179,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, str], Command]]] = {
     "python-threads": _senders("threads"),
     "python-c-loop": _senders("c-loop"),
     "python-uring": _senders("uring"),
+    "python-ring": _senders("ring"),
 }
 
 

@@ -22,7 +22,7 @@ from ticker import limits
 from ticker.admission import Admission, StreamLimits
 from ticker.close_codes import CloseCode
 from ticker.market.book import Book
-from ticker.market.hub import Encoder, Hub, HubStatistics
+from ticker.market.hub import ONE_BY_ONE, Encoder, Fanout, Hub, HubStatistics
 from ticker.market.intake import Intake, IntakeStatistics, SourceState
 from ticker.market.sources import SourceContext, load_source
 from ticker.metrics import Metrics
@@ -107,6 +107,7 @@ class Engine:
         authority: Authority,
         encoder: Encoder,
         *,
+        fanout: Fanout = ONE_BY_ONE,
         wall: Callable[[], float] = _wall,
     ) -> None:
         """Set everything up without starting anything.
@@ -136,7 +137,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         sources = [load_source(spec, self._source_context(spec)) for spec in settings.source]
         self.book = Book(tuple(dict.fromkeys(s for source in sources for s in source.symbols)))
-        self.hub = Hub(self.book, encoder, wall_ms=self.wall_ms)
+        self.hub = Hub(self.book, encoder, wall_ms=self.wall_ms, fanout=fanout)
         self.intake = Intake(
             sources,
             self.book,

@@ -150,9 +150,12 @@ RECEIVE_BYTES: Final = 4096
 
 # --- Fan-out ------------------------------------------------------------------------------
 
-#: Frames between two checkpoints: at 7 µs a frame two milliseconds, the most that a pong or a
-#: handshake waits for its turn. Smaller slices cost more per frame (docs/fan-out.md).
-FANOUT_SLICE_FRAMES: Final = 256
+#: Frames between two checkpoints: at 6 µs a frame three milliseconds, the most that a pong or a
+#: handshake waits for its turn. Smaller slices cost more per frame (docs/fan-out.md). A power of
+#: two, since it is the size of a ring too.
+FANOUT_SLICE_FRAMES: Final = 512
+#: Frames from which on a ring costs less than a send for each.
+RING_FRAMES: Final = 8
 
 # --- Connections and HTTP -----------------------------------------------------------------
 
@@ -298,6 +301,9 @@ WATCH_REDRAW_SECONDS: Final = 0.1
 
 # --- What the service says about itself ---------------------------------------------------
 
+#: New objects after which the garbage collector runs: those of 300 streams, or what is left of a
+#: thousand connections of HTTP, some ten megabytes.
+COLLECT_AFTER_OBJECTS: Final = 50_000
 #: Sessions looked after between two checkpoints.
 WATCH_SLICE: Final = 500
 #: Close codes with a label of their own; a client may invent thousands.

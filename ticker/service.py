@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import ipaddress
 import os
 import resource
@@ -23,6 +24,7 @@ import trio
 
 from ticker import limits
 from ticker.engine import Engine
+from ticker.gateway.fanout import open_fanout
 from ticker.gateway.gateway import StreamGateway
 from ticker.gateway.protocol import TickerEncoder
 from ticker.market.sources import SourceConfigError
@@ -77,16 +79,21 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     """
     _allow_descriptors(settings.max_streams)
     try:
-        with _locked(settings.data_dir), closing(Database(settings.database)) as database:
+        with (
+            _locked(settings.data_dir),
+            closing(Database(settings.database)) as database,
+            open_fanout(settings.io_uring) as fanout,
+        ):
             opened = await trio.to_thread.run_sync(_open, settings, database)
-            engine = Engine(settings, opened.authority, TickerEncoder())
+            engine = Engine(settings, opened.authority, TickerEncoder(), fanout=fanout)
             # Only now is it sure that the service starts, and what to tell is of use.
             _tell(settings, opened)
             async with trio.open_nursery() as nursery:
                 gateway = StreamGateway(engine)
                 await nursery.start(engine.run)
                 await nursery.start(gateway.streams.run)
-                yield Service(engine, gateway, opened.demo_key)
+                with _collecting_seldom():
+                    yield Service(engine, gateway, opened.demo_key)
                 nursery.cancel_scope.cancel()
     except DatabaseUrlError as error:
         raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None
@@ -94,6 +101,26 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         raise ServiceError(str(error), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Keep the garbage collector out of the way until the block is left.
+
+    Left to itself it runs after every 700 new objects, that is, in the middle of every rush of
+    subscribers, and looks at all of those who are there to stay: half the cost of a handshake.
+    A stream that ends leaves it nothing to do (tests/trio_level/core/test_garbage.py).
+    """
+    thresholds = gc.get_threshold()
+    gc.collect()
+    # What a start leaves, modules mostly, stays to the end.
+    gc.freeze()
+    gc.set_threshold(limits.COLLECT_AFTER_OBJECTS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _allow_descriptors(streams: int) -> None:

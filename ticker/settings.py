@@ -168,6 +168,11 @@ class Settings:
     graceful_timeout: float = _setting(
         3.0, read.duration, "how long a shutdown may take to say goodbye", show=read.show_duration
     )
+    io_uring: str = _setting(
+        "auto",
+        read.choice("auto", "off"),
+        "send ticks through an io_uring where the kernel has one; off never does",
+    )
     log_format: str = _setting(
         "auto",
         read.choice("auto", "console", "json"),

@@ -73,6 +73,24 @@ def in_two_threads() -> Deliver:
     return deliver
 
 
+def in_a_ring() -> Deliver:
+    """Send to all through Ticker's own ring."""
+    from ticker.gateway.ring import Recipients, Ring
+
+    ring = Ring(512)
+    known: Sequence[socket.socket] = ()
+    recipients = Recipients([])
+
+    def deliver(sockets: Sequence[socket.socket], frame: bytes) -> None:
+        nonlocal known, recipients
+        if sockets is not known:
+            known = sockets
+            recipients = Recipients([each.fileno() for each in sockets])
+        ring.send(recipients, frame)
+
+    return deliver
+
+
 def in_c(name: str) -> Deliver:
     """Send to all in one call of a C function."""
     helper = ctypes.CDLL(str(Path(__file__).parents[1] / ".build" / "helper.so"))
@@ -150,6 +168,7 @@ def main(way: str) -> None:
         "threads": in_two_threads,
         "c-loop": lambda: in_c("loop_send"),
         "uring": lambda: in_c("uring_send"),
+        "ring": in_a_ring,
     }
     deliver = ways[way]()
     with socket.create_server(("127.0.0.1", common.PORT), backlog=common.BACKLOG) as listener:

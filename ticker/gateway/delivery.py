@@ -76,6 +76,7 @@ class Delivery:
     def __exit__(self, *_exc: object) -> None:
         """End the subscription; never awaits."""
         self.unsubscribe()
+        self._ended = _nobody
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -156,6 +157,10 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - goes to the session, which contains it
             self._catching_up = False
             self._ended(error)
+
+
+def _nobody(_error: Exception) -> None:
+    """Tell nobody: the session is over, and is not to be kept alive by what it held."""
 
 
 def _status_frame(state: SourceState) -> bytes:

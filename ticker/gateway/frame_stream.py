@@ -3,7 +3,7 @@
 Both write to one socket and must never interleave. The rule that keeps them apart: what
 could not be written at once waits in `_rest`, and while there is a rest nobody but the one
 task that holds `_turn` may write. `send_nowait` is the hub's door, synchronous and without a
-queue; `send_all` is trio-websocket's. Every wait for the peer has a deadline, and a peer that
+queue, and a ring may stand in for it while `blocked` is false; `send_all` is trio-websocket's. Every wait for the peer has a deadline, and a peer that
 misses it is cut off with a reset, since nothing can be delivered to it.
 
 Rules for this module: the only one that touches a stream's socket. It knows of RFC 6455 just
@@ -12,6 +12,8 @@ that nothing follows a close frame (§5.5.1).
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -44,6 +46,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
     """A connected TCP socket with a direct, synchronous way in for whole frames.
 
     Attributes:
+        blocked: whether nothing may be written directly now: one look for the hot path.
         heard_at: when the peer last sent anything, in trio's time.
         inspect: sees everything the peer sends, and must not raise.
         last_words: asked, where no close frame has gone out, for one to send before closing.
@@ -51,7 +54,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
     """
 
     __slots__ = (
-        "_blocked",
         "_closed",
         "_finished",
         "_reading",
@@ -59,6 +61,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_send",
         "_socket",
         "_turn",
+        "blocked",
         "heard_at",
         "inspect",
         "last_words",
@@ -76,8 +79,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self._reading = False
         self._finished = False
         self._closed = False
-        # Whether nothing may be written directly now: one look for the hot path.
-        self._blocked = False
+        self.blocked = False
         self.stalled = False
         self.heard_at = trio.current_time()
 
@@ -102,6 +104,10 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """The address at the other end."""
         return peer_of(self._socket)
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor; -1 once it is closed."""
+        return self._socket.fileno()
+
     def start(self, nursery: trio.Nursery) -> None:
         """Nothing to start: a plain socket needs no writer task."""
 
@@ -116,7 +122,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
             trio.BrokenResourceError: the peer has gone, or the close frame went out.
             trio.ClosedResourceError: this side is closed.
         """
-        if self._blocked:
+        if self.blocked:
             if self._finished:
                 raise trio.BrokenResourceError("the close frame has gone out")
             raise trio.WouldBlock
@@ -129,8 +135,24 @@ class FrameStream(trio.abc.HalfCloseableStream):
         except OSError as error:
             raise self._translated(error) from error
         if sent != len(frame):
-            self._rest = frame[sent:]
-            self._blocked = True
+            self._keep_rest(frame[sent:])
+
+    def sent_for_it(self, frame: bytes, result: int) -> None:
+        """Take note of what became of a frame that a ring has sent, but for one sent whole.
+
+        Args:
+            frame: what was to be sent.
+            result: how many bytes of it were, or minus an `errno`.
+
+        Raises:
+            trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError: as `send_nowait`.
+        """
+        if result >= 0:
+            self._keep_rest(frame[result:])
+        elif -result in {errno.EAGAIN, errno.EINTR}:
+            raise trio.WouldBlock
+        else:
+            raise self._translated(OSError(-result, os.strerror(-result)))
 
     async def wait_ready(self) -> None:
         """Wait until the socket takes a whole frame again, finishing the rest of the last.
@@ -154,7 +176,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """
         payload = bytes(data)
         waiting = self._turn is not None and self._turn.locked()
-        if not waiting and not self._blocked and payload[:1] != _CLOSE:
+        if not waiting and not self.blocked and payload[:1] != _CLOSE:
             # The usual case: there is room, and nobody to stand in line with.
             try:
                 self.send_nowait(payload)
@@ -162,7 +184,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
                 pass
             else:
                 payload = b""
-                if not self._blocked:
+                if not self.blocked:
                     await trio.lowlevel.checkpoint()
                     return
         async with self._lock():
@@ -205,10 +227,10 @@ class FrameStream(trio.abc.HalfCloseableStream):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        if not self._blocked and (words := self.last_words()):
+        if not self.blocked and (words := self.last_words()):
             with suppress(OSError):
                 self._send(words, MSG_EOR)
-        self._closed = self._finished = self._blocked = True
+        self._closed = self._finished = self.blocked = True
         try:
             if not self._rest:
                 await linger(self)
@@ -217,10 +239,17 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     def abort(self) -> None:
         """Cut the connection at once, with a reset; whoever waits on it wakes up."""
-        self._closed = self._finished = self._blocked = True
+        # Whoever gave these holds this stream: let go, or both would wait for the collector.
+        self.inspect = _ignore
+        self.last_words = bytes
+        self._closed = self._finished = self.blocked = True
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._close()
+
+    def _keep_rest(self, rest: bytes) -> None:
+        self._rest = rest
+        self.blocked = True
 
     def _lock(self) -> trio.Lock:
         # Made when first needed: most streams of an idle audience never wait.
@@ -232,9 +261,8 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Write a payload, holding the turn, with no rest before it."""
         if self._finished:
             raise trio.BrokenResourceError("the close frame has gone out")
-        self._rest = payload
+        self._keep_rest(payload)
         self._finished = payload[:1] == _CLOSE
-        self._blocked = True
         await self._finish_rest()
 
     async def _finish_rest(self) -> None:
@@ -248,7 +276,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
                 raise self._translated(error) from error
             else:
                 self._rest = self._rest[sent:]
-        self._blocked = self._finished
+        self.blocked = self._finished
 
     async def _receive(self, max_bytes: int) -> bytes:
         """Receive as trio's sockets do: a checkpoint either way, and nothing lost by it."""

@@ -8,7 +8,8 @@ comes back through `Subscription.resume`, which sends a snapshot made at that mo
 nothing is ever queued here, and what is newest always goes out next.
 
 Fan-out runs in slices with a checkpoint between them, so that handshakes, pongs and HTTP
-stay prompt however large the audience is.
+stay prompt however large the audience is. A slice is made once and used at every tick until
+somebody comes or goes, so that a `Fanout` can prepare what it needs to reach all of it at once.
 
 Rules for this module: it knows bytes and symbols, not sockets or clients. What an entry and
 a frame look like is the `Encoder`'s business.
@@ -16,9 +17,9 @@ a frame look like is the `Encoder`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import attrs
 import structlog
@@ -53,6 +54,41 @@ class Encoder(Protocol):
         """Make one complete frame out of the joined entries."""
 
 
+#: Offers a frame to some subscribers while it is iterated over, and gives who did not take it:
+#: each one's place among them, and what it raised, or None where it was full. Raises nothing.
+#: (An iterator, for a list of errors would be kept alive by their own tracebacks.)
+Offer = Callable[[bytes], Iterator[tuple[int, Exception | None]]]
+
+
+class Fanout(Protocol):
+    """How a frame gets to several subscribers."""
+
+    def gather(self, subscribers: Sequence[Subscriber], /) -> Offer:
+        """Prepare to offer frames to these; used until the first of them leaves or is full."""
+
+
+class OneByOne:
+    """The fan-out that suits every subscriber: a call for each."""
+
+    def gather(self, subscribers: Sequence[Subscriber], /) -> Offer:
+        """Prepare to offer frames to these."""
+        sends = [subscriber.send_nowait for subscriber in subscribers]
+
+        def offer(frame: bytes) -> Iterator[tuple[int, Exception | None]]:
+            for place, send in enumerate(sends):
+                try:
+                    send(frame)
+                except trio.WouldBlock:
+                    yield place, None
+                except Exception as error:  # noqa: BLE001 - one subscriber's fault must not reach the next
+                    yield place, error
+
+        return offer
+
+
+ONE_BY_ONE: Final = OneByOne()
+
+
 @attrs.frozen
 class HubStatistics:
     """What the hub holds and has done since it was made."""
@@ -65,31 +101,76 @@ class HubStatistics:
     frames_encoded: int
 
 
-class Topic:
-    """The symbols and the interval that some subscribers have in common."""
+class Slice:
+    """Some of a topic's subscriptions, which are offered a frame together."""
 
-    __slots__ = ("_pick", "behind", "every", "frame", "frame_key", "places", "ready")
+    __slots__ = ("offer", "subscriptions")
+
+    def __init__(self, subscriptions: Sequence[Subscription], fanout: Fanout) -> None:
+        self.subscriptions = subscriptions
+        self.offer = fanout.gather([each.subscriber for each in subscriptions])
+
+
+class Topic:
+    """The symbols and the interval that some subscribers have in common.
+
+    Attributes:
+        behind: how many subscriptions are waiting to be resumed.
+    """
+
+    __slots__ = ("_pick", "_ready", "_slices", "behind", "every", "frame", "frame_key", "places")
 
     def __init__(self, places: tuple[int, ...], every: int) -> None:
         self.places = places
         self.every = every
-        self.ready: dict[Subscription, None] = {}
         self.behind = 0
         self.frame = b""
         self.frame_key: tuple[int, int, bool] | None = None
+        self._ready: dict[Subscription, None] = {}
+        self._slices: Sequence[Slice] | None = None
         self._pick: Callable[[Sequence[bytes]], Sequence[bytes]] = (
             itemgetter(*places) if len(places) > 1 else lambda entries: [entries[i] for i in places]
         )
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody wants it any more."""
+        return not self._ready and not self.behind
 
     def join(self, entries: Sequence[bytes]) -> bytes:
         """Join the entries of this topic's symbols."""
         return b"".join(self._pick(entries))
 
+    def enter(self, subscription: Subscription) -> None:
+        """Let a subscription take part in the coming ticks."""
+        self._ready[subscription] = None
+        self._slices = None
+
+    def leave(self, subscription: Subscription) -> None:
+        """Offer no further tick to a subscription."""
+        del self._ready[subscription]
+        self._slices = None
+
+    def unchanged(self, slices: Sequence[Slice]) -> bool:
+        """Whether nobody entered or left since these were asked for."""
+        return self._slices is slices
+
+    def slices(self, fanout: Fanout) -> Sequence[Slice]:
+        """Return everybody who is ready, in slices of `limits.FANOUT_SLICE_FRAMES`.
+
+        It is the same object for as long as nobody enters or leaves.
+        """
+        if self._slices is None:
+            ready, size = tuple(self._ready), limits.FANOUT_SLICE_FRAMES
+            parts = (ready[start : start + size] for start in range(0, len(ready), size))
+            self._slices = [Slice(part, fanout) for part in parts]
+        return self._slices
+
 
 class Subscription:
     """One subscriber's place in one topic, from `Hub.subscribe`."""
 
-    __slots__ = ("_hub", "behind", "fell_behind", "send", "subscriber", "topic")
+    __slots__ = ("_hub", "behind", "ended", "fell_behind", "subscriber", "topic")
 
     def __init__(
         self,
@@ -103,8 +184,7 @@ class Subscription:
         self.subscriber = subscriber
         self.fell_behind = fell_behind
         self.behind = True
-        # Held here so that the hot loop needs one attribute look-up per frame.
-        self.send = subscriber.send_nowait
+        self.ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -125,18 +205,19 @@ class Subscription:
         return self._hub.resume(self)
 
 
-def _gone(_frame: bytes, /) -> None:
-    """Stand in for the `send` of a subscription that has ended.
-
-    A fan-out that was under way when it ended still holds it, and must reach nobody.
-    """
-
-
 class Hub:
     """Topics and their subscribers."""
 
-    def __init__(self, book: Book, encoder: Encoder, *, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        encoder: Encoder,
+        *,
+        wall_ms: Callable[[], int],
+        fanout: Fanout = ONE_BY_ONE,
+    ) -> None:
         self._book = book
+        self._fanout = fanout
         self._encoder = encoder
         self._wall_ms = wall_ms
         self._topics: dict[tuple[tuple[int, ...], int], Topic] = {}
@@ -178,62 +259,61 @@ class Hub:
 
     def end(self, subscription: Subscription) -> None:
         """End a subscription; see `Subscription.end`."""
-        if subscription.send is _gone:
+        if subscription.ended:
             return
-        subscription.send = _gone
+        subscription.ended = True
         topic = subscription.topic
         self._subscriptions -= 1
         if subscription.behind:
             topic.behind -= 1
         else:
-            del topic.ready[subscription]
-        if not topic.ready and not topic.behind:
+            topic.leave(subscription)
+        if topic.empty:
             del self._topics[topic.places, topic.every]
 
     async def publish(self) -> None:
         """Let the market tick, and offer the tick to every topic that is due.
 
-        A checkpoint is passed after each slice of `limits.FANOUT_SLICE_FRAMES`, so with a
-        small audience none at all.
+        A checkpoint is passed after `limits.FANOUT_SLICE_FRAMES` frames or somewhat more, so
+        with a small audience none at all.
         """
         seq = self._book.tick()
         time_ms = self._tick_time_ms = self._wall_ms()
         # Who is ready is settled before the first frame goes out: whoever subscribes or
         # resumes during the fan-out has a snapshot of this very tick already.
         plan = [
-            (topic, list(topic.ready)) for topic in self._topics.values() if seq % topic.every == 0
+            (topic, topic.slices(self._fanout))
+            for topic in self._topics.values()
+            if seq % topic.every == 0
         ]
         room = limits.FANOUT_SLICE_FRAMES
-        for topic, audience in plan:
+        for topic, slices in plan:
             self._frames_skipped += topic.behind
-            if not audience:
+            if not slices:
                 continue
             frame = self._frame(topic, seq, time_ms, snapshot=False)
-            start = 0
-            while start < len(audience):
-                chunk = audience[start : start + room]
-                start += len(chunk)
-                room -= len(chunk)
-                self._offer(chunk, frame)
+            for each in slices:
+                self._offer(each if topic.unchanged(slices) else self._still(each), frame)
+                room -= len(each.subscriptions)
                 if room <= 0:
                     await trio.lowlevel.checkpoint()
                     room = limits.FANOUT_SLICE_FRAMES
 
     def resume(self, subscription: Subscription) -> bool:
         """Offer a snapshot to a subscription that is behind; see `Subscription.resume`."""
-        if not subscription.behind:
+        if subscription.ended or not subscription.behind:
             return True
         topic = subscription.topic
         time_ms = self._tick_time_ms or self._wall_ms()
         frame = self._frame(topic, self._book.seq, time_ms, snapshot=True)
         try:
-            subscription.send(frame)
+            subscription.subscriber.send_nowait(frame)
         except trio.WouldBlock:
             return False
-        if subscription.send is not _gone:
+        if not subscription.ended:
             subscription.behind = False
             topic.behind -= 1
-            topic.ready[subscription] = None
+            topic.enter(subscription)
             self._frames_sent += 1
         return True
 
@@ -248,25 +328,23 @@ class Hub:
             frames_encoded=self._frames_encoded,
         )
 
-    def _offer(self, chunk: list[Subscription], frame: bytes) -> None:
-        """Offer one frame to a slice of subscribers: the hot loop."""
+    def _still(self, part: Slice) -> Slice:
+        """Return a slice without those who ended their subscription during the fan-out."""
+        there = [each for each in part.subscriptions if not each.ended]
+        return part if len(there) == len(part.subscriptions) else Slice(there, self._fanout)
+
+    def _offer(self, part: Slice, frame: bytes) -> None:
         missed = 0
-        for subscription in chunk:
-            # A local name: CPython 3.11 specialises the attribute load, not a call through a slot.
-            send = subscription.send
-            try:
-                send(frame)
-            except trio.WouldBlock:
-                missed += 1
-                self._set_aside(subscription, None)
-            except Exception as error:  # noqa: BLE001 - one subscriber's fault must not reach the next
-                missed += 1
-                self._set_aside(subscription, error)
-        self._frames_sent += len(chunk) - missed
+        for place, error in part.offer(frame):
+            missed += 1
+            self._set_aside(part.subscriptions[place], error)
+        self._frames_sent += len(part.subscriptions) - missed
 
     def _set_aside(self, subscription: Subscription, error: Exception | None) -> None:
+        if subscription.ended:
+            return
         subscription.behind = True
-        del subscription.topic.ready[subscription]
+        subscription.topic.leave(subscription)
         subscription.topic.behind += 1
         self._frames_skipped += 1
         subscription.fell_behind(error)
