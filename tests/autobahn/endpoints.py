@@ -2,7 +2,7 @@
 
 `python -m tests.autobahn.endpoints DATA_DIR [--echo]` serves until it is terminated, and prints
 its WebSocket address, token included. Everything below the session is the same for both: the seam
-with Hypercorn, the handshake, `FrameStream`, trio-websocket.
+with Hypercorn, the handshake, `FrameStream`, `WebSocket`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from unittest.mock import patch
 
 import structlog
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from tests.chaos.inprocess import serving
-from ticker.close_codes import CloseCode
+from ticker.gateway.protocol import text_frame
+from ticker.gateway.websocket import EndedError, WebSocket
 
 #: Autobahn's largest message.
 ECHO_BYTES = 16 * 1024 * 1024
@@ -27,19 +27,23 @@ ECHO_BYTES = 16 * 1024 * 1024
 class EchoSession:
     """Sends back what it hears: what Autobahn's cases need, and no price ever does."""
 
-    def __init__(
-        self, _engine: Any, websocket: WebSocketConnection, stream: Any, *_rest: Any
-    ) -> None:
+    def __init__(self, _engine: Any, websocket: WebSocket, stream: Any, *_rest: Any) -> None:
         self._websocket = websocket
         self._stream = stream
+
+    def welcome(self) -> bytes:
+        return b""
 
     async def run(self) -> int:
         try:
             while True:
-                await self._websocket.send_message(await self._websocket.get_message())
-        except ConnectionClosed as closed:
+                message = await self._websocket.receive()
+                binary = isinstance(message, bytes)
+                frame = text_frame(message if isinstance(message, bytes) else message.encode())
+                await self._stream.send_all(b"\x82" + frame[1:] if binary else frame)
+        except EndedError as ended:
             await self._stream.aclose()
-            return closed.reason.code if closed.reason else CloseCode.FAULT
+            return ended.code
 
 
 async def main(data_dir: Path, *, echo: bool) -> None:

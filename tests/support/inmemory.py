@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 from ticker.engine import Engine
 from ticker.gateway.protocol import TickerEncoder
 from ticker.gateway.session import Session
-from ticker.gateway.websocket import start_websocket
+from ticker.gateway.websocket import WebSocket
 from ticker.market.quote import Quote
 from ticker.market.sources import Source
 from ticker.security.authority import Authority, Grant, InvalidTokenError
@@ -105,8 +105,6 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
 
     def __init__(self) -> None:
         self.heard_at = trio.current_time()
-        self.inspect: Callable[[bytes | bytearray], None] = lambda _data: None
-        self.last_words: Callable[[], bytes] = bytes
         self.stalled = False
         self.full = False
         self.aborted = False
@@ -157,7 +155,6 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
         except trio.ClosedResourceError:
             raise trio.ClosedResourceError from None
         self.heard_at = trio.current_time()
-        self.inspect(data)
         return data
 
     async def send_eof(self) -> None:
@@ -283,8 +280,8 @@ class World:
         try:
             async with trio.open_nursery() as nursery:
                 client.connection = nursery.cancel_scope
-                websocket = start_websocket(nursery, stream)
-                session = Session(self.engine, websocket, stream, granted, nursery)
+                session = Session(self.engine, WebSocket(stream), stream, granted, nursery)
+                await stream.send_all(session.welcome())
                 client.code = await session.run()
                 nursery.cancel_scope.cancel()
         finally:

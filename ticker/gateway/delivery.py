@@ -2,7 +2,7 @@
 
 Nothing here awaits but the one task that runs while the subscriber is behind: it waits
 until the stream has room again, says what was missed and sends a snapshot made then. In all
-other times a subscriber costs no task of ours.
+other times a subscriber costs no task but the one that reads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import trio
 
 from ticker.engine import Engine
-from ticker.gateway.protocol import PING_FRAME, Status, text_frame
+from ticker.gateway.protocol import PING_FRAME, Status
 from ticker.market.hub import Subscription
 from ticker.market.intake import SourceState
 
@@ -32,6 +32,7 @@ class Delivery:
     """One subscriber's subscription and everything else the server sends by itself."""
 
     __slots__ = (
+        "_behind",
         "_catching_up",
         "_ended",
         "_engine",
@@ -54,7 +55,7 @@ class Delivery:
         Args:
             engine: the hub, the book and the sources' states.
             stream: where frames go.
-            nursery: the connection's own, for catching up.
+            nursery: where the task runs that catches up; it ends with this object's block.
             ended: called with what made sending impossible: trio's BrokenResourceError or
                 ClosedResourceError where the peer has gone, anything else is a fault of ours.
         """
@@ -63,7 +64,8 @@ class Delivery:
         self._nursery = nursery
         self._ended = ended
         self._subscription: Subscription | None = None
-        self._catching_up = False
+        self._behind = False
+        self._catching_up: trio.CancelScope | None = None
         self._pinged = False
         # Live is what everybody expects; only what is stale is worth a word at the start.
         self._status_told: tuple[SourceState, ...] = tuple(
@@ -74,8 +76,10 @@ class Delivery:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """End the subscription; never awaits."""
+        """End the subscription, and the task that catches up; never awaits."""
         self.unsubscribe()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         self._ended = _nobody
 
     @property
@@ -139,24 +143,27 @@ class Delivery:
             self._ended(error)
 
     def _catch_up_soon(self) -> None:
-        if not self._catching_up:
-            self._catching_up = True
-            self._nursery.start_soon(self._catch_up)
+        self._behind = True
+        if self._catching_up is None:
+            self._catching_up = trio.CancelScope()
+            self._nursery.start_soon(self._catch_up, self._catching_up)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, scope: trio.CancelScope) -> None:
         """Wait until there is room; then say what was missed, the newest prices last."""
         try:
-            while self._catching_up:
-                await self._stream.wait_ready()
-                # Whoever finds no room from here on sets this again, and the loop goes on.
-                self._catching_up = False
-                caught_up = self._subscription is None or self._subscription.resume()
-                self._catching_up = not caught_up
-                if caught_up:
-                    self.tell_status()
+            with scope:
+                while self._behind:
+                    await self._stream.wait_ready()
+                    # Whoever finds no room from here on sets this again, and the loop goes on.
+                    self._behind = False
+                    if self._subscription is None or self._subscription.resume():
+                        self.tell_status()
+                    else:
+                        self._behind = True
         except Exception as error:  # noqa: BLE001 - goes to the session, which contains it
-            self._catching_up = False
             self._ended(error)
+        finally:
+            self._catching_up = None
 
 
 def _nobody(_error: Exception) -> None:
@@ -164,11 +171,10 @@ def _nobody(_error: Exception) -> None:
 
 
 def _status_frame(state: SourceState) -> bytes:
-    message = Status(
+    return Status(
         state=state.state,
         source=state.source,
         since=state.since,
         reason=state.reason,
         symbols=state.symbols,
-    )
-    return text_frame(message.text().encode())
+    ).frame()

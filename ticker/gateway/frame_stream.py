@@ -1,10 +1,11 @@
-"""The stream under one WebSocket: whole frames from the hub, bytes from trio-websocket.
+"""The stream under one WebSocket: whole frames from the hub, answers from the session.
 
 Both write to one socket and must never interleave. The rule that keeps them apart: what
 could not be written at once waits in `_rest`, and while there is a rest nobody but the one
 task that holds `_turn` may write. `send_nowait` is the hub's door, synchronous and without a
-queue, and a ring may stand in for it while `blocked` is false; `send_all` is trio-websocket's. Every wait for the peer has a deadline, and a peer that
-misses it is cut off with a reset, since nothing can be delivered to it.
+queue, and a ring may stand in for it while nothing is `blocked`; `send_all` is the session's.
+Every wait for the peer has a deadline, and a peer that misses it is cut off with a reset, since
+nothing can be delivered to it.
 
 Rules for this module: the only one that touches a stream's socket. It knows of RFC 6455 just
 that nothing follows a close frame (§5.5.1).
@@ -16,8 +17,6 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
-from contextlib import suppress
 from socket import MSG_EOR
 
 import trio
@@ -38,18 +37,12 @@ def peer_of(connected: socket.socket | trio.socket.SocketType) -> str:
     return str(name[0]) if isinstance(name, tuple) else UNKNOWN
 
 
-def _ignore(_data: bytes | bytearray) -> None:
-    """Inspect nothing."""
-
-
 class FrameStream(trio.abc.HalfCloseableStream):
     """A connected TCP socket with a direct, synchronous way in for whole frames.
 
     Attributes:
         blocked: whether nothing may be written directly now: one look for the hot path.
         heard_at: when the peer last sent anything, in trio's time.
-        inspect: sees everything the peer sends, and must not raise.
-        last_words: asked, where no close frame has gone out, for one to send before closing.
         stalled: whether it was cut off for reading nothing.
     """
 
@@ -63,8 +56,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_turn",
         "blocked",
         "heard_at",
-        "inspect",
-        "last_words",
         "stalled",
     )
 
@@ -72,8 +63,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Begin with nothing written, on a connected, non-blocking socket; see `over`."""
         self._socket = raw
         self._send = raw.send
-        self.inspect: Callable[[bytes | bytearray], None] = _ignore
-        self.last_words: Callable[[], bytes] = bytes
         self._rest = b""
         self._turn: trio.Lock | None = None
         self._reading = False
@@ -107,9 +96,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
     def fileno(self) -> int:
         """Return the socket's descriptor; -1 once it is closed."""
         return self._socket.fileno()
-
-    def start(self, nursery: trio.Nursery) -> None:
-        """Nothing to start: a plain socket needs no writer task."""
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Write one whole frame, or none of it.
@@ -210,7 +196,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         finally:
             self._reading = False
         self.heard_at = trio.current_time()
-        self.inspect(received)
         return received
 
     async def send_eof(self) -> None:
@@ -227,9 +212,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        if not self.blocked and (words := self.last_words()):
-            with suppress(OSError):
-                self._send(words, MSG_EOR)
         self._closed = self._finished = self.blocked = True
         try:
             if not self._rest:
@@ -239,9 +221,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     def abort(self) -> None:
         """Cut the connection at once, with a reset; whoever waits on it wakes up."""
-        # Whoever gave these holds this stream: let go, or both would wait for the collector.
-        self.inspect = _ignore
-        self.last_words = bytes
         self._closed = self._finished = self.blocked = True
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

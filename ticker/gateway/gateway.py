@@ -82,11 +82,17 @@ class StreamGateway:
                 if isinstance(accepted, trio.SocketStream):
                     self.streams.adopt(FrameStream.over(accepted), head)
                 else:
-                    await self.streams.serve(SecureFrameStream(accepted), head)
+                    await self._serve_securely(SecureFrameStream(accepted), head)
             finally:
                 self._waiting.pop(scope, None)
                 del self._open[scope]
                 self._closed.unpark_all()
+
+    async def _serve_securely(self, stream: SecureFrameStream, head: Head) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.write_frames)
+            await self.streams.serve(stream, head)
+            nursery.cancel_scope.cancel()
 
     async def _serve_http(
         self, connection: TickerTCPServer, accepted: Accepted, scope: trio.CancelScope

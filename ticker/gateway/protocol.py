@@ -126,9 +126,9 @@ class Message(msgspec.Struct, tag_field="type", omit_defaults=True):
 
     _encoder: ClassVar[msgspec.json.Encoder] = msgspec.json.Encoder()
 
-    def text(self) -> str:
+    def frame(self) -> bytes:
         """Return the message as it goes over the wire."""
-        return self._encoder.encode(self).decode()
+        return text_frame(self._encoder.encode(self))
 
 
 class Welcome(Message, tag="welcome", kw_only=True):
@@ -233,6 +233,11 @@ def close_frame(code: int) -> bytes:
     reason = code.reason if isinstance(code, CloseCode) else ""
     payload = code.to_bytes(2, "big") + reason.encode()
     return b"%c%c%b" % (CLOSE_OPCODE, len(payload), payload)
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Answer a ping, whose payload is at most 125 bytes (RFC 6455 §5.5.3)."""
+    return b"\x8a%c%b" % (len(payload), payload)
 
 
 #: A ping without payload; any byte that comes back is a sign of life.

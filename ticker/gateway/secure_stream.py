@@ -6,9 +6,6 @@ comes through it. It does everything `FrameStream` does, a task and some microse
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-
 import trio
 
 from ticker import limits
@@ -16,17 +13,11 @@ from ticker.gateway.frame_stream import peer_of
 from ticker.gateway.protocol import CLOSE_OPCODE
 
 
-def _ignore(_data: bytes | bytearray) -> None:
-    """Inspect nothing."""
-
-
 class SecureFrameStream(trio.abc.HalfCloseableStream):
     """A TLS connection with a place for one frame.
 
     Attributes:
         heard_at: when the peer last sent anything, in trio's time.
-        inspect: sees everything the peer sends, and must not raise.
-        last_words: asked, where no close frame has gone out, for one to send before closing.
         stalled: whether it was cut off for reading nothing.
     """
 
@@ -40,12 +31,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         self._finished = False
         self.stalled = False
         self.heard_at = trio.current_time()
-        self.inspect: Callable[[bytes | bytearray], None] = _ignore
-        self.last_words: Callable[[], bytes] = bytes
-
-    def start(self, nursery: trio.Nursery) -> None:
-        """Start the writer in the connection's nursery."""
-        nursery.start_soon(self._write_frames)
 
     @property
     def peer(self) -> str:
@@ -99,7 +84,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         """Return what the peer sent next; empty at its end."""
         received = await self._transport.receive_some(max_bytes or limits.RECEIVE_BYTES)
         self.heard_at = trio.current_time()
-        self.inspect(received)
         return received
 
     async def send_eof(self) -> None:
@@ -109,9 +93,6 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close with TLS's own goodbye, for which the peer has `limits.CLOSE_SECONDS`."""
         with trio.move_on_after(limits.CLOSE_SECONDS):
-            if not self._finished and (words := self.last_words()):
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self.send_all(words)
             self._finished = True
             self._send_frame.close()
             self._sent.unpark_all()
@@ -124,7 +105,8 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         self._sent.unpark_all()
         self._transport.transport_stream.socket.close()
 
-    async def _write_frames(self) -> None:
+    async def write_frames(self) -> None:
+        """Be the writer, for as long as the stream is open."""
         try:
             async for frame in self._frames:
                 self._writing = True

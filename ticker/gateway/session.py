@@ -8,19 +8,17 @@ the peer has a deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ticker import __version__, limits
 from ticker.close_codes import CloseCode
 from ticker.engine import Engine
 from ticker.gateway.delivery import Delivery, DeliveryStream
-from ticker.gateway.inbound import FrameMeter
 from ticker.gateway.protocol import (
     Auth,
     Authenticated,
@@ -36,9 +34,9 @@ from ticker.gateway.protocol import (
     Unsubscribe,
     Unsubscribed,
     Welcome,
-    close_frame,
     decode_request,
 )
+from ticker.gateway.websocket import ABNORMAL, EndedError, RefusedMessageError, WebSocket
 from ticker.rate_limit import Bucket, RateLimit
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits
@@ -46,20 +44,14 @@ from ticker.storage.database import DatabaseUnavailableError
 
 log = structlog.get_logger()
 
-#: What a stream that ended without a close frame is counted as (RFC 6455 §7.1.5).
-ABNORMAL: Final = 1006
-
-
-#: How a peer broke the protocol: a frame that may not be, text that is not UTF-8.
-_PROTOCOL_FAULTS: Final = frozenset({1002, 1007})
-
 
 class SessionStream(DeliveryStream, Protocol):
     """What a session needs of the stream under it."""
 
     heard_at: float
-    inspect: Callable[[bytes | bytearray], None]
-    last_words: Callable[[], bytes]
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write whole frames."""
 
     async def aclose(self) -> None:
         """Close without losing what was sent last."""
@@ -81,7 +73,6 @@ class Session:
         "_delivery",
         "_engine",
         "_expires_at",
-        "_frames",
         "_messages",
         "_retry_after_ms",
         "_scope",
@@ -94,7 +85,7 @@ class Session:
     def __init__(
         self,
         engine: Engine,
-        websocket: WebSocketConnection,
+        websocket: WebSocket,
         stream: SessionStream,
         grant: Grant,
         nursery: trio.Nursery,
@@ -106,7 +97,7 @@ class Session:
             websocket: the accepted connection.
             stream: the stream under it.
             grant: what its token allows.
-            nursery: the connection's own nursery, which the session's helpers run in.
+            nursery: where the session catches up once it has fallen behind.
         """
         self._engine = engine
         self._websocket = websocket
@@ -115,9 +106,6 @@ class Session:
         self._delivery = Delivery(engine, stream, nursery, self._undeliverable)
         self._bad_at: list[float] = []
         self._retry_after_ms = 0
-        self._frames = FrameMeter()
-        stream.inspect = self._inspect
-        stream.last_words = self._last_words
         self.close_code: int | None = None
         self._accept_grant(grant)
         per_second = self._role_limits.messages_per_second or limits.MESSAGES_PER_SECOND
@@ -141,9 +129,8 @@ class Session:
             try:
                 with self._delivery, self._scope:
                     await self._converse()
-            except ConnectionClosed as closed:
-                # The peer said goodbye, or the connection broke; the reader sees to the rest.
-                self._set_code(closed.reason.code if closed.reason else ABNORMAL)
+            except EndedError as ended:
+                self._set_code(ended.code)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._set_code(ABNORMAL)
             except Exception as error:  # noqa: BLE001 - the boundary that contains one session
@@ -210,37 +197,36 @@ class Session:
     def _allowed(self, action: Action) -> tuple[str, ...]:
         return self._engine.allowed(self.grant.role, action)
 
+    def welcome(self) -> bytes:
+        """Return the first frame of the stream, to be sent before the session runs."""
+        return Welcome(
+            user_id=self.grant.user_id,
+            role=self.grant.role,
+            symbols=self._allowed("subscribe"),
+            tick_ms=self._engine.tick_ms,
+            expires_in=self._expires_in(),
+            time=self._engine.wall_ms(),
+            version=__version__,
+        ).frame()
+
     async def _converse(self) -> None:
-        """Greet, subscribe to everything, and answer until the connection ends."""
-        symbols = self._allowed("subscribe")
-        await self._say(
-            Welcome(
-                user_id=self.grant.user_id,
-                role=self.grant.role,
-                symbols=symbols,
-                tick_ms=self._engine.tick_ms,
-                expires_in=self._expires_in(),
-                time=self._engine.wall_ms(),
-                version=__version__,
-            )
-        )
+        """Subscribe to everything, and answer until the connection ends."""
         self._delivery.tell_status()
+        symbols = self._allowed("subscribe")
         if symbols:
             self._delivery.subscribe(symbols, self._every(None))
-        while True:
-            message = await self._websocket.get_message()
-            if not self._messages.admit(trio.current_time()):
+        while self.close_code is None:
+            try:
+                message = await self._websocket.receive()
+            except RefusedMessageError as refused:
+                self.end(refused.code)
+                return
+            if self._messages.admit(trio.current_time()):
+                await self._receive(message)
+            else:
                 self.end(CloseCode.TOO_MANY_MESSAGES)
-                return
-            await self._receive(message)
-            if self.close_code is not None:
-                return
 
     async def _receive(self, message: str | bytes) -> None:
-        size = len(message.encode()) if isinstance(message, str) else len(message)
-        if size > limits.MESSAGE_BYTES:
-            self.end(CloseCode.TOO_BIG)
-            return
         try:
             await self._answer(decode_request(message))
         except BadMessageError as error:
@@ -308,7 +294,7 @@ class Session:
         return self._engine.ticks_in(max(interval_ms or 0, fastest))
 
     async def _say(self, message: Message) -> None:
-        await self._websocket.send_message(message.text())
+        await self._stream.send_all(message.frame())
 
     def _undeliverable(self, error: Exception) -> None:
         """End the session because nothing can be sent any more."""
@@ -317,20 +303,6 @@ class Session:
             self._scope.cancel()
         else:
             self.fail(error)
-
-    def _inspect(self, data: bytes | bytearray) -> None:
-        if not self._frames.within(data, trio.current_time()):
-            self.end(CloseCode.TOO_MANY_MESSAGES)
-
-    def _last_words(self) -> bytes:
-        """Return the close frame that trio-websocket owes a peer that broke the protocol.
-
-        It fails the connection without one, so the peer would not learn why (RFC 6455 §7.1.7).
-        """
-        closed = self._websocket.closed
-        if closed is None or closed.code not in _PROTOCOL_FAULTS:
-            return b""
-        return close_frame(closed.code)
 
     def _set_code(self, code: int) -> None:
         if self.close_code is None:
@@ -342,12 +314,12 @@ class Session:
         with trio.CancelScope(shield=True) as patience:
             graceful = self._engine.settings.graceful_timeout
             patience.deadline = trio.current_time() + min(limits.CLOSE_SECONDS, graceful)
-            if isinstance(code, CloseCode) and self._websocket.closed is None:
+            if isinstance(code, CloseCode) and not self._websocket.over:
                 try:
                     if code is CloseCode.RESTART:
                         await self._say(Closing(code=code, retry_after_ms=self._retry_after_ms))
-                    await self._websocket.aclose(code, code.reason)
-                except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._websocket.close(code)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
                     self._stream.abort()
             elif code != ABNORMAL:
                 await self._stream.aclose()

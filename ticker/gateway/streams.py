@@ -24,7 +24,7 @@ from ticker.gateway.head import Head
 from ticker.gateway.protocol import PATH, close_frame
 from ticker.gateway.secure_stream import SecureFrameStream
 from ticker.gateway.session import Session
-from ticker.gateway.websocket import start_websocket
+from ticker.gateway.websocket import WebSocket
 from ticker.rate_limit import KeyedLimiter, RateLimit
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 
@@ -60,8 +60,12 @@ class Streams:
 
     def adopt(self, connection: Connection, head: Head) -> None:
         """Serve a request for a stream in a task of our own; see `serve`."""
+        self._tasks.start_soon(self.serve, connection, head)
+
+    @property
+    def _tasks(self) -> trio.Nursery:
         assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
-        self._nursery.start_soon(self.serve, connection, head)
+        return self._nursery
 
     def cut_off(self) -> None:
         """Reset every adopted connection that is still there."""
@@ -163,21 +167,17 @@ class Streams:
         place: Place,
         address: str,
     ) -> None:
-        """Accept the handshake and run the session in the connection's own nursery."""
+        """Accept the handshake and run the session."""
         code: int = CloseCode.FAULT
         audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": address}
         log.info("stream_opened", **audit)
         try:
             with place:
-                async with trio.open_nursery() as nursery:
-                    connection.start(nursery)
-                    await connection.send_all(response)
-                    websocket = start_websocket(nursery, connection)
-                    session = Session(self._engine, websocket, connection, grant, nursery)
-                    code = await session.run()
-                    # What is left is the reader, seeing the peer's last bytes out.
-                    nursery.cancel_scope.deadline = trio.current_time() + limits.CLOSE_SECONDS
-        except* Exception:
+                websocket = WebSocket(connection)
+                session = Session(self._engine, websocket, connection, grant, self._tasks)
+                await connection.send_all(response + session.welcome())
+                code = await session.run()
+        except Exception:
             # The library under the session failed on what the peer sent.
             with trio.move_on_after(limits.CLOSE_SECONDS):
                 await connection.send_all(close_frame(CloseCode.FAULT))
