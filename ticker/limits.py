@@ -301,9 +301,9 @@ WATCH_REDRAW_SECONDS: Final = 0.1
 
 # --- What the service says about itself ---------------------------------------------------
 
-#: New objects after which the garbage collector runs: those of 300 streams, or what is left of a
-#: thousand connections of HTTP, some ten megabytes.
-COLLECT_AFTER_OBJECTS: Final = 50_000
+#: New objects after which the garbage collector runs: those of a thousand streams, or what is
+#: left of 2,500 connections of HTTP, some twenty megabytes.
+COLLECT_AFTER_OBJECTS: Final = 100_000
 #: Sessions looked after between two checkpoints.
 WATCH_SLICE: Final = 500
 #: Close codes with a label of their own; a client may invent thousands.

@@ -47,7 +47,7 @@ class StreamGateway:
     @property
     def connections(self) -> int:
         """How many connections are open, streams included."""
-        return len(self._open) + self.streams.open
+        return len(self._open)
 
     async def drain_with(self, context: WorkerContext) -> None:
         """Wait for Hypercorn to shut down, then drain, then cut off whoever is left."""
@@ -61,7 +61,6 @@ class StreamGateway:
             # Requests that were under way are still answered.
             while self._open:
                 await self._closed.park()
-        self.streams.cut_off()
         for scope in tuple(self._open):
             scope.cancel()
         self.drained.set()
@@ -69,8 +68,7 @@ class StreamGateway:
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation.
 
-        A plain connection that becomes a stream is adopted by `streams`, and this returns. Who
-        called closes what was accepted, unless its socket was taken over.
+        Who called closes what was accepted, unless its socket was taken over.
         """
         accepted: Accepted = connection.stream
         with Contained(self._engine.metrics), trio.CancelScope() as scope:
@@ -80,7 +78,7 @@ class StreamGateway:
                 if head is None:
                     return
                 if isinstance(accepted, trio.SocketStream):
-                    self.streams.adopt(FrameStream.over(accepted), head)
+                    await self.streams.serve(FrameStream.over(accepted), head)
                 else:
                     await self._serve_securely(SecureFrameStream(accepted), head)
             finally:
@@ -102,7 +100,7 @@ class StreamGateway:
         Returns:
             The head of a request for a stream, once one comes; None at the connection's end.
         """
-        if len(self._open) > limits.HTTP_CONNECTIONS:
+        if len(self._open) - self.streams.open > limits.HTTP_CONNECTIONS:
             if isinstance(accepted, trio.SocketStream):
                 await refuse(FrameStream.over(accepted), handshake.TOO_MANY_CONNECTIONS)
             return None
@@ -115,7 +113,7 @@ class StreamGateway:
                 "WebSockets over HTTP/2, past the stream's gateway",
             )
             return None
-        head = await read_head(accepted, idle_seconds=limits.HEAD_SECONDS)
+        head = await read_head(accepted, scope, idle_seconds=limits.HEAD_SECONDS)
         # From here on it is no half-open handshake any more, which a drain would end at once.
         del self._waiting[scope]
         if head is None or _takes(head):

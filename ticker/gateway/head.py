@@ -47,7 +47,7 @@ class Head:
 
     def all(self, name: bytes) -> list[str]:
         """Return every value of a header, decoded as Latin-1, which takes any byte."""
-        return [value.decode("latin-1") for key, value in self.headers if key == name]
+        return [str(value, "latin-1") for key, value in self.headers if key == name]
 
     def first(self, name: bytes) -> str | None:
         """Return the first value of a header, or None."""
@@ -165,32 +165,37 @@ def parse_head(data: bytes) -> Head | None:
 
 
 async def read_head(
-    stream: Readable, received: bytes = b"", *, idle_seconds: float = math.inf
+    stream: Readable,
+    scope: trio.CancelScope,
+    received: bytes = b"",
+    *,
+    idle_seconds: float = math.inf,
 ) -> Head | None:
     """Read one request head.
 
     Args:
         stream: where it comes from.
+        scope: around all that there is to do if no head comes: it is cancelled where the
+            first byte is not there in time, or the rest not `limits.HEAD_SECONDS` later.
         received: what has come already.
         idle_seconds: how long to wait for the first byte.
 
     Returns:
-        The head, or None where the peer left, or took longer than `limits.HEAD_SECONDS`
-        from the head's first byte.
+        The head, or None where the peer left.
     """
-    with trio.move_on_after(idle_seconds) as scope:
-        parser = HeadParser()
-        begun = False
-        while True:
+    scope.deadline = trio.current_time() + idle_seconds
+    parser = HeadParser()
+    begun = False
+    while True:
+        if not received:
+            received = bytes(await stream.receive_some(limits.HEAD_BYTES))
             if not received:
-                received = bytes(await stream.receive_some(limits.HEAD_BYTES))
-                if not received:
-                    return None
-            head = parser.feed(received)
-            if head is not None:
-                return head
-            received = b""
-            if not begun:
-                begun = True
-                scope.deadline = trio.current_time() + limits.HEAD_SECONDS
-    return None
+                return None
+        head = parser.feed(received)
+        if head is not None:
+            scope.deadline = math.inf
+            return head
+        received = b""
+        if not begun:
+            begun = True
+            scope.deadline = trio.current_time() + limits.HEAD_SECONDS

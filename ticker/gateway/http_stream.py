@@ -161,7 +161,9 @@ class HttpStream(trio.abc.HalfCloseableStream):
                 self._unread = bytes(await self.transport_stream.receive_some(limits.HEAD_BYTES))
                 if not self._unread:
                     return b""
-        head = await read_head(self.transport_stream, self._unread)
+        head = None
+        with trio.CancelScope() as scope:
+            head = await read_head(self.transport_stream, scope, self._unread)
         self._unread = b""
         if head is None:
             return b""

@@ -25,6 +25,7 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, LifespanState
 
 from ticker import limits
 from ticker.gateway.head import Head
@@ -54,6 +55,22 @@ class TickerTCPServer(TCPServer):
     An application without a `gateway` is served as Hypercorn would.
     """
 
+    stream: Any
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        stream: Any,
+    ) -> None:
+        # A stream is served in this task to its end, and needs nothing of what Hypercorn would
+        # make here: that is done where a request of HTTP's is to be answered.
+        self._for_http = (app, config, context, state)
+        self.app = app
+        self.stream = stream
+
     async def run(self) -> None:
         """Serve the connection."""
         gateway: Gateway | None = getattr(getattr(self.app, "app", None), "gateway", None)
@@ -68,7 +85,7 @@ class TickerTCPServer(TCPServer):
         Returns:
             The head of an upgrade to our stream, where that is how its HTTP part ended.
         """
-        self.stream: Any = stream
+        self.stream = stream
         await self._serve_to_the_end()
         return stream.handed_over
 
@@ -78,6 +95,7 @@ class TickerTCPServer(TCPServer):
         The scope is around all of it: Hypercorn's task group lets the cancellation of its own
         nursery out, and that would end the server.
         """
+        super().__init__(*self._for_http, self.stream)
         with trio.CancelScope() as self._over:
             await super().run()
 

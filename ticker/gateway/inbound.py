@@ -1,16 +1,104 @@
-"""What a client may send, counted as it arrives.
+"""What a client sends, taken apart and counted as it arrives.
 
-Rules for this module: pure; bytes and times in, a verdict out. Messages are counted by the
-session once they are whole; this counts frames of every kind as their headers pass by, since
-a flood of pings or of empty fragments never becomes a message.
+Rules for this module: pure; bytes and times in, events out. wsproto knows the protocol; the
+limits are ours. Messages in a time are counted by the session once they are whole; here frames
+of every kind are counted as their headers pass by, since a flood of pings or of empty fragments
+never becomes a message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+
 from ticker import limits
+from ticker.close_codes import CloseCode
+from ticker.gateway.protocol import close_frame
 from ticker.rate_limit import Bucket, RateLimit
 
 _FRAMES = RateLimit(limits.FRAMES_BURST, limits.FRAMES_BURST / limits.FRAMES_PER_SECOND)
+
+
+class RefusedMessageError(Exception):
+    """A client sends what is not taken; `code` is what to close with."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.reason)
+        self.code = code
+
+
+class Inbound:
+    """One client's side of the conversation."""
+
+    __slots__ = ("_meter", "_parts", "_protocol", "_size")
+
+    def __init__(self) -> None:
+        self._protocol = Connection(ConnectionType.SERVER)
+        self._meter = FrameMeter()
+        self._parts: list[str | bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take in what came.
+
+        Args:
+            data: as many bytes as there were, at least one.
+            now: monotonic seconds.
+
+        Raises:
+            RefusedMessageError: there are too many frames in it.
+        """
+        if not self._meter.within(data, now):
+            raise RefusedMessageError(CloseCode.TOO_MANY_MESSAGES)
+        self._protocol.receive_data(data)
+
+    def events(self) -> Iterator[str | bytes | Ping | CloseConnection]:
+        """Give what has come whole, as it is iterated over: messages, pings, the goodbye.
+
+        A break of the protocol is a goodbye, too; `answer` knows the difference.
+
+        Raises:
+            RefusedMessageError: a message is too big.
+        """
+        for event in self._protocol.events():
+            if isinstance(event, Ping | CloseConnection):
+                yield event
+            elif isinstance(event, TextMessage | BytesMessage):
+                message = self._put_together(event)
+                if message is not None:
+                    yield message
+
+    def answer(self, goodbye: CloseConnection) -> bytes:
+        """Return the close frame that is owed for the client's, or for what it did wrong.
+
+        wsproto tells of both by the same event, and only its state tells them apart.
+        """
+        if self._protocol.state is ConnectionState.REMOTE_CLOSING:
+            return self._protocol.send(goodbye.response())
+        return close_frame(goodbye.code)
+
+    def goodbye(self, code: CloseCode) -> bytes:
+        """Return the close frame with which we begin the end."""
+        return self._protocol.send(CloseConnection(code=code, reason=code.reason))
+
+    def answered(self) -> bool:
+        """Say whether the client's goodbye is among what has come; everything else is dropped."""
+        return any(isinstance(event, CloseConnection) for event in self._protocol.events())
+
+    def _put_together(self, event: TextMessage | BytesMessage) -> str | bytes | None:
+        """Take in a part of a message; return the message once it is whole."""
+        part = event.data if isinstance(event.data, str) else bytes(event.data)
+        self._size += len(part.encode()) if isinstance(part, str) else len(part)
+        if self._size > limits.MESSAGE_BYTES:
+            raise RefusedMessageError(CloseCode.TOO_BIG)
+        self._parts.append(part)
+        if not event.message_finished:
+            return None
+        parts, self._parts, self._size = self._parts, [], 0
+        # One kind throughout, which wsproto sees to.
+        return "".join(parts) if isinstance(part, str) else b"".join(parts)  # type: ignore[arg-type]
 
 
 class FrameMeter:

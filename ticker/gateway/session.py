@@ -19,6 +19,7 @@ from ticker import __version__, limits
 from ticker.close_codes import CloseCode
 from ticker.engine import Engine
 from ticker.gateway.delivery import Delivery, DeliveryStream
+from ticker.gateway.inbound import RefusedMessageError
 from ticker.gateway.protocol import (
     Auth,
     Authenticated,
@@ -36,7 +37,7 @@ from ticker.gateway.protocol import (
     Welcome,
     decode_request,
 )
-from ticker.gateway.websocket import ABNORMAL, EndedError, RefusedMessageError, WebSocket
+from ticker.gateway.websocket import ABNORMAL, EndedError, WebSocket
 from ticker.rate_limit import Bucket, RateLimit
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits

@@ -1,10 +1,4 @@
-"""The streams: from a request for one to the end of its session.
-
-Their tasks live in a nursery of their own, so that nothing of Hypercorn's stays in memory for
-as long as somebody is subscribed: a task of its server, with all that it holds, is a third of
-what a subscriber would cost. Over TLS the socket cannot be taken over, and Hypercorn's task
-carries the stream to its end.
-"""
+"""The streams: from a request for one to the end of its session, in the connection's own task."""
 
 from __future__ import annotations
 
@@ -21,7 +15,7 @@ from ticker.gateway.containment import Contained
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.handshake import Candidate, Refusal, RefusedError
 from ticker.gateway.head import Head
-from ticker.gateway.protocol import PATH, close_frame
+from ticker.gateway.protocol import PATH
 from ticker.gateway.secure_stream import SecureFrameStream
 from ticker.gateway.session import Session
 from ticker.gateway.websocket import WebSocket
@@ -53,24 +47,10 @@ class Streams:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the tasks of adopted connections; runs until `cut_off`, or cancelled."""
+        """Own the tasks of those who are catching up; runs until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
-
-    def adopt(self, connection: Connection, head: Head) -> None:
-        """Serve a request for a stream in a task of our own; see `serve`."""
-        self._tasks.start_soon(self.serve, connection, head)
-
-    @property
-    def _tasks(self) -> trio.Nursery:
-        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
-        return self._nursery
-
-    def cut_off(self) -> None:
-        """Reset every adopted connection that is still there."""
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
 
     async def serve(self, connection: Connection, head: Head) -> None:
         """Answer a request for a stream, and be the stream if it is granted.
@@ -100,16 +80,17 @@ class Streams:
         """
         forwarded = head.all(b"x-forwarded-for")
         address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
+        counted_as = limit_key(address)
         now = trio.current_time()
         try:
-            wait = self._refusals.wait(limit_key(address), now)
+            wait = self._refusals.wait(counted_as, now)
             if wait:
                 raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - answered below
             candidate, grant = await self._admit(connection, head)
-            return candidate.response(), grant, self._place(grant, address), address
+            return candidate.response(), grant, self._place(grant, counted_as), address
         except RefusedError as error:
             refusal = error.refusal
-        self._refusals.admit(limit_key(address), now)
+        self._refusals.admit(counted_as, now)
         self._engine.metrics.handshake_refused(refusal.reason)
         log.info("handshake_refused", reason=refusal.reason, address=address)
         await refuse(connection, refusal)
@@ -146,12 +127,12 @@ class Streams:
             raise RefusedError(handshake.DRAINING)
         return candidate, grant
 
-    def _place(self, grant: Grant, address: str) -> Place:
+    def _place(self, grant: Grant, counted_as: str) -> Place:
         """Take a place for a stream; raises RefusedError where there is none."""
         try:
             return self._engine.admission.place(
                 token=grant.token_id,
-                address=limit_key(address),
+                address=counted_as,
                 key=grant.key_id,
                 key_limit=self._engine.policies.limits(grant.role).max_streams,
             )
@@ -168,21 +149,17 @@ class Streams:
         address: str,
     ) -> None:
         """Accept the handshake and run the session."""
+        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
         code: int = CloseCode.FAULT
         audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": address}
         log.info("stream_opened", **audit)
         try:
             with place:
                 websocket = WebSocket(connection)
-                session = Session(self._engine, websocket, connection, grant, self._tasks)
-                await connection.send_all(response + session.welcome())
+                session = Session(self._engine, websocket, connection, grant, self._nursery)
+                # Nothing was sent yet, so there is room: no need to wait for a turn.
+                connection.send_nowait(response + session.welcome())
                 code = await session.run()
-        except Exception:
-            # The library under the session failed on what the peer sent.
-            with trio.move_on_after(limits.CLOSE_SECONDS):
-                await connection.send_all(close_frame(CloseCode.FAULT))
-                await connection.aclose()
-            raise
         finally:
             self._engine.metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import h11
@@ -139,22 +140,33 @@ class Pieces:
         return b""
 
 
+async def read(
+    stream: Pieces, received: bytes = b"", idle_seconds: float = math.inf
+) -> Head | None:
+    """Read a head; None also where it took too long."""
+    with trio.CancelScope() as scope:
+        head = await read_head(stream, scope, received, idle_seconds=idle_seconds)
+        assert head is None or scope.deadline == math.inf
+        return head
+    return None
+
+
 @given(st.lists(st.integers(0, len(SIMPLE)), max_size=5).map(sorted), st.binary(max_size=5))
 def test_a_head_is_the_same_however_it_is_cut(cuts: list[int], rest: bytes) -> None:
     edges = [0, *cuts, len(SIMPLE)]
     pieces = [SIMPLE[a:b] for a, b in pairwise(edges) if a < b]
     pieces[-1] += rest
-    head = trio.run(read_head, Pieces(*pieces))
+    head = trio.run(read, Pieces(*pieces))
     assert head == parse_head(SIMPLE + rest)
 
 
 async def test_a_peer_that_leaves_before_the_end_has_sent_none() -> None:
-    assert await read_head(Pieces(SIMPLE[:20])) is None
-    assert await read_head(Pieces()) is None
+    assert await read(Pieces(SIMPLE[:20])) is None
+    assert await read(Pieces()) is None
 
 
 async def test_what_was_received_before_counts() -> None:
-    head = await read_head(Pieces(), SIMPLE)
+    head = await read(Pieces(), SIMPLE)
     assert head is not None
     assert head.raw == SIMPLE
 
@@ -163,18 +175,18 @@ async def test_a_dripped_head_is_given_up_five_seconds_after_its_first_byte(
     autojump_clock: MockClock,
 ) -> None:
     drip = Pieces(*(SIMPLE[i : i + 1] for i in range(20)), every=1.0)
-    assert await read_head(drip) is None
+    assert await read(drip) is None
     assert autojump_clock.current_time() == pytest.approx(1.0 + limits.HEAD_SECONDS)
 
 
 async def test_silence_is_given_up_where_a_limit_was_given(autojump_clock: MockClock) -> None:
-    assert await read_head(Pieces(leaves=False), idle_seconds=7) is None
+    assert await read(Pieces(leaves=False), idle_seconds=7) is None
     assert autojump_clock.current_time() == pytest.approx(7)
 
 
 async def test_a_late_first_byte_still_leaves_time_for_the_rest(autojump_clock: MockClock) -> None:
     late = Pieces(SIMPLE[:9], SIMPLE[9:], every=limits.HEAD_SECONDS - 1)
-    assert await read_head(late, idle_seconds=limits.HEAD_SECONDS) is not None
+    assert await read(late, idle_seconds=limits.HEAD_SECONDS) is not None
     assert autojump_clock.current_time() == pytest.approx(2 * (limits.HEAD_SECONDS - 1))
 
 
