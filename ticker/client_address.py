@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 #: What stands for a peer without an address, as over a Unix socket.
@@ -38,6 +39,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted_hops: int) -> st
         return peer
 
 
+@lru_cache(maxsize=1024)
 def limit_key(address: str) -> str:
     """Return the name under which limits count an address: IPv6 by its network."""
     try:

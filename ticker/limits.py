@@ -174,6 +174,10 @@ HTTP_CONNECTIONS: Final = 2000
 WRITE_SECONDS: Final = 5.0
 #: Connections that may wait to be accepted: a server restart brings everybody back at once.
 BACKLOG: Final = 4096
+#: Connections accepted between two checkpoints: some ten milliseconds' worth.
+ACCEPT_BATCH: Final = 64
+#: How long accepting pauses where the system has no descriptor or memory for one more.
+ACCEPT_PAUSE_SECONDS: Final = 0.1
 #: Addresses that are remembered for rate limits.
 LIMITER_ADDRESSES: Final = 10_000
 #: What a client is told to wait where the server is full, in seconds.

@@ -31,11 +31,9 @@ class EchoSession:
         self._websocket = websocket
         self._stream = stream
 
-    def welcome(self) -> bytes:
-        return b""
-
-    async def run(self) -> int:
+    async def run(self, response: bytes) -> int:
         try:
+            await self._stream.send_all(response)
             while True:
                 message = await self._websocket.receive()
                 binary = isinstance(message, bytes)

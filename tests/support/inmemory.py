@@ -281,8 +281,7 @@ class World:
             async with trio.open_nursery() as nursery:
                 client.connection = nursery.cancel_scope
                 session = Session(self.engine, WebSocket(stream), stream, granted, nursery)
-                await stream.send_all(session.welcome())
-                client.code = await session.run()
+                client.code = await session.run(b"")
                 nursery.cancel_scope.cancel()
         finally:
             stream.abort()

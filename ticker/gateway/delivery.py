@@ -67,10 +67,7 @@ class Delivery:
         self._behind = False
         self._catching_up: trio.CancelScope | None = None
         self._pinged = False
-        # Live is what everybody expects; only what is stale is worth a word at the start.
-        self._status_told: tuple[SourceState, ...] = tuple(
-            state for state in engine.status() if state.state == "live"
-        )
+        self._status_told: tuple[SourceState, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -90,18 +87,37 @@ class Delivery:
         symbols = self._engine.book.symbols
         return tuple(symbols[place] for place in self._subscription.topic.places)
 
-    def subscribe(self, symbols: Sequence[str], every: int) -> None:
-        """Replace the subscription; what is sent next is a snapshot."""
+    def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
+        """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
+        self._status_told = self._engine.status()
+        # Live is what everybody expects; only what is stale is worth a word at the start.
+        stale = [_status_frame(state) for state in self._status_told if state.state != "live"]
+        first = b"".join([greeting, *stale])
+        if symbols:
+            self.subscribe(symbols, every, first=first)
+        else:
+            self._offer(first)
+
+    def subscribe(self, symbols: Sequence[str], every: int, *, first: bytes = b"") -> None:
+        """Replace the subscription; what is sent next is a snapshot.
+
+        Args:
+            symbols: what to send.
+            every: the interval in ticks.
+            first: what is to go out before it, in the same write; there must be room.
+        """
         self.unsubscribe()
         self._subscription = self._engine.hub.subscribe(
             symbols, every, self._stream, self._fell_behind
         )
         try:
-            resumed = self._subscription.resume()
+            resumed = self._subscription.resume(first)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
             self._ended(gone)
             return
-        if not resumed:
+        if first and not resumed:
+            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
+        elif not resumed:
             self._catch_up_soon()
 
     def unsubscribe(self) -> None:

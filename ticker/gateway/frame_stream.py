@@ -60,7 +60,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
     )
 
     def __init__(self, raw: socket.socket) -> None:
-        """Begin with nothing written, on a connected, non-blocking socket; see `over`."""
+        """Begin with nothing written, on a connected, non-blocking socket; see `tune`."""
         self._socket = raw
         self._send = raw.send
         self._rest = b""
@@ -74,19 +74,32 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     @classmethod
     def over(cls, accepted: trio.SocketStream) -> FrameStream:
-        """Take the socket over from the stream that accepted it, which is closed by that.
+        """Take a socket over from a stream of trio's, which is closed by that."""
+        old = accepted.socket
+        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
+        raw.settimeout(0)
+        return cls(raw)
+
+    def detach(self) -> trio.SocketStream:
+        """Hand the socket over to a stream of trio's; this one is closed by that."""
+        self._closed = self._finished = self.blocked = True
+        old = self._socket
+        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
+        return trio.SocketStream(trio.socket.from_stdlib_socket(raw))
+
+    def tune(self) -> None:
+        """Ready the socket for ticks.
 
         What the kernel holds for a slow reader is bounded twice: the buffer as such, and what
         waits in it unsent. With a low-water mark of one byte and each frame a record of its own
         (`MSG_EOR`, which keeps the kernel from appending to the last one), a frame is taken
         only once all before it are on their way. So a reader that resumes finds no queue.
         """
-        old = accepted.socket  # which has TCP_NODELAY from trio already
-        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
-        raw.settimeout(0)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.NOT_SENT_BYTES)
-        return cls(raw)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
+        if self._socket.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            lowat = limits.NOT_SENT_BYTES
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, lowat)
 
     @property
     def peer(self) -> str:
@@ -258,22 +271,19 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self.blocked = self._finished
 
     async def _receive(self, max_bytes: int) -> bytes:
-        """Receive as trio's sockets do: a checkpoint either way, and nothing lost by it."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        waited = False
+        """Receive; where something is there already, without giving others a turn.
+
+        What one peer can have read at a stretch is bounded where it is read: the head of a
+        request, the frames of `FrameMeter`, what lingers.
+        """
         while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
             try:
-                received = self._socket.recv(max_bytes)
+                return self._socket.recv(max_bytes)
             except BlockingIOError:
-                waited = True
                 await trio.lowlevel.wait_readable(self._socket)
             except OSError as error:
                 raise self._translated(error) from error
-            else:
-                break
-        if not waited:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        return received
 
     def _close(self) -> None:
         """Close the socket, and wake whoever waits for it with trio's ClosedResourceError."""

@@ -25,7 +25,7 @@ from ticker.gateway.streams import Streams, refuse
 log = structlog.get_logger()
 
 #: A connection as the listener accepted it.
-Accepted = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+Accepted = FrameStream | trio.SSLStream[trio.SocketStream]
 
 
 class StreamGateway:
@@ -68,17 +68,20 @@ class StreamGateway:
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation.
 
-        Who called closes what was accepted, unless its socket was taken over.
+        Who called closes what was accepted.
         """
         accepted: Accepted = connection.stream
         with Contained(self._engine.metrics), trio.CancelScope() as scope:
             self._open[scope] = self._waiting[scope] = None
             try:
-                head = await self._serve_http(connection, accepted, scope)
+                head = await self._first_head(accepted, scope)
+                if head is not None and not _takes(head):
+                    accepted, head = await _serve_http(connection, accepted, head)
                 if head is None:
                     return
-                if isinstance(accepted, trio.SocketStream):
-                    await self.streams.serve(FrameStream.over(accepted), head)
+                if isinstance(accepted, FrameStream):
+                    accepted.tune()
+                    await self.streams.serve(accepted, head)
                 else:
                     await self._serve_securely(SecureFrameStream(accepted), head)
             finally:
@@ -86,39 +89,51 @@ class StreamGateway:
                 del self._open[scope]
                 self._closed.unpark_all()
 
+    async def _first_head(self, accepted: Accepted, scope: trio.CancelScope) -> Head | None:
+        """Read the head of a connection's first request; None where none is to be answered."""
+        if len(self._open) - self.streams.open > limits.HTTP_CONNECTIONS:
+            if isinstance(accepted, FrameStream):
+                await refuse(accepted, handshake.TOO_MANY_CONNECTIONS)
+            return None
+        if not isinstance(accepted, FrameStream):
+            if not await tls_handshake(accepted, limits.TLS_SECONDS):
+                return None
+            if accepted.selected_alpn_protocol() == "h2":
+                log.error(
+                    "http2_refused",
+                    hint="serve TLS with alpn_protocols = ['http/1.1']: browsers would send "
+                    "WebSockets over HTTP/2, past the stream's gateway",
+                )
+                return None
+        head = await read_head(accepted, scope, idle_seconds=limits.HEAD_SECONDS)
+        # From here on it is no half-open handshake any more, which a drain would end at once.
+        del self._waiting[scope]
+        return head
+
     async def _serve_securely(self, stream: SecureFrameStream, head: Head) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.write_frames)
             await self.streams.serve(stream, head)
             nursery.cancel_scope.cancel()
 
-    async def _serve_http(
-        self, connection: TickerTCPServer, accepted: Accepted, scope: trio.CancelScope
-    ) -> Head | None:
-        """Let Hypercorn answer what is plain HTTP.
 
-        Returns:
-            The head of a request for a stream, once one comes; None at the connection's end.
-        """
-        if len(self._open) - self.streams.open > limits.HTTP_CONNECTIONS:
-            if isinstance(accepted, trio.SocketStream):
-                await refuse(FrameStream.over(accepted), handshake.TOO_MANY_CONNECTIONS)
-            return None
-        if not await tls_handshake(connection, limits.TLS_SECONDS):
-            return None
-        if _speaks_http2(accepted):
-            log.error(
-                "http2_refused",
-                hint="serve TLS with alpn_protocols = ['http/1.1']: browsers would send "
-                "WebSockets over HTTP/2, past the stream's gateway",
-            )
-            return None
-        head = await read_head(accepted, scope, idle_seconds=limits.HEAD_SECONDS)
-        # From here on it is no half-open handshake any more, which a drain would end at once.
-        del self._waiting[scope]
-        if head is None or _takes(head):
-            return head
-        return await connection.serve_http(HttpStream(accepted, head, _takes))
+async def _serve_http(
+    connection: TickerTCPServer, accepted: Accepted, head: Head
+) -> tuple[Accepted, Head | None]:
+    """Let Hypercorn answer what is plain HTTP.
+
+    Returns:
+        The connection as it goes on, and the head of a request for a stream, once one comes;
+        None at the connection's end.
+    """
+    if not isinstance(accepted, FrameStream):
+        return accepted, await connection.serve_http(HttpStream(accepted, head, _takes))
+    plain = accepted.detach()
+    try:
+        upgrade = await connection.serve_http(HttpStream(plain, head, _takes))
+        return (FrameStream.over(plain) if upgrade is not None else accepted), upgrade
+    finally:
+        plain.socket.close()
 
 
 def _takes(head: Head) -> bool:
@@ -126,7 +141,3 @@ def _takes(head: Head) -> bool:
     if head.path == PATH or head.upgrades_to("websocket") or head.version >= "2":
         return True
     return bool(head.method) and not head.target_readable
-
-
-def _speaks_http2(accepted: Accepted) -> bool:
-    return isinstance(accepted, trio.SSLStream) and accepted.selected_alpn_protocol() == "h2"

@@ -16,7 +16,11 @@ from __future__ import annotations
 import multiprocessing.util
 import os
 import signal
+import socket
 import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from types import ModuleType
 from typing import Any, Protocol
 
 import hypercorn.trio.run
@@ -28,8 +32,10 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, LifespanState
 
 from ticker import limits
+from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.head import Head
 from ticker.gateway.http_stream import HttpStream
+from ticker.gateway.listener import accept_all
 
 
 class Gateway(Protocol):
@@ -75,6 +81,8 @@ class TickerTCPServer(TCPServer):
         """Serve the connection."""
         gateway: Gateway | None = getattr(getattr(self.app, "app", None), "gateway", None)
         if gateway is None:
+            if isinstance(self.stream, FrameStream):
+                self.stream = self.stream.detach()
             await self._serve_to_the_end()
         else:
             await gateway.serve(self)
@@ -143,6 +151,7 @@ def install() -> None:
     would send WebSockets over HTTP/2 (RFC 8441), past the gateway.
     """
     Config.alpn_protocols = ["http/1.1"]
+    hypercorn.trio.run.trio = _Trio("trio")  # type: ignore[attr-defined]
     hypercorn.trio.run.TCPServer = TickerTCPServer  # type: ignore[attr-defined]
     hypercorn.trio.run.WorkerContext = TickerWorkerContext  # type: ignore[attr-defined]
 
@@ -173,13 +182,44 @@ def quit_worker() -> None:
         os._exit(1)
 
 
-async def tls_handshake(connection: TCPServer, seconds: float) -> bool:
-    """Do the TLS handshake where there is one; False where it failed."""
-    if not isinstance(connection.stream, trio.SSLStream):
-        return True
+async def tls_handshake(stream: trio.SSLStream[trio.SocketStream], seconds: float) -> bool:
+    """Do a TLS handshake; False where it failed."""
     try:
         with trio.fail_after(seconds):
-            await connection.stream.do_handshake()
+            await stream.do_handshake()
     except (trio.BrokenResourceError, trio.TooSlowError):
         return False
     return True
+
+
+class _Trio(ModuleType):
+    """trio as Hypercorn's worker sees it: with another way to accept."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(trio, name)
+
+    @staticmethod
+    async def serve_listeners(
+        handler: Callable[[Any], Awaitable[None]],
+        listeners: Sequence[trio.abc.Listener[Any]],
+        *,
+        handler_nursery: trio.Nursery,
+    ) -> None:
+        """Do as `trio.serve_listeners`, for plain sockets by `accept_all`."""
+
+        async def serve(stream: FrameStream) -> None:
+            try:
+                await handler(stream)
+            finally:
+                stream.abort()
+
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                if isinstance(listener, trio.SocketListener):
+                    old = listener.socket
+                    raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
+                    raw.settimeout(0)
+                    nursery.start_soon(accept_all, raw, handler_nursery, serve)
+                else:
+                    tls = partial(trio.serve_listeners, handler_nursery=handler_nursery)
+                    nursery.start_soon(tls, handler, [listener])

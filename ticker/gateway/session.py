@@ -113,8 +113,11 @@ class Session:
         burst = limits.MESSAGES_BURST * per_second / limits.MESSAGES_PER_SECOND
         self._messages = Bucket(RateLimit(max(1, round(burst)), max(1, round(burst)) / per_second))
 
-    async def run(self) -> int:
+    async def run(self, response: bytes) -> int:
         """Converse until the connection ends or the session is ended; then close.
+
+        Args:
+            response: the answer to the handshake, still to be sent.
 
         Returns:
             The close code.
@@ -129,6 +132,7 @@ class Session:
                 self.end(CloseCode.UNAUTHENTICATED)
             try:
                 with self._delivery, self._scope:
+                    self._greet(response)
                     await self._converse()
             except EndedError as ended:
                 self._set_code(ended.code)
@@ -198,24 +202,22 @@ class Session:
     def _allowed(self, action: Action) -> tuple[str, ...]:
         return self._engine.allowed(self.grant.role, action)
 
-    def welcome(self) -> bytes:
-        """Return the first frame of the stream, to be sent before the session runs."""
-        return Welcome(
+    def _greet(self, response: bytes) -> None:
+        """Accept, welcome, and subscribe to everything: all in one write, without a checkpoint."""
+        symbols = self._allowed("subscribe")
+        welcome = Welcome(
             user_id=self.grant.user_id,
             role=self.grant.role,
-            symbols=self._allowed("subscribe"),
+            symbols=symbols,
             tick_ms=self._engine.tick_ms,
             expires_in=self._expires_in(),
             time=self._engine.wall_ms(),
             version=__version__,
-        ).frame()
+        )
+        self._delivery.begin(response + welcome.frame(), symbols, self._every(None))
 
     async def _converse(self) -> None:
-        """Subscribe to everything, and answer until the connection ends."""
-        self._delivery.tell_status()
-        symbols = self._allowed("subscribe")
-        if symbols:
-            self._delivery.subscribe(symbols, self._every(None))
+        """Answer until the connection ends."""
         while self.close_code is None:
             try:
                 message = await self._websocket.receive()

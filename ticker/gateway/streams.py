@@ -157,9 +157,7 @@ class Streams:
             with place:
                 websocket = WebSocket(connection)
                 session = Session(self._engine, websocket, connection, grant, self._nursery)
-                # Nothing was sent yet, so there is room: no need to wait for a turn.
-                connection.send_nowait(response + session.welcome())
-                code = await session.run()
+                code = await session.run(response)
         finally:
             self._engine.metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)

@@ -196,13 +196,16 @@ class Subscription:
         """Unsubscribe: no frame follows, not even one that is under way. Never awaits."""
         self._hub.end(self)
 
-    def resume(self) -> bool:
+    def resume(self, first: bytes = b"") -> bool:
         """Send a snapshot made now and, if it fits, take part in the coming ticks.
 
+        Args:
+            first: what goes out before it, in the same write.
+
         Returns:
-            Whether it did. If not, the subscription is still behind.
+            Whether it did. If not, nothing was sent, and the subscription is still behind.
         """
-        return self._hub.resume(self)
+        return self._hub.resume(self, first)
 
 
 class Hub:
@@ -299,7 +302,7 @@ class Hub:
                     await trio.lowlevel.checkpoint()
                     room = limits.FANOUT_SLICE_FRAMES
 
-    def resume(self, subscription: Subscription) -> bool:
+    def resume(self, subscription: Subscription, first: bytes = b"") -> bool:
         """Offer a snapshot to a subscription that is behind; see `Subscription.resume`."""
         if subscription.ended or not subscription.behind:
             return True
@@ -307,7 +310,7 @@ class Hub:
         time_ms = self._tick_time_ms or self._wall_ms()
         frame = self._frame(topic, self._book.seq, time_ms, snapshot=True)
         try:
-            subscription.subscriber.send_nowait(frame)
+            subscription.subscriber.send_nowait(first + frame)
         except trio.WouldBlock:
             return False
         if not subscription.ended:

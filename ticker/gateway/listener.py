@@ -1,0 +1,58 @@
+"""Accepting plain connections: many at once when many knock, each into a task of its own.
+
+trio's own loop accepts one connection per turn and wraps it three times. After a restart
+everybody knocks at once, and that is when accepting has to be cheap.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from ticker import limits
+from ticker.gateway.frame_stream import FrameStream
+
+log = structlog.get_logger()
+
+#: The peer has gone before it was accepted: the next one is a better one (accept(2)).
+_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+
+
+async def accept_all(
+    listening: socket.socket,
+    nursery: trio.Nursery,
+    serve: Callable[[FrameStream], Awaitable[None]],
+) -> NoReturn:
+    """Accept connections until cancelled, which closes the listening socket.
+
+    Where the system has no more descriptors or memory, accepting pauses; who knocks waits.
+
+    Args:
+        listening: a non-blocking socket.
+        nursery: where a task for each connection runs.
+        serve: the task; it raises nothing but cancellation.
+    """
+    paused = False
+    with listening:
+        while True:
+            await trio.lowlevel.wait_readable(listening)
+            try:
+                for _ in range(limits.ACCEPT_BATCH):
+                    accepted, _address = listening.accept()
+                    accepted.settimeout(0)
+                    nursery.start_soon(serve, FrameStream(accepted))
+                    paused = False
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno in _GONE:
+                    continue
+                if not paused:
+                    log.warning("accepting_paused", reason=error.strerror)
+                paused = True
+                await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
