@@ -133,6 +133,11 @@ async def test_a_head_that_is_too_large_is_refused(server: Server) -> None:
     assert (await ask(server, endless)).status in {400, 431}
 
 
+async def _drop_messages(websocket: trio_websocket.WebSocketConnection) -> None:
+    while True:
+        await websocket.get_message()
+
+
 async def test_trio_websocket_connects(launched: Server) -> None:
     headers = [(b"Authorization", f"Bearer {launched.token()}".encode())]
     async with trio_websocket.open_websocket_url(
@@ -140,7 +145,12 @@ async def test_trio_websocket_connects(launched: Server) -> None:
     ) as websocket:
         assert websocket.subprotocol == "ticker.v1"
         assert json.loads(await websocket.get_message())["type"] == "welcome"
-        await websocket.ping(b"payload")
+        async with trio.open_nursery() as nursery:
+            # The library looks no further than the first message that nobody takes.
+            nursery.start_soon(_drop_messages, websocket)
+            with trio.fail_after(10):
+                await websocket.ping(b"payload")
+            nursery.cancel_scope.cancel()
     assert websocket.closed is not None
     assert websocket.closed.code == 1000
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from unittest.mock import patch
 
 import pytest
 import trio
@@ -14,10 +15,13 @@ from hypothesis import strategies as st
 
 from tests.support.frames import CLOSE, FrameParser
 from tests.support.raw import RESET
+from tests.support.rings import needs_ring
 from ticker import limits
 from ticker.close_codes import CloseCode
+from ticker.gateway.fanout import RingFanout
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.protocol import close_frame, text_frame
+from ticker.gateway.ring import Ring
 
 SMALL_BUFFER = 2048
 #: More than the kernel ever takes at once here.
@@ -34,6 +38,7 @@ async def pair() -> AsyncIterator[tuple[FrameStream, trio.SocketStream]]:
         await connecting.connect(listener.getsockname())
         accepted, _ = await listener.accept()
         stream = FrameStream.over(trio.SocketStream(accepted))
+        stream.tune()
         try:
             yield stream, trio.SocketStream(connecting)
         finally:
@@ -74,10 +79,26 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 @settings(max_examples=60, deadline=None)
 def test_every_frame_arrives_whole_in_order_and_once(operations: list[tuple[str, int]]) -> None:
-    trio.run(_check_operations, operations)
+    trio.run(_check_operations, operations, FrameStream.send_nowait)
 
 
-async def _check_operations(operations: list[tuple[str, int]]) -> None:
+@needs_ring
+@given(OPERATIONS)
+@settings(max_examples=60, deadline=None)
+def test_a_ring_keeps_frames_whole_too(operations: list[tuple[str, int]]) -> None:
+    with patch("ticker.limits.RING_FRAMES", 1), Ring(8) as ring:
+        fanout = RingFanout(ring)
+
+        def offer(stream: FrameStream, data: bytes) -> None:
+            for _place, error in fanout.gather([stream])(data):
+                raise error or trio.WouldBlock
+
+        trio.run(_check_operations, operations, offer)
+
+
+async def _check_operations(
+    operations: list[tuple[str, int]], offer: Callable[[FrameStream, bytes], None]
+) -> None:
     offered: list[int] = []
     sent: set[int] = set()
     cancelled: set[int] = set()
@@ -94,7 +115,7 @@ async def _check_operations(operations: list[tuple[str, int]]) -> None:
                 match operation:
                     case "offer":
                         try:
-                            stream.send_nowait(frame(number, size))
+                            offer(stream, frame(number, size))
                         except trio.WouldBlock:
                             continue
                         offered.append(number)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.events import CloseConnection, Ping
 
-from tests.support.frames import BINARY, CONTINUATION, PING, TEXT, client_frame
+from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame
 from ticker import limits
-from ticker.gateway.inbound import FrameMeter
+from ticker.close_codes import CloseCode
+from ticker.gateway.inbound import FrameMeter, Inbound, RefusedMessageError
 
 FRAMES = st.builds(
     lambda opcode, size, fin: client_frame(opcode, b"x" * size, fin=fin),
@@ -56,3 +59,65 @@ def test_unmasked_frames_are_counted_too() -> None:
     meter = FrameMeter()
     assert meter.within(b"\x81\x02{}" * limits.FRAMES_BURST, 1.0)
     assert not meter.within(b"\x81", 1.0)
+
+
+def said(*frames: bytes, inbound: Inbound | None = None) -> list[object]:
+    """Return what comes of some frames."""
+    inbound = inbound or Inbound()
+    inbound.feed(b"".join(frames), 1.0)
+    return list(inbound.events())
+
+
+def test_messages_come_whole_with_pings_between_their_parts() -> None:
+    events = said(
+        client_frame(TEXT, "{", fin=False),
+        client_frame(PING, b"now"),
+        client_frame(CONTINUATION, "}"),
+        client_frame(BINARY, b"\xff"),
+    )
+    ping, *messages = events
+    assert isinstance(ping, Ping)
+    assert bytes(ping.payload) == b"now"
+    assert messages == ["{}", b"\xff"]
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_message_may_have_so_many_bytes_and_not_one_more(opcode: int) -> None:
+    whole = "ä" * (limits.MESSAGE_BYTES // 2)
+    (message,) = said(client_frame(opcode, whole.encode()))
+    assert message == (whole if opcode == TEXT else whole.encode())
+    with pytest.raises(RefusedMessageError) as refused:
+        said(client_frame(opcode, whole.encode(), fin=False), client_frame(CONTINUATION, "x"))
+    assert refused.value.code is CloseCode.TOO_BIG
+
+
+def test_too_many_frames_are_refused() -> None:
+    with pytest.raises(RefusedMessageError) as refused:
+        said(client_frame(PING) * (limits.FRAMES_BURST + 1))
+    assert refused.value.code is CloseCode.TOO_MANY_MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("payload", "answer"),
+    [
+        (b"", b"\x88\x00"),
+        (b"\x03\xe8", b"\x88\x02\x03\xe8"),
+        (b"\x0f\xa1bye", b"\x88\x05\x0f\xa1bye"),
+        (b"\x00", b"\x88\x02\x03\xea"),  # half a code: 1002
+        (b"\x03\xe8\xff", b"\x88\x02\x03\xef"),  # no UTF-8: 1007
+    ],
+)
+def test_a_goodbye_is_answered_as_it_deserves(payload: bytes, answer: bytes) -> None:
+    inbound = Inbound()
+    (goodbye,) = said(client_frame(CLOSE, payload), inbound=inbound)
+    assert isinstance(goodbye, CloseConnection)
+    assert inbound.answer(goodbye) == answer
+
+
+def test_what_comes_between_our_goodbye_and_theirs_is_dropped() -> None:
+    inbound = Inbound()
+    assert inbound.goodbye(CloseCode.RESTART).startswith(b"\x88")
+    inbound.feed(client_frame(TEXT, "x" * (limits.MESSAGE_BYTES + 1)) + client_frame(PING), 1.0)
+    assert not inbound.answered()
+    inbound.feed(client_frame(CLOSE, b"\x03\xf4"), 1.0)
+    assert inbound.answered()

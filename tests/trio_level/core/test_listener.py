@@ -1,0 +1,101 @@
+"""Accepting: many at once, and on through every error there is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import cast
+
+import pytest
+import trio
+import trio.lowlevel
+from trio.testing import MockClock
+
+from ticker import limits
+from ticker.gateway.frame_stream import FrameStream
+from ticker.gateway.listener import accept_all
+
+
+class Knocked:
+    """A listening socket that gives what a test put in."""
+
+    def __init__(self, *events: int | str) -> None:
+        self.events = list(events)
+        self.closed = False
+        self.left: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_exc: object) -> None:
+        self.closed = True
+        for each in self.left:
+            each.close()
+
+    def accept(self) -> tuple[socket.socket, None]:
+        if not self.events:
+            raise BlockingIOError
+        event = self.events.pop(0)
+        if isinstance(event, int):
+            raise OSError(event, os.strerror(event))
+        ours, theirs = socket.socketpair()
+        self.left.append(theirs)
+        return ours, None
+
+
+@pytest.mark.parametrize("error", [errno.ECONNABORTED, errno.EMFILE, errno.ENOMEM, errno.ENETDOWN])
+async def test_an_error_of_one_connection_does_not_end_accepting(
+    error: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    listening = Knocked("one", error, error, "two")
+    served: list[FrameStream] = []
+
+    async def readable(_listening: object) -> None:
+        await trio.lowlevel.checkpoint()
+        if not listening.events:
+            await trio.sleep_forever()
+
+    async def serve(stream: FrameStream) -> None:
+        served.append(stream)
+        stream.abort()
+
+    monkeypatch.setattr("trio.lowlevel.wait_readable", readable)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert len(served) == 2
+    assert listening.closed
+    del autojump_clock
+
+
+async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
+    count = 3 * limits.ACCEPT_BATCH
+    served = 0
+
+    async def serve(stream: FrameStream) -> None:
+        nonlocal served
+        served += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            stream.abort()
+
+    listening = socket.create_server(("127.0.0.1", 0), backlog=count)
+    listening.settimeout(0)
+    knocking = [socket.create_connection(listening.getsockname()) for _ in range(count)]
+    turns: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept_all, listening, nursery, serve)
+        with trio.fail_after(10):
+            while served < count:
+                turns.append(served)
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert max(b - a for a, b in zip(turns, [*turns[1:], served], strict=True)) <= 2 * (
+        limits.ACCEPT_BATCH
+    )
+    assert listening.fileno() == -1
+    for each in knocking:
+        each.close()
