@@ -270,7 +270,14 @@ def _tls() -> Scenario:
 
 def _ideas() -> Scenario:
     ways = ("floor", "floor-threads", "floor-uring")
-    python = ("python-send", "python-send-whole", "python-threads", "python-c-loop", "python-uring", "python-ring")
+    python = (
+        "python-send",
+        "python-send-whole",
+        "python-threads",
+        "python-c-loop",
+        "python-uring",
+        "python-ring",
+    )
     return Scenario(
         "bolder ideas, in isolation: 300 subscribers at 100 Hz",
         _alike((*ways, *python), Need(100), Load(300, seconds=5.0)),

@@ -25,7 +25,7 @@ from ticker.market.book import Book
 from ticker.market.hub import ONE_BY_ONE, Encoder, Fanout, Hub, HubStatistics
 from ticker.market.intake import Intake, IntakeStatistics, SourceState
 from ticker.market.sources import SourceContext, load_source
-from ticker.metrics import Metrics
+from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
 from ticker.security.authority import Authority, Grant
 from ticker.security.policy import Action, PolicySet
 from ticker.settings import Settings
@@ -98,6 +98,24 @@ def _wall() -> float:
     return time.time()
 
 
+async def _sleep_until(deadline: float) -> None:
+    """Sleep as `trio.sleep_until` does, at half its cost.
+
+    Between two ticks the processor's caches forget all of this, so that each function on the way
+    costs a microsecond or more. Here the deadline wakes the task without raising anything, and so does
+    a cancellation from outside, which is delivered once the deadline's scope is left.
+    """
+    task = trio.lowlevel.current_task()
+
+    def wake(_raise_cancel: object) -> trio.lowlevel.Abort:
+        trio.lowlevel.reschedule(task)
+        return trio.lowlevel.Abort.FAILED
+
+    with trio.CancelScope(deadline=deadline):
+        await trio.lowlevel.wait_task_rescheduled(wake)
+    await trio.lowlevel.checkpoint_if_cancelled()
+
+
 class Engine:
     """The running market and everybody connected to it."""
 
@@ -120,6 +138,7 @@ class Engine:
         self.policies: PolicySet = settings.policies
         self.wall = wall
         self.metrics = Metrics()
+        self.fanout = Durations(FANOUT_BUCKETS)
         self.sessions = Sessions()
         self.admission = Admission(
             StreamLimits(
@@ -242,12 +261,12 @@ class Engine:
                 missed = int(late / tick)
                 due += missed * tick
                 self._ticks_skipped += missed
-            await trio.sleep_until(due)
+            await _sleep_until(due)
             # What a source brought last goes out even if it has stopped since.
             if self.intake.live or self.book.changes != published:
                 began = time.perf_counter()
                 await self.hub.publish()
-                self.metrics.fanout_seconds.observe(time.perf_counter() - began)
+                self.fanout.note(time.perf_counter() - began)
                 self._ticks += 1
                 published = self.book.changes
             self._ticked.unpark_all()

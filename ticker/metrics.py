@@ -7,11 +7,14 @@ Nothing on the way of a price touches a metric: what is counted there are plain 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import Metric
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -21,8 +24,30 @@ from ticker import limits
 
 log = structlog.get_logger()
 
-#: From a twentieth of a default tick to a hundred of them.
-_FANOUT_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+#: From a twentieth of a default tick to a hundred of them, in seconds.
+FANOUT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Durations:
+    """A histogram of times, kept in plain numbers."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+
+    def metric(self, name: str, text: str) -> Metric:
+        """Return what was counted so far as a metric."""
+        names = [*map(str, self._bounds), "+Inf"]
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._total)
 
 
 class Metrics:
@@ -56,12 +81,6 @@ class Metrics:
         self.connection_faults = Counter(
             "ticker_connection_faults",
             "Exceptions contained in one connection",
-            registry=self.registry,
-        )
-        self.fanout_seconds = Histogram(
-            "ticker_fanout_seconds",
-            "How long one tick took to go out to everybody",
-            buckets=_FANOUT_BUCKETS,
             registry=self.registry,
         )
         self._logged: dict[tuple[str, str], float] = {}

@@ -230,14 +230,21 @@ class FrameStream(trio.abc.HalfCloseableStream):
             if not self._rest:
                 await linger(self)
         finally:
-            self._close()
+            self.close()
 
     def abort(self) -> None:
         """Cut the connection at once, with a reset; whoever waits on it wakes up."""
-        self._closed = self._finished = self.blocked = True
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._close()
+        self.close()
+
+    def close(self) -> None:
+        """Close at once, without a goodbye; whoever waits on it wakes up."""
+        self._closed = self._finished = self.blocked = True
+        if self._socket.fileno() != -1:
+            # Wakes them with trio's ClosedResourceError.
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest
@@ -284,12 +291,6 @@ class FrameStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.wait_readable(self._socket)
             except OSError as error:
                 raise self._translated(error) from error
-
-    def _close(self) -> None:
-        """Close the socket, and wake whoever waits for it with trio's ClosedResourceError."""
-        if self._socket.fileno() != -1:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
 
     async def _wait_writable(self) -> None:
         if self._socket.fileno() == -1:

@@ -211,7 +211,7 @@ class _Trio(ModuleType):
             try:
                 await handler(stream)
             finally:
-                stream.abort()
+                stream.close()
 
         async with trio.open_nursery() as nursery:
             for listener in listeners:

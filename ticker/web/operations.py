@@ -85,3 +85,4 @@ def _families(service: Service) -> Iterator[Metric]:
         if quote is not None:
             age.add_metric([quote.symbol], max(0, now_ms - quote.received_ms) / 1000)
     yield from (up, restarts, faults, age)
+    yield engine.fanout.metric("ticker_fanout_seconds", "How long a tick took to go out to all")

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from tests.support.frames import TEXT
 from tests.support.inmemory import World, quotes, world
 from tests.support.waiting import eventually
+from ticker.engine import _sleep_until
 
 
 async def test_ticks_are_on_a_grid_that_never_drifts(
@@ -182,3 +183,18 @@ async def test_an_interval_is_rounded_up_to_ticks(
     autojump_clock: MockClock, running: World, asked: float, ticks: int
 ) -> None:
     assert running.engine.ticks_in(asked) == ticks
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 5.0])
+async def test_a_sleep_ends_at_its_deadline(seconds: float, autojump_clock: MockClock) -> None:
+    due = trio.current_time() + seconds
+    await _sleep_until(due)
+    assert trio.current_time() == pytest.approx(due)
+
+
+async def test_a_sleep_is_cancelled_like_any_other(autojump_clock: MockClock) -> None:
+    for early in (True, False):
+        with trio.move_on_after(-1 if early else 3) as scope:
+            await _sleep_until(trio.current_time() + 10)
+        assert scope.cancelled_caught
+    assert trio.current_time() < 10
