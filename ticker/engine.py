@@ -102,8 +102,8 @@ async def _sleep_until(deadline: float) -> None:
     """Sleep as `trio.sleep_until` does, at half its cost.
 
     Between two ticks the processor's caches forget all of this, so that each function on the way
-    costs a microsecond or more. Here the deadline wakes the task without raising anything, and so does
-    a cancellation from outside, which is delivered once the deadline's scope is left.
+    costs a microsecond or more. Here the deadline wakes the task without raising anything, and
+    so does a cancellation from outside, which is delivered once the deadline's scope is left.
     """
     task = trio.lowlevel.current_task()
 
