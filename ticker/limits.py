@@ -176,8 +176,10 @@ WRITE_SECONDS: Final = 5.0
 BACKLOG: Final = 4096
 #: Connections accepted between two checkpoints: some ten milliseconds' worth.
 ACCEPT_BATCH: Final = 64
-#: How long accepting pauses where the system has no descriptor or memory for one more.
-ACCEPT_PAUSE_SECONDS: Final = 0.1
+#: How long accepting pauses where the system has no descriptor or memory for one more, and
+#: between two batches while so many are in who have not asked for anything yet.
+ACCEPT_PAUSE_SECONDS: Final = 0.05
+HALF_OPEN_CROWD: Final = 1000
 #: Addresses that are remembered for rate limits.
 LIMITER_ADDRESSES: Final = 10_000
 #: What a client is told to wait where the server is full, in seconds.

@@ -24,8 +24,8 @@ from ticker.gateway.session import Session
 
 #: The most a peer's fault may take to be noticed: two looks of the engine's watch.
 LOOK = 2 * limits.WATCH_SECONDS
-#: Tasks of one connection: the gateway's own, the reader, and one that catches up.
-CONNECTION_TASKS = 3
+#: Tasks of one connection: its own, and one that catches up.
+CONNECTION_TASKS = 2
 #: The longest frame that the world sends.
 FRAME_BYTES = 400
 

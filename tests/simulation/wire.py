@@ -28,6 +28,8 @@ CAPACITY = 2048
 class Wire:
     """Both directions of one connection, seen by the kernel."""
 
+    family = socket.AF_INET
+
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         #: Since when the server has found no room.
@@ -40,8 +42,14 @@ class Wire:
         #: Raised, once, by the server's next write: a fault of ours.
         self.fault: Exception | None = None
         self.deliver: Callable[[bytes], None] | None = None
-        self.stream: FrameStream | None = None
         self._changed = trio.lowlevel.ParkingLot()
+        #: The server's end, once it is accepted.
+        self.stream: FrameStream | None = None
+
+    def accept(self) -> FrameStream:
+        """Make the server's end, as its listener does."""
+        self.stream = FrameStream(cast("socket.socket", self))
+        return self.stream
 
     def changed(self) -> None:
         """Wake whoever waits for this connection."""
@@ -113,69 +121,13 @@ class Wire:
         return self.deliver is not None or len(self.to_client) < CAPACITY
 
 
-class AcceptedSocket(trio.socket.SocketType):
-    """The server's end as trio sees it."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.detached = False
-        self._shut = False
-
-    @property
-    def type(self) -> socket.SocketKind:
-        return socket.SOCK_STREAM
-
-    @property
-    def did_shutdown_SHUT_WR(self) -> bool:  # noqa: N802 - trio's name
-        return self._shut
-
-    def setsockopt(self, *_ignored: object) -> None:
-        """Change nothing."""
-
-    def getpeername(self) -> tuple[str, int]:
-        return self.wire.getpeername()
-
-    async def send(self, data: Any, _flags: int = 0) -> int:
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return self.wire.send(bytes(data))
-            except BlockingIOError:
-                await self.wire.writable()
-
-    async def recv(self, max_bytes: int, _flags: int = 0) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return self.wire.recv(max_bytes)
-            except BlockingIOError:
-                await self.wire.readable()
-
-    def shutdown(self, _how: int) -> None:
-        self._shut = True
-
-    def close(self) -> None:
-        if not self.detached:
-            self.wire.close()
-
-
-def over(accepted: trio.SocketStream) -> FrameStream:
-    """Stand in for `FrameStream.over`, which asks the kernel."""
-    old = accepted.socket
-    assert isinstance(old, AcceptedSocket)
-    wire, old.detached = old.wire, True
-    wire.stream = FrameStream(cast("socket.socket", wire))
-    return wire.stream
-
-
 @contextmanager
 def kernel() -> Iterator[None]:
-    """Have trio wait for wires instead of descriptors, and `FrameStream` take them over."""
+    """Have trio wait for wires instead of descriptors."""
     with (
         patch("trio.lowlevel.wait_readable", Wire.readable),
         patch("trio.lowlevel.wait_writable", Wire.writable),
         patch("trio.lowlevel.notify_closing", Wire.changed),
-        patch.object(FrameStream, "over", over),
     ):
         yield
 

@@ -22,7 +22,7 @@ import trio
 import trio.testing
 from hypercorn.trio.worker_context import WorkerContext
 
-from tests.simulation.wire import AcceptedSocket, Client, kernel
+from tests.simulation.wire import Client, kernel
 from ticker.engine import Engine
 from ticker.gateway.gateway import StreamGateway
 from ticker.gateway.protocol import TickerEncoder
@@ -172,9 +172,16 @@ class World:
         self.authority.issue(client.token, seconds)
         client.expires_at = self.now() + seconds
         self.clients.append(client)
-        connection = SimpleNamespace(stream=trio.SocketStream(AcceptedSocket(client.wire)))
-        self._connections.start_soon(self.gateway.serve, cast("Any", connection))
+        self._connections.start_soon(self._serve, client)
         client.send(client.request())
+
+    async def _serve(self, client: Client) -> None:
+        """Serve a connection and close it, as the listener's task does."""
+        stream = client.wire.accept()
+        try:
+            await self.gateway.serve(cast("Any", SimpleNamespace(stream=stream)))
+        finally:
+            stream.close()
 
     async def drain(self) -> None:
         """Shut down as Hypercorn does."""

@@ -49,6 +49,10 @@ class StreamGateway:
         """How many connections are open, streams included."""
         return len(self._open)
 
+    def crowded(self) -> bool:
+        """Say whether many connections are open that have not asked for anything yet."""
+        return len(self._waiting) >= limits.HALF_OPEN_CROWD
+
     async def drain_with(self, context: WorkerContext) -> None:
         """Wait for Hypercorn to shut down, then drain, then cut off whoever is left."""
         await context.terminated.wait()

@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any, Protocol
@@ -43,6 +43,13 @@ class Gateway(Protocol):
 
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
+
+    def crowded(self) -> bool:
+        """Say whether many connections are open that have not asked for anything yet."""
+
+
+def _gateway(app: AppWrapper) -> Gateway | None:
+    return getattr(getattr(app, "app", None), "gateway", None)
 
 
 class TickerWorkerContext(WorkerContext):
@@ -79,7 +86,7 @@ class TickerTCPServer(TCPServer):
 
     async def run(self) -> None:
         """Serve the connection."""
-        gateway: Gateway | None = getattr(getattr(self.app, "app", None), "gateway", None)
+        gateway = _gateway(self.app)
         if gateway is None:
             if isinstance(self.stream, FrameStream):
                 self.stream = self.stream.detach()
@@ -200,7 +207,7 @@ class _Trio(ModuleType):
 
     @staticmethod
     async def serve_listeners(
-        handler: Callable[[Any], Awaitable[None]],
+        handler: partial[Awaitable[None]],
         listeners: Sequence[trio.abc.Listener[Any]],
         *,
         handler_nursery: trio.Nursery,
@@ -213,13 +220,15 @@ class _Trio(ModuleType):
             finally:
                 stream.close()
 
+        gateway = _gateway(handler.args[0])
+        crowded = gateway.crowded if gateway is not None else bool
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 if isinstance(listener, trio.SocketListener):
                     old = listener.socket
                     raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
                     raw.settimeout(0)
-                    nursery.start_soon(accept_all, raw, handler_nursery, serve)
+                    nursery.start_soon(accept_all, raw, handler_nursery, serve, crowded)
                 else:
                     tls = partial(trio.serve_listeners, handler_nursery=handler_nursery)
                     nursery.start_soon(tls, handler, [listener])

@@ -27,15 +27,20 @@ async def accept_all(
     listening: socket.socket,
     nursery: trio.Nursery,
     serve: Callable[[FrameStream], Awaitable[None]],
+    crowded: Callable[[], bool],
 ) -> NoReturn:
     """Accept connections until cancelled, which closes the listening socket.
 
-    Where the system has no more descriptors or memory, accepting pauses; who knocks waits.
+    Where the system has no more descriptors or memory, accepting pauses; who knocks waits. It
+    slows down while it is crowded, so that those who came in can say what they want before the
+    bound on them is reached. It does not stop then: whoever comes and says nothing must not keep
+    all the others out.
 
     Args:
         listening: a non-blocking socket.
         nursery: where a task for each connection runs.
         serve: the task; it raises nothing but cancellation.
+        crowded: whether many have come in who have not asked for anything yet.
     """
     paused = False
     with listening:
@@ -47,6 +52,8 @@ async def accept_all(
                     accepted.settimeout(0)
                     nursery.start_soon(serve, FrameStream(accepted))
                     paused = False
+                if crowded():
+                    await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
             except BlockingIOError:
                 continue
             except OSError as error:

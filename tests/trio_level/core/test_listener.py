@@ -62,7 +62,7 @@ async def test_an_error_of_one_connection_does_not_end_accepting(
 
     monkeypatch.setattr("trio.lowlevel.wait_readable", readable)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve)
+        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve, bool)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert len(served) == 2
@@ -87,7 +87,7 @@ async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
     knocking = [socket.create_connection(listening.getsockname()) for _ in range(count)]
     turns: list[int] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept_all, listening, nursery, serve)
+        nursery.start_soon(accept_all, listening, nursery, serve, bool)
         with trio.fail_after(10):
             while served < count:
                 turns.append(served)
@@ -99,3 +99,29 @@ async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
     assert listening.fileno() == -1
     for each in knocking:
         each.close()
+
+
+async def test_a_crowd_that_says_nothing_slows_accepting_down_and_does_not_end_it(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    listening = Knocked(*["another"] * (3 * limits.ACCEPT_BATCH))
+    came: list[float] = []
+
+    async def readable(_listening: object) -> None:
+        await trio.lowlevel.checkpoint()
+        if not listening.events:
+            await trio.sleep_forever()
+
+    async def serve(stream: FrameStream) -> None:
+        came.append(trio.current_time())
+        stream.close()
+
+    monkeypatch.setattr("trio.lowlevel.wait_readable", readable)
+    async with trio.open_nursery() as nursery:
+        crowd = cast("socket.socket", listening)
+        nursery.start_soon(accept_all, crowd, nursery, serve, lambda: True)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    pause = limits.ACCEPT_PAUSE_SECONDS
+    assert sorted(set(came)) == pytest.approx([0, pause, 2 * pause])
+    del autojump_clock
