@@ -19,6 +19,7 @@ import trio
 from tests.chaos.inprocess import serving
 from ticker.gateway.protocol import text_frame
 from ticker.gateway.websocket import EndedError, WebSocket
+from ticker.rate_limit import RateLimit
 
 #: Autobahn's largest message.
 ECHO_BYTES = 16 * 1024 * 1024
@@ -51,6 +52,7 @@ async def main(data_dir: Path, *, echo: bool) -> None:
         if echo:
             stack.enter_context(patch("ticker.gateway.streams.Session", EchoSession))
             stack.enter_context(patch("ticker.limits.MESSAGE_BYTES", ECHO_BYTES))
+            stack.enter_context(patch("ticker.gateway.inbound._FRAMES", RateLimit(0, 1.0)))
         chosen = {"token_from": ("query",), "allowed_origins": ("*",), "token_ttl": 36_000.0}
         async with serving(data_dir, **chosen) as running:
             query = f"?x-auth-token={running.token}"
