@@ -278,17 +278,15 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self.blocked = self._finished
 
     async def _receive(self, max_bytes: int) -> bytes:
-        """Receive; where something is there already, without giving others a turn.
-
-        What one peer can have read at a stretch is bounded where it is read: the head of a
-        request, the frames of `FrameMeter`, what lingers.
-        """
+        """Receive once something is there; to look before would nearly always be in vain."""
         while True:
-            await trio.lowlevel.checkpoint_if_cancelled()
+            if self._socket.fileno() == -1:
+                raise trio.ClosedResourceError("this stream was closed")
+            await trio.lowlevel.wait_readable(self._socket)
             try:
                 return self._socket.recv(max_bytes)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
+                continue
             except OSError as error:
                 raise self._translated(error) from error
 
