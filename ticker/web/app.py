@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 import structlog
 import trio
@@ -132,9 +132,10 @@ class TickerApp(QuartTrio):
             return await _add_headers(await _http_error(problem))
 
     @property
-    def gateway(self) -> StreamGateway:
-        """Where accepted connections go; read by the seam with Hypercorn."""
-        return cast("Service", self.extensions[EXTENSION]).gateway
+    def gateway(self) -> StreamGateway | None:
+        """Where accepted connections go while the service runs; the seam with Hypercorn asks."""
+        running: Service | None = self.extensions.get(EXTENSION)
+        return running.gateway if running is not None else None
 
 
 def create_app(settings: Settings) -> TickerApp:
