@@ -19,11 +19,11 @@ from tests.support.server import (
     started,
     ticker,
 )
+from tests.support.waiting import eventually
 
 LISTED: Final = "https://app.example,https://app.example:8443,http://[2001:db8::1]:8080"
 #: Documentation addresses (RFC 5737, RFC 3849).
 ADA, BOB, SIX, SIX_TOO = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"
-from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
