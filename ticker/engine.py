@@ -22,7 +22,8 @@ from ticker import limits
 from ticker.admission import Admission, StreamLimits
 from ticker.close_codes import CloseCode
 from ticker.market.book import Book
-from ticker.market.hub import ONE_BY_ONE, Encoder, Fanout, Hub, HubStatistics
+from ticker.market.fanout import ONE_BY_ONE, Fanout
+from ticker.market.hub import Encoder, Hub, HubStatistics
 from ticker.market.intake import Intake, IntakeStatistics, SourceState
 from ticker.market.sources import SourceContext, load_source
 from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics

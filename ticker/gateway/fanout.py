@@ -12,7 +12,7 @@ import trio
 from ticker import limits
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.ring import Recipients, Ring, RingUnavailableError
-from ticker.market.hub import ONE_BY_ONE, Fanout, Offer, Subscriber
+from ticker.market.fanout import ONE_BY_ONE, Fanout, Offer, Subscriber
 
 log = structlog.get_logger()
 

@@ -17,9 +17,9 @@ a frame look like is the `Encoder`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 import attrs
 import structlog
@@ -27,21 +27,10 @@ import trio
 
 from ticker import limits
 from ticker.market.book import Book
+from ticker.market.fanout import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.quote import Quote
 
 log = structlog.get_logger()
-
-
-class Subscriber(Protocol):
-    """Whoever takes frames; `trio.MemorySendChannel[bytes]` is one."""
-
-    def send_nowait(self, frame: bytes, /) -> None:
-        """Take one frame whole, at once.
-
-        Raises:
-            trio.WouldBlock: it is full.
-            trio.BrokenResourceError, trio.ClosedResourceError: it has gone.
-        """
 
 
 class Encoder(Protocol):
@@ -52,41 +41,6 @@ class Encoder(Protocol):
 
     def frame(self, entries: bytes, *, seq: int, time_ms: int, snapshot: bool) -> bytes:
         """Make one complete frame out of the joined entries."""
-
-
-#: Offers a frame to some subscribers while it is iterated over, and gives who did not take it:
-#: each one's place among them, and what it raised, or None where it was full. Raises nothing.
-#: (An iterator, for a list of errors would be kept alive by their own tracebacks.)
-Offer = Callable[[bytes], Iterator[tuple[int, Exception | None]]]
-
-
-class Fanout(Protocol):
-    """How a frame gets to several subscribers."""
-
-    def gather(self, subscribers: Sequence[Subscriber], /) -> Offer:
-        """Prepare to offer frames to these; used until the first of them leaves or is full."""
-
-
-class OneByOne:
-    """The fan-out that suits every subscriber: a call for each."""
-
-    def gather(self, subscribers: Sequence[Subscriber], /) -> Offer:
-        """Prepare to offer frames to these."""
-        sends = [subscriber.send_nowait for subscriber in subscribers]
-
-        def offer(frame: bytes) -> Iterator[tuple[int, Exception | None]]:
-            for place, send in enumerate(sends):
-                try:
-                    send(frame)
-                except trio.WouldBlock:
-                    yield place, None
-                except Exception as error:  # noqa: BLE001 - one subscriber's fault must not reach the next
-                    yield place, error
-
-        return offer
-
-
-ONE_BY_ONE: Final = OneByOne()
 
 
 @attrs.frozen

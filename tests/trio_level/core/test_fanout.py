@@ -15,7 +15,7 @@ from ticker.gateway.fanout import RingFanout, open_fanout
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.protocol import close_frame
 from ticker.gateway.ring import Ring
-from ticker.market.hub import ONE_BY_ONE
+from ticker.market.fanout import ONE_BY_ONE
 
 COUNT = 2 * limits.RING_FRAMES
 FRAME = b"a frame"
