@@ -33,6 +33,11 @@ class Knocked:
         for each in self.left:
             each.close()
 
+    async def readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if not self.events:
+            await trio.sleep_forever()
+
     def accept(self) -> tuple[socket.socket, None]:
         if not self.events:
             raise BlockingIOError
@@ -51,16 +56,11 @@ async def test_an_error_of_one_connection_does_not_end_accepting(
     listening = Knocked("one", error, error, "two")
     served: list[FrameStream] = []
 
-    async def readable(_listening: object) -> None:
-        await trio.lowlevel.checkpoint()
-        if not listening.events:
-            await trio.sleep_forever()
-
     async def serve(stream: FrameStream) -> None:
         served.append(stream)
         stream.abort()
 
-    monkeypatch.setattr("trio.lowlevel.wait_readable", readable)
+    monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve, bool)
         await trio.sleep(1)
@@ -107,16 +107,11 @@ async def test_a_crowd_that_says_nothing_slows_accepting_down_and_does_not_end_i
     listening = Knocked(*["another"] * (3 * limits.ACCEPT_BATCH))
     came: list[float] = []
 
-    async def readable(_listening: object) -> None:
-        await trio.lowlevel.checkpoint()
-        if not listening.events:
-            await trio.sleep_forever()
-
     async def serve(stream: FrameStream) -> None:
         came.append(trio.current_time())
         stream.close()
 
-    monkeypatch.setattr("trio.lowlevel.wait_readable", readable)
+    monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
     async with trio.open_nursery() as nursery:
         crowd = cast("socket.socket", listening)
         nursery.start_soon(accept_all, crowd, nursery, serve, lambda: True)
