@@ -1,14 +1,16 @@
 """Between the stream and its consumer: a box that never grows, however slow the consumer.
 
 Rules for this module: putting is synchronous and never waits, so that the stream is read
-at full speed and the server never finds us behind. Only the newest `Ticker` is kept; every
-other message is kept in order, up to a bound, and then the oldest of those is dropped.
+at full speed and the server never finds us behind. Only the newest `Ticker` is kept, marked
+as a snapshot where it took the place of one; every other message is kept in order, up to a
+bound, and then the oldest of those is dropped.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+import msgspec
 import trio
 
 from ticker.client.errors import TickerError
@@ -33,7 +35,10 @@ class Mailbox:
         """Keep a message for the consumer."""
         self._arrivals += 1
         if isinstance(message, Ticker):
-            self._counts.conflated += self._newest is not None
+            if self._newest is not None:
+                self._counts.conflated += 1
+                if self._newest[1].snapshot:
+                    message = msgspec.structs.replace(message, snapshot=True)
             self._newest = (self._arrivals, message)
         else:
             if len(self._others) == CLIENT_CONTROL_BACKLOG:
