@@ -14,7 +14,7 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -136,6 +136,18 @@ def _allow_descriptors(streams: int) -> None:
     if allowed < needed:
         hint = "raise `ulimit -Hn`, or lower TICKER_MAX_STREAMS: at the limit, accepting pauses"
         log.warning("descriptor_limit_low", limit=allowed, needed=needed, hint=hint)
+    _reserve_descriptors(allowed)
+
+
+def _reserve_descriptors(count: int) -> None:
+    """Have the kernel make the table of descriptors as large as it will ever be.
+
+    Where it must grow later, in a process with threads, each doubling waits for every CPU
+    (`synchronize_rcu` in the kernel's fs/file.c): up to 10 ms each in which nobody gets a price,
+    in the middle of a rush.
+    """
+    with suppress(OSError), Path(os.devnull).open() as any_file:  # it is no more than a courtesy
+        os.close(fcntl.fcntl(any_file, fcntl.F_DUPFD_CLOEXEC, count - 1))
 
 
 @contextmanager

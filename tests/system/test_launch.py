@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,8 @@ import pytest
 from tests.support.raw import ask, connect, handshake, opened
 from tests.support.sabotage import APPLICATION, ENVIRONMENT, SERVE, break_part
 from tests.support.server import LAUNCHES, Launch, Server, command_of, started
+from ticker import limits
+from ticker.settings import Settings
 
 #: How each launch ends where it failed. Hypercorn 0.18 asks its workers for their exit codes a
 #: second time when none is left (`hypercorn/run.py`, `_join_exited`), so its command would end with
@@ -50,6 +53,15 @@ async def test_the_seam_is_engaged(launched: Server) -> None:
         assert "sec-websocket-extensions" not in stream.response.headers
         assert (await stream.message())["type"] == "welcome"
     assert launched.process.poll() is None
+
+
+def test_the_table_of_descriptors_is_as_large_as_it_will_be(launched: Server) -> None:
+    # Where it must grow in the middle of a rush, everybody waits for the kernel.
+    status = Path(f"/proc/{launched.pid}/status").read_text()
+    size = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("FDSize"))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = Settings().max_streams + limits.OTHER_DESCRIPTORS
+    assert size >= (needed if hard == resource.RLIM_INFINITY else min(needed, hard))
 
 
 async def test_one_connections_nonsense_is_its_own(launched: Server) -> None:

@@ -9,6 +9,7 @@ never becomes a message.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -17,6 +18,10 @@ from ticker import limits
 from ticker.close_codes import CloseCode
 from ticker.gateway.protocol import close_frame
 from ticker.rate_limit import Bucket, RateLimit
+
+#: The bits of a frame's first byte (RFC 6455 §5.2).
+_FIN: Final = 0x80
+_CONTROL: Final = 0x08
 
 _FRAMES = RateLimit(limits.FRAMES_BURST, limits.FRAMES_BURST / limits.FRAMES_PER_SECOND)
 
@@ -35,7 +40,9 @@ class Inbound:
     __slots__ = ("_meter", "_parts", "_protocol", "_size")
 
     def __init__(self) -> None:
-        self._protocol = Connection(ConnectionType.SERVER)
+        # It knows nothing between two messages, and is as large as all else that is kept of a
+        # subscriber who only ever answers pings: so it is there only while it is needed.
+        self._protocol: Connection | None = None
         self._meter = FrameMeter()
         self._parts: list[str | bytes] = []
         self._size = 0
@@ -52,7 +59,7 @@ class Inbound:
         """
         if not self._meter.within(data, now):
             raise RefusedMessageError(CloseCode.TOO_MANY_MESSAGES)
-        self._protocol.receive_data(data)
+        self._awake().receive_data(data)
 
     def events(self) -> Iterator[str | bytes | Ping | CloseConnection]:
         """Give what has come whole, as it is iterated over: messages, pings, the goodbye.
@@ -62,6 +69,8 @@ class Inbound:
         Raises:
             RefusedMessageError: a message is too big.
         """
+        if self._protocol is None:
+            return
         for event in self._protocol.events():
             if isinstance(event, Ping | CloseConnection):
                 yield event
@@ -69,23 +78,30 @@ class Inbound:
                 message = self._put_together(event)
                 if message is not None:
                     yield message
+        if self._meter.between_messages and self._protocol.state is ConnectionState.OPEN:
+            self._protocol = None
 
     def answer(self, goodbye: CloseConnection) -> bytes:
         """Return the close frame that is owed for the client's, or for what it did wrong.
 
         wsproto tells of both by the same event, and only its state tells them apart.
         """
-        if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-            return self._protocol.send(goodbye.response())
+        if self._awake().state is ConnectionState.REMOTE_CLOSING:
+            return self._awake().send(goodbye.response())
         return close_frame(goodbye.code)
 
     def goodbye(self, code: CloseCode) -> bytes:
         """Return the close frame with which we begin the end."""
-        return self._protocol.send(CloseConnection(code=code, reason=code.reason))
+        return self._awake().send(CloseConnection(code=code, reason=code.reason))
 
     def answered(self) -> bool:
         """Say whether the client's goodbye is among what has come; everything else is dropped."""
-        return any(isinstance(event, CloseConnection) for event in self._protocol.events())
+        return any(isinstance(event, CloseConnection) for event in self._awake().events())
+
+    def _awake(self) -> Connection:
+        if self._protocol is None:
+            self._protocol = Connection(ConnectionType.SERVER)
+        return self._protocol
 
     def _put_together(self, event: TextMessage | BytesMessage) -> str | bytes | None:
         """Take in a part of a message; return the message once it is whole."""
@@ -104,12 +120,18 @@ class Inbound:
 class FrameMeter:
     """Counts the frames in a client's bytes (RFC 6455 §5.2) without looking into them."""
 
-    __slots__ = ("_bucket", "_header", "_skip")
+    __slots__ = ("_bucket", "_header", "_skip", "_whole")
 
     def __init__(self) -> None:
         self._bucket = Bucket(_FRAMES)
         self._skip = 0
         self._header = b""
+        self._whole = True
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether no frame is under way, nor a message of which more fragments must come."""
+        return self._whole and not self._skip and not self._header
 
     def within(self, data: bytes | bytearray, now: float) -> bool:
         """Count the frames that begin in some bytes; False once there are too many of them."""
@@ -128,6 +150,8 @@ class FrameMeter:
             if length is not None:
                 masked = self._header[1] & 0x80
                 self._skip = length + (4 if masked else 0)
+                if not self._header[0] & _CONTROL:
+                    self._whole = bool(self._header[0] & _FIN)
                 self._header = b""
         return True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import trio
-from trio.testing import MockClock
 
 from ticker.client.mailbox import Mailbox
 from ticker.client.messages import Ticker, Welcome
@@ -14,7 +13,7 @@ def tick(seq: int, *, snapshot: bool = False) -> Ticker:
     return Ticker(data=(), seq=seq, time=1790000000123, snapshot=snapshot)
 
 
-async def test_what_takes_the_place_of_a_snapshot_is_one(autojump_clock: MockClock) -> None:
+async def test_what_takes_the_place_of_a_snapshot_is_one() -> None:
     # Whoever waits for the first message of a subscription finds its mark, however late.
     box = Mailbox(ClientStatistics())
     box.put(Welcome(user_id="user:demo"))
@@ -26,7 +25,7 @@ async def test_what_takes_the_place_of_a_snapshot_is_one(autojump_clock: MockClo
     assert taken == [Welcome(user_id="user:demo"), tick(3, snapshot=True)]
 
 
-async def test_what_follows_a_snapshot_that_was_taken_is_none(autojump_clock: MockClock) -> None:
+async def test_what_follows_a_snapshot_that_was_taken_is_none() -> None:
     box = Mailbox(ClientStatistics())
     with trio.fail_after(1):
         box.put(tick(1, snapshot=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.connection import Connection
 from wsproto.events import CloseConnection, Ping
 
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame
@@ -79,6 +81,42 @@ def test_messages_come_whole_with_pings_between_their_parts() -> None:
     assert isinstance(ping, Ping)
     assert bytes(ping.payload) == b"now"
     assert messages == ["{}", b"\xff"]
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.text(max_size=3), min_size=1, max_size=3), st.booleans())),
+    st.data(),
+)
+def test_messages_are_whole_however_their_bytes_are_cut(
+    messages: list[tuple[list[str], bool]], data: st.DataObject
+) -> None:
+    frames = []
+    for parts, pinged in messages:
+        for number, part in enumerate(parts):
+            opcode = CONTINUATION if number else TEXT
+            frames.append(client_frame(opcode, part, fin=number == len(parts) - 1))
+            frames += [client_frame(PING)] * pinged
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    inbound, heard = Inbound(), []
+    for start, end in pairwise([0, *cuts, len(stream)]):
+        if start < end:
+            heard += said(stream[start:end], inbound=inbound)
+    assert [each for each in heard if isinstance(each, str)] == ["".join(m) for m, _ in messages]
+
+
+def test_between_messages_little_is_kept() -> None:
+    def parsers(inbound: Inbound) -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_referents(inbound))
+
+    inbound = Inbound()
+    (ping,) = said(client_frame(PING), inbound=inbound)
+    assert isinstance(ping, Ping)
+    assert parsers(inbound) == 0
+    assert said(client_frame(TEXT, fin=False), inbound=inbound) == []
+    assert parsers(inbound) == 1
+    assert said(client_frame(CONTINUATION, "{}"), inbound=inbound) == ["{}"]
+    assert parsers(inbound) == 0
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
