@@ -19,9 +19,11 @@ from ticker.close_codes import CloseCode
 from ticker.gateway.protocol import close_frame
 from ticker.rate_limit import Bucket, RateLimit
 
-#: The bits of a frame's first byte (RFC 6455 §5.2).
-_FIN: Final = 0x80
-_CONTROL: Final = 0x08
+#: A final frame of this kind (RFC 6455 §5.2), the header of a short one with its mask, and how much
+#: a control frame may hold (§5.5).
+_PONG: Final = 0x8A
+_MASKED_HEADER: Final = 6
+_CONTROL_BYTES: Final = 125
 
 _FRAMES = RateLimit(limits.FRAMES_BURST, limits.FRAMES_BURST / limits.FRAMES_PER_SECOND)
 
@@ -40,8 +42,8 @@ class Inbound:
     __slots__ = ("_meter", "_parts", "_protocol", "_size")
 
     def __init__(self) -> None:
-        # It knows nothing between two messages, and is as large as all else that is kept of a
-        # subscriber who only ever answers pings: so it is there only while it is needed.
+        # Made for the first frame that is no pong: most subscribers never send one, and it is as
+        # large as all the rest that is kept of what they say.
         self._protocol: Connection | None = None
         self._meter = FrameMeter()
         self._parts: list[str | bytes] = []
@@ -59,7 +61,8 @@ class Inbound:
         """
         if not self._meter.within(data, now):
             raise RefusedMessageError(CloseCode.TOO_MANY_MESSAGES)
-        self._awake().receive_data(data)
+        if self._protocol is not None or not _is_pong(data):
+            self._awake().receive_data(data)
 
     def events(self) -> Iterator[str | bytes | Ping | CloseConnection]:
         """Give what has come whole, as it is iterated over: messages, pings, the goodbye.
@@ -78,8 +81,6 @@ class Inbound:
                 message = self._put_together(event)
                 if message is not None:
                     yield message
-        if self._meter.between_messages and self._protocol.state is ConnectionState.OPEN:
-            self._protocol = None
 
     def answer(self, goodbye: CloseConnection) -> bytes:
         """Return the close frame that is owed for the client's, or for what it did wrong.
@@ -120,18 +121,12 @@ class Inbound:
 class FrameMeter:
     """Counts the frames in a client's bytes (RFC 6455 §5.2) without looking into them."""
 
-    __slots__ = ("_bucket", "_header", "_skip", "_whole")
+    __slots__ = ("_bucket", "_header", "_skip")
 
     def __init__(self) -> None:
         self._bucket = Bucket(_FRAMES)
         self._skip = 0
         self._header = b""
-        self._whole = True
-
-    @property
-    def between_messages(self) -> bool:
-        """Whether no frame is under way, nor a message of which more fragments must come."""
-        return self._whole and not self._skip and not self._header
 
     def within(self, data: bytes | bytearray, now: float) -> bool:
         """Count the frames that begin in some bytes; False once there are too many of them."""
@@ -150,10 +145,14 @@ class FrameMeter:
             if length is not None:
                 masked = self._header[1] & 0x80
                 self._skip = length + (4 if masked else 0)
-                if not self._header[0] & _CONTROL:
-                    self._whole = bool(self._header[0] & _FIN)
                 self._header = b""
         return True
+
+
+def _is_pong(data: bytes) -> bool:
+    """Whether some bytes are one whole pong (RFC 6455 §5.5.3), masked as a client's must be."""
+    size = len(data) - _MASKED_HEADER
+    return 0 <= size <= _CONTROL_BYTES and data[0] == _PONG and data[1] == 0x80 | size
 
 
 def _payload_length(header: bytes) -> int | None:

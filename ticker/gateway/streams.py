@@ -11,7 +11,6 @@ from ticker.client_address import client_address, limit_key
 from ticker.close_codes import CloseCode
 from ticker.engine import Engine
 from ticker.gateway import handshake
-from ticker.gateway.containment import Contained
 from ticker.gateway.frame_stream import FrameStream
 from ticker.gateway.handshake import Candidate, Refusal, RefusedError
 from ticker.gateway.head import Head
@@ -55,16 +54,15 @@ class Streams:
     async def serve(self, connection: Connection, head: Head) -> None:
         """Answer a request for a stream, and be the stream if it is granted.
 
-        Raises nothing but cancellation; the connection is closed at the end.
+        The connection is closed at the end, also where a fault of ours or the peer's is raised.
         """
         self.open += 1
         try:
-            with Contained(self._engine.metrics):
-                admitted = await self._admit_or_refuse(connection, head)
-                # What a client sent in its head is not kept for as long as it is subscribed.
-                del head
-                if admitted is not None:
-                    await self._stream(connection, *admitted)
+            admitted = await self._admit_or_refuse(connection, head)
+            # What a client sent in its head is not kept for as long as it is subscribed.
+            del head
+            if admitted is not None:
+                await self._stream(connection, *admitted)
         finally:
             connection.abort()
             self.open -= 1

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection, Ping
+from wsproto.frame_protocol import CloseReason
 
-from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame
+from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
 from ticker import limits
 from ticker.close_codes import CloseCode
 from ticker.gateway.inbound import FrameMeter, Inbound, RefusedMessageError
@@ -95,7 +96,7 @@ def test_messages_are_whole_however_their_bytes_are_cut(
         for number, part in enumerate(parts):
             opcode = CONTINUATION if number else TEXT
             frames.append(client_frame(opcode, part, fin=number == len(parts) - 1))
-            frames += [client_frame(PING)] * pinged
+            frames += [client_frame(PING), client_frame(PONG)] * pinged
     stream = b"".join(frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     inbound, heard = Inbound(), []
@@ -105,18 +106,27 @@ def test_messages_are_whole_however_their_bytes_are_cut(
     assert [each for each in heard if isinstance(each, str)] == ["".join(m) for m, _ in messages]
 
 
-def test_between_messages_little_is_kept() -> None:
-    def parsers(inbound: Inbound) -> int:
-        return sum(isinstance(each, Connection) for each in gc.get_referents(inbound))
-
+@pytest.mark.parametrize("payload", [b"", b"x", b"x" * 125])
+def test_nothing_is_kept_for_one_who_only_answers_pings(payload: bytes) -> None:
     inbound = Inbound()
-    (ping,) = said(client_frame(PING), inbound=inbound)
-    assert isinstance(ping, Ping)
-    assert parsers(inbound) == 0
-    assert said(client_frame(TEXT, fin=False), inbound=inbound) == []
-    assert parsers(inbound) == 1
-    assert said(client_frame(CONTINUATION, "{}"), inbound=inbound) == ["{}"]
-    assert parsers(inbound) == 0
+    assert said(client_frame(PONG, payload), inbound=inbound) == []
+    assert not any(isinstance(each, Connection) for each in gc.get_referents(inbound))
+    assert said(client_frame(TEXT, "{}"), inbound=inbound) == ["{}"]
+
+
+@pytest.mark.parametrize(
+    "pong",
+    [
+        b"\x8a\x00",  # not masked
+        b"\xca\x80\x00\x00\x00\x00",  # a reserved bit
+        b"\x0a\x80\x00\x00\x00\x00",  # not final
+        client_frame(PONG, b"x" * 126),
+    ],
+)
+def test_a_malformed_pong_is_a_break_of_the_protocol(pong: bytes) -> None:
+    (event,) = said(pong)
+    assert isinstance(event, CloseConnection)
+    assert event.code == CloseReason.PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
