@@ -307,10 +307,9 @@ WATCH_REDRAW_SECONDS: Final = 0.1
 
 # --- What the service says about itself ---------------------------------------------------
 
-#: New objects after which the garbage collector runs: those of a thousand streams.
+#: New objects after which the garbage collector runs: those of a thousand streams, or what is
+#: left of 10,000 requests of HTTP, some six megabytes.
 COLLECT_AFTER_OBJECTS: Final = 100_000
-#: Connections of HTTP after which it looks at what is new: each leaves some 15 KB in cycles.
-COLLECT_AFTER_HTTP: Final = 200
 #: Sessions looked after between two checkpoints.
 WATCH_SLICE: Final = 500
 #: Close codes with a label of their own; a client may invent thousands.

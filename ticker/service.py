@@ -109,7 +109,7 @@ def _collecting_seldom() -> Iterator[None]:
 
     Left to itself it runs after every 700 new objects, that is, in the middle of every rush of
     subscribers, and looks at all of those who are there to stay: half the cost of a handshake.
-    A stream that ends leaves it nothing to do (tests/trio_level/core/test_garbage.py).
+    A connection that ends leaves it next to nothing (tests/chaos/test_garbage.py).
     """
     thresholds = gc.get_threshold()
     gc.collect()
@@ -254,13 +254,12 @@ def _listening() -> Iterator[str]:
     """Find the addresses this process listens on already, as under Hypercorn's own command."""
     descriptors = Path("/proc/self/fd")
     for entry in list(descriptors.iterdir()) if descriptors.is_dir() else ():
-        try:
-            with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
-                listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if listens and candidate.family in {socket.AF_INET, socket.AF_INET6}:
-                    yield candidate.getsockname()[0]
-        except OSError:
-            continue  # no socket, or closed meanwhile
+        if not entry.is_socket():
+            continue
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+            listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and candidate.family in {socket.AF_INET, socket.AF_INET6}:
+                yield candidate.getsockname()[0]
 
 
 def _is_loopback(address: str) -> bool:

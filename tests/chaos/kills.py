@@ -68,11 +68,16 @@ class Victim:
         return moment
 
 
-async def subscriber(port: int, token: str) -> Victim:
-    """Open a stream and read up to its first tick."""
+async def subscriber(port: int, token: str, *, room: int = 4 * 1024 * 1024) -> Victim:
+    """Open a stream and read up to its first tick.
+
+    Args:
+        port: of the server.
+        token: a good one.
+        room: of the buffer for what is to lie unread.
+    """
     connection = trio.socket.socket()
-    # Room for what is to lie unread.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     await connection.connect(("127.0.0.1", port))
     await connection.send(upgrade(token))
     victim = Victim(connection)

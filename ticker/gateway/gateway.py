@@ -6,8 +6,6 @@ Hypercorn and on to Quart. Whatever one connection does or suffers ends with tha
 
 from __future__ import annotations
 
-import gc
-
 import structlog
 import trio
 from hypercorn.trio.worker_context import WorkerContext
@@ -45,7 +43,6 @@ class StreamGateway:
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
         self._closed = trio.lowlevel.ParkingLot()
-        self._http_ended = 0
 
     @property
     def connections(self) -> int:
@@ -84,7 +81,6 @@ class StreamGateway:
                 head = await self._first_head(accepted, scope)
                 if head is not None and not _takes(head):
                     accepted, head = await _serve_http(connection, accepted, head)
-                    self._collect_now_and_then()
                 if head is None:
                     return
                 if isinstance(accepted, FrameStream):
@@ -117,15 +113,6 @@ class StreamGateway:
         # From here on it is no half-open handshake any more, which a drain would end at once.
         del self._waiting[scope]
         return head
-
-    def _collect_now_and_then(self) -> None:
-        """Collect what connections of HTTP leave in cycles; streams leave nothing.
-
-        Left to the collector's own count, that would be tens of megabytes, and one long pause.
-        """
-        self._http_ended += 1
-        if self._http_ended % limits.COLLECT_AFTER_HTTP == 0:
-            gc.collect(0)
 
     async def _serve_securely(self, stream: SecureFrameStream, head: Head) -> None:
         async with trio.open_nursery() as nursery:

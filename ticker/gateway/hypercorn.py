@@ -111,8 +111,12 @@ class TickerTCPServer(TCPServer):
         nursery out, and that would end the server.
         """
         super().__init__(*self._for_http, self.stream)
-        with trio.CancelScope() as self._over:
-            await super().run()
+        try:
+            with trio.CancelScope() as self._over:
+                await super().run()
+        finally:
+            # It knows this object, which knows it: the collector would have to find that out.
+            del self.protocol
 
     async def _read_data(self) -> None:
         """Read requests until the peer ends.

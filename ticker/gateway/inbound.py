@@ -99,6 +99,16 @@ class Inbound:
         """Say whether the client's goodbye is among what has come; everything else is dropped."""
         return any(isinstance(event, CloseConnection) for event in self._awake().events())
 
+    def end(self) -> None:
+        """Let go of what was under way: nothing more comes.
+
+        wsproto's parser is a generator that refers to its owner. Were its private name another,
+        it would only wait for the garbage collector.
+        """
+        parser = getattr(getattr(self._protocol, "_proto", None), "_parse_more", None)
+        if parser is not None:
+            parser.close()
+
     def _awake(self) -> Connection:
         if self._protocol is None:
             self._protocol = Connection(ConnectionType.SERVER)

@@ -142,6 +142,7 @@ class Session:
                 self.fail(error)
             await self._close()
         finally:
+            self._websocket.end()
             self._engine.sessions.leave(self)
         return CloseCode.FAULT if self.close_code is None else self.close_code
 

@@ -106,6 +106,11 @@ class WebSocket:
         self.over = True
         await self._stream.aclose()
 
+    def end(self) -> None:
+        """Let go of what was under way, at the end of the connection."""
+        if self._inbound is not None:
+            self._inbound.end()
+
     async def _hear(self) -> None:
         """Take in what comes next, or note that nothing will."""
         data = await self._stream.receive_some(limits.RECEIVE_BYTES)

@@ -1,0 +1,131 @@
+"""What is over leaves nothing: no connection to the garbage collector, no service a descriptor.
+
+The collector runs seldom (`limits.COLLECT_AFTER_OBJECTS`): what a rush would leave to it would be
+megabytes, and a pause for everybody.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.chaos.inprocess import Running, serving
+from tests.chaos.kills import Kill, Victim, subscriber
+from tests.support.frames import CLOSE, PING, PONG, TEXT, client_frame
+from tests.support.waiting import eventually
+
+CONNECTIONS = 100
+#: Objects that may be left of each: Werkzeug's matcher of routes is a function that refers to
+#: itself, and leaves eight of each request.
+OF_A_STREAM = 1
+OF_HTTP = 10
+
+#: What the kernel makes the smallest receive buffer it has.
+SMALLEST = 1
+
+Life = Callable[[Running], Awaitable[None]]
+
+
+async def _killed(how: Kill, running: Running) -> None:
+    victim = await subscriber(running.port, running.token)
+    await victim.kill(how)
+
+
+async def _says(said: bytes, running: Running) -> None:
+    victim = await subscriber(running.port, running.token)
+    await victim.connection.send(said)
+    await _until_the_end(victim)
+
+
+async def _falls_behind(running: Running) -> None:
+    victim = await subscriber(running.port, running.token, room=SMALLEST)
+    await eventually(lambda: running.engine.statistics().hub.behind, "a full connection")
+    await victim.kill(Kill.RST)
+
+
+async def _alone(running: Running) -> None:
+    await eventually(lambda: not running.service.gateway.connections, "the last to go")
+
+
+async def _until_the_end(victim: Victim) -> None:
+    while await victim.connection.recv(65_536):
+        pass
+    victim.connection.close()
+
+
+async def _asks(path: str, running: Running) -> None:
+    connection = trio.socket.socket()
+    await connection.connect(("127.0.0.1", running.port))
+    await connection.send(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    await _until_the_end(Victim(connection))
+
+
+@pytest.fixture
+def _collector_off() -> Iterator[None]:
+    yield
+    gc.enable()
+
+
+GOODBYE = client_frame(CLOSE, (1000).to_bytes(2, "big"))
+LIVES = {
+    **{
+        how.value: (partial(_killed, how), OF_A_STREAM)
+        for how in Kill
+        if how is not Kill.RST_UNREAD
+    },
+    "goodbye": (partial(_says, client_frame(PONG) + GOODBYE), OF_A_STREAM),
+    "talk": (
+        partial(_says, client_frame(TEXT, '{"type":"ping"}') + client_frame(PING) + GOODBYE),
+        1,
+    ),
+    "broken protocol": (partial(_says, b"\xff\x80\x00\x00\x00\x00"), OF_A_STREAM),
+    "behind": (_falls_behind, OF_A_STREAM),
+    "no such page": (partial(_asks, "/absent"), OF_HTTP),
+    "health": (partial(_asks, "/healthz"), OF_HTTP),
+    "page": (partial(_asks, "/"), OF_HTTP),
+}
+
+
+@pytest.mark.usefixtures("_collector_off")
+@pytest.mark.parametrize(("life", "allowed"), LIVES.values(), ids=LIVES)
+async def test_a_connection_that_ended_is_freed_at_once(
+    life: Life, allowed: int, tmp_path: Path
+) -> None:
+    async with serving(tmp_path / "data") as running:
+        for _ in range(5):
+            await life(running)
+        await _alone(running)
+        gc.collect()
+        gc.disable()
+        for _ in range(CONNECTIONS):
+            await life(running)
+            running.logged.clear()
+            running.ended.clear()
+        await _alone(running)
+        # Counted here, for the collector itself does not count all that it frees.
+        held = Counter(type(each).__name__ for each in gc.get_objects())
+        gc.collect()
+        left = held - Counter(type(each).__name__ for each in gc.get_objects())
+        assert left.total() < CONNECTIONS * allowed, left
+
+
+async def test_a_service_that_ended_holds_no_descriptor(tmp_path: Path) -> None:
+    def held() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+
+    async def start_and_end(name: str) -> None:
+        async with serving(tmp_path / name):
+            pass
+
+    await start_and_end("first")  # makes what is kept for reuse
+    before = held()
+    await start_and_end("second")
+    assert held() == before
