@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from ticker.security.keyring import log_created, record_of
 from ticker.security.keys import (
     MalformedKeyError,
@@ -28,6 +30,7 @@ from ticker.storage.database import Database
 
 DEMO_KEY_FILE: Final = "demo-api-key"
 DEMO_USER: Final = "demo"
+_log = structlog.get_logger()
 
 
 def ensure_demo_key(
@@ -69,9 +72,11 @@ def ensure_demo_key(
                 kept = None
         if wanted and kept is None:
             kept = made = new_key()
-        for demo in keys.live_demo(connection):
-            if kept is None or demo.id != kept.key_id:
-                keys.revoke(connection, demo.id, now())
+        over = [
+            demo for demo in keys.live_demo(connection) if kept is None or demo.id != kept.key_id
+        ]
+        for demo in over:
+            keys.revoke(connection, demo.id, now())
         if kept is not None and made is not None:
             stored = record_of(made, pepper, DEMO_USER, DEFAULT_ROLE, now(), demo=True)
             keys.add(connection, stored)
@@ -80,6 +85,8 @@ def ensure_demo_key(
             write_line(path, kept.text, replace=True)
     if made is not None:
         log_created(stored)
+    for demo in over:
+        _log.info("api_key_revoked", key_id=demo.id, user=demo.user, reason="demo_over")
     if kept is None:
         forget_demo_key(data_dir)
         return None

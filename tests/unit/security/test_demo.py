@@ -91,6 +91,23 @@ def test_switched_off_it_does_not_work_and_its_file_is_removed(database: Databas
     assert works(database, again)
 
 
+def test_its_end_at_a_start_is_logged_once(database: Database) -> None:
+    text = ensure(database)
+    assert text is not None
+    with capture_logs() as logs:
+        ensure(database, enabled=False)
+        ensure(database, enabled=False)
+    assert logs == [
+        {
+            "event": "api_key_revoked",
+            "log_level": "info",
+            "key_id": parse_key(text).key_id,
+            "user": "demo",
+            "reason": "demo_over",
+        }
+    ]
+
+
 def test_a_lost_or_spoilt_file_makes_a_new_key_and_ends_the_old(database: Database) -> None:
     seen = [ensure(database)]
     spoil: list[Callable[[], object]] = [
