@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ticker import limits
 from ticker.market.quote import SYMBOL
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -163,8 +164,10 @@ def _price(raw: str) -> Decimal:
         value = Decimal(raw)
     except InvalidOperation:
         value = Decimal(0)
-    if not value.is_finite() or value <= 0:
-        raise ValueError("expected a price above zero after =")
+    exponent = limits.PRICE_EXPONENT
+    lowest, highest = Decimal(1).scaleb(-exponent), Decimal(1).scaleb(exponent)
+    if not value.is_finite() or not lowest <= value <= highest:
+        raise ValueError(f"expected a price from 1e-{exponent} to 1e{exponent} after =")
     return value
 
 
@@ -235,7 +238,10 @@ def token_places(raw: object) -> tuple[TokenPlace, ...]:
 
 def secrets(raw: object) -> tuple[bytes, ...]:
     """Read HMAC keys, comma-separated: the first signs, all verify."""
-    return tuple(word.encode() for word in words(raw))
+    listed = words(raw)
+    if len(listed) > limits.TOKEN_KEYS:
+        raise ValueError(f"expected at most {limits.TOKEN_KEYS} keys")
+    return tuple(word.encode() for word in listed)
 
 
 def feed_url(raw: object) -> str:

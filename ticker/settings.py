@@ -13,11 +13,13 @@ from typing import Any, Final
 
 import attrs
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from ticker import limits
 from ticker import setting_types as read
+from ticker.market.sources import SourceConfigError, find_source
 from ticker.security.policy import PolicySet
 from ticker.setting_types import Rate, TokenPlace
+from ticker.storage.database import Database
 
 #: HMAC-SHA256 keys shorter than this are easier to guess than the digest (RFC 2104 §3).
 STRONG_KEY_BYTES: Final = 32
@@ -43,11 +45,22 @@ def _show_words(value: tuple[str, ...]) -> str:
 
 
 def _database_url(raw: object) -> str:
+    url = read.text(raw)
     try:
-        make_url(read.text(raw))
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise ValueError("expected a database address, as in sqlite:///data/auth.db") from None
-    return read.text(raw)
+        Database(url)  # opens nothing before its first use
+    except ValueError:  # for a port that is no number it is SQLAlchemy's, and repeats it
+        raise ValueError("expected a database file, as in sqlite:///data/auth.db") from None
+    return url
+
+
+def _sources(raw: object) -> tuple[str, ...]:
+    specs = read.sources(raw)
+    try:
+        for spec in specs:
+            find_source(spec)
+    except SourceConfigError as error:
+        raise ValueError(str(error)) from None
+    return specs
 
 
 _DEFAULT_SYMBOLS: Final[Mapping[str, Decimal | None]] = {
@@ -77,7 +90,7 @@ class Settings:
     )
     source: tuple[str, ...] = _setting(
         ("simulated",),
-        read.sources,
+        _sources,
         "where prices come from, most preferred first",
         show=_show_words,
     )
@@ -91,7 +104,8 @@ class Settings:
     token_key: tuple[bytes, ...] = _setting(
         (),
         read.secrets,
-        "HMAC keys of tokens: the first signs, all verify; empty: made once in the data directory",
+        f"HMAC keys of tokens, at most {limits.TOKEN_KEYS}: the first signs, all verify; "
+        f"empty: made once in the data directory",
         secret=True,
     )
     token_ttl: float = _setting(

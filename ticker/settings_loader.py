@@ -59,7 +59,7 @@ def _fields() -> dict[str, Any]:
 
 
 def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
-    """Read the TOML file's own keys, or those of its `[ticker]` table where it has one."""
+    """Read the TOML file's keys, whether they stand in its `[ticker]` table or outside of it."""
     try:
         content = tomllib.loads((path or DEFAULT_FILE).read_text("utf-8"))
     except FileNotFoundError:
@@ -69,11 +69,17 @@ def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         faults.append(f"{path or DEFAULT_FILE}: cannot be read as TOML: {error}")
         return {}
-    table = content.get("ticker", content)
+    table = content.pop("ticker", {})
     if not isinstance(table, dict):
         faults.append(f"{path or DEFAULT_FILE}: [ticker] must be a table")
         return {}
-    return table
+    # Whichever of the two won, the other would be dropped: a role's policies, say.
+    faults += [
+        f"{path or DEFAULT_FILE}: {name}: expected in [ticker] or outside of it, not in both"
+        for name in content
+        if name in table
+    ]
+    return content | table
 
 
 def load(
@@ -156,6 +162,8 @@ def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
         faults.append("restart_factor: expected 1 or more")
     if chosen.get("restart_jitter", 0.1) > 1:
         faults.append("restart_jitter: expected at most 1")
+    if not chosen.get("source", True):
+        faults.append("source: expected at least one source")
     if not chosen.get("symbols", True):
         faults.append("symbols: expected at least one symbol")
     shortest, longest = _TICK_SECONDS

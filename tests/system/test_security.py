@@ -262,7 +262,7 @@ def test_the_shown_settings_hold_no_secret(tmp_path: Path) -> None:
     secret = "c4nary-" + secrets.token_hex(16)
     env = {
         "TICKER_TOKEN_KEY": secret,
-        "TICKER_DATABASE_URL": f"postgresql://ticker:{secret}@db/prices",
+        "TICKER_DATABASE_URL": f"sqlite://ticker:{secret}@/prices.db",
     }
     shown = subprocess.run(
         [script("ticker"), "config"],
@@ -274,7 +274,7 @@ def test_the_shown_settings_hold_no_secret(tmp_path: Path) -> None:
         check=False,
     )
     assert shown.returncode == 0, shown.stderr
-    assert "postgresql://ticker:***@db/prices" in shown.stdout
+    assert "sqlite://ticker:***@/prices.db" in shown.stdout
     assert secret not in shown.stdout + shown.stderr
 
 

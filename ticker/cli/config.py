@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from ticker.settings_loader import PREFIX, load
+from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.settings import Settings
+from ticker.settings_loader import PREFIX, SettingsError, load
 
 
 @click.command()
@@ -18,6 +20,8 @@ from ticker.settings_loader import PREFIX, load
 def config(common: dict[str, Any], file: Path | None) -> None:
     """Print every setting, its value and where it came from; secrets are masked."""
     loaded = load(config=file or common["config"], options={"data_dir": common["data_dir"]})
+    if faults := _source_faults(loaded.settings):
+        raise SettingsError(faults)
     rows = [(f"{PREFIX}{o.name.upper()}", o.shown, f"({o.where})") for o in loaded.origins]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     for ignored in loaded.settings.ignored:
@@ -42,3 +46,18 @@ def config(common: dict[str, Any], file: Path | None) -> None:
                 f"  {policy.name}: {policy.effect} {','.join(policy.actions)} "
                 f"on {','.join(policy.resources)}"
             )
+
+
+def _source_faults(settings: Settings) -> list[str]:
+    """Set the sources up as `ticker serve` would, which starts nothing, and tell what refuses.
+
+    Only here, since all other commands must work while a recording is away.
+    """
+    faults = []
+    for spec in settings.source:
+        url = getattr(settings, f"{spec.partition(':')[0]}_url", None)
+        try:
+            load_source(spec, SourceContext(symbols=settings.source_symbols, url=url))
+        except SourceConfigError as error:
+            faults.append(str(error))
+    return faults

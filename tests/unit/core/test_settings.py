@@ -96,7 +96,36 @@ def test_a_file_may_be_named_by_option_or_environment(tmp_path: Path) -> None:
 
 
 def test_a_file_may_keep_the_settings_in_a_table_of_their_own() -> None:
-    assert loaded(file="[ticker]\nport = 7\n[other]\nx = 1").settings.port == 7
+    assert loaded(file="[ticker]\nport = 7").settings.port == 7
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "[roles.user]\npolicies = ['none']\n[policies.none]\n{none}\n[ticker]\nport = 7",
+        "[ticker]\nport = 7\n[ticker.roles.user]\npolicies = ['none']\n[policies.none]\n{none}",
+        "[roles.user]\npolicies = ['none']\n[ticker.policies.none]\n{none}\n[ticker]\nport = 7",
+    ],
+)
+def test_policies_are_read_beside_such_a_table_and_within(file: str) -> None:
+    none = "effect = 'deny'\nactions = ['*']\nresources = ['*']"
+    settings = loaded(file=file.replace("{none}", none)).settings
+    assert settings.port == 7
+    assert not settings.policies.decide("user", "read", "symbol:BTC-USD")
+
+
+def test_nothing_in_a_file_is_passed_over() -> None:
+    file = (
+        "port = 7\n[other]\nx = 1\n[roles.user]\npolicies = ['everything']\n"
+        "[ticker]\nport = 8\n[ticker.roles.guest]\npolicies = ['everything']\n"
+    )
+    assert faults(file=file) == [
+        "ticker.toml: port: expected in [ticker] or outside of it, not in both",
+        "ticker.toml: roles: expected in [ticker] or outside of it, not in both",
+        "ticker.toml: other: there is no such setting; `ticker config` lists them",
+    ]
+    (fault,) = faults(file="ticker = 1")
+    assert fault == "ticker.toml: [ticker] must be a table"
 
 
 def test_toml_values_may_have_their_own_types() -> None:
@@ -135,7 +164,12 @@ def test_every_fault_is_told_in_a_line_of_its_own() -> None:
         ({"TICKER_RESTART_JITTER": "1.5"}, "restart_jitter"),
         ({"TICKER_TICK": "0.5ms"}, "tick"),
         ({"TICKER_TICK": "61s"}, "tick"),
-        ({"TICKER_DATABASE_URL": "nonsense"}, "TICKER_DATABASE_URL"),
+        ({"TICKER_DATABASE_URL": "nonsense"}, "expected a database file"),
+        ({"TICKER_DATABASE_URL": "postgresql://localhost/x"}, "expected a database file"),
+        ({"TICKER_DATABASE_URL": "sqlite://"}, "expected a database file"),
+        ({"TICKER_SOURCE": "coinbase,nosuch:x"}, "no source is called 'nosuch'; there are: "),
+        ({"TICKER_SYMBOLS": "BTC-USD=1e400"}, "TICKER_SYMBOLS='BTC-USD=1e400': expected a price"),
+        ({"TICKER_TOKEN_KEY": "a,b,c,d,e,f,g,h,i"}, "TICKER_TOKEN_KEY=********: expected at most"),
         ({"TICKER_CONFIG": "absent.toml"}, "absent.toml: no such settings file"),
     ],
 )
@@ -150,9 +184,11 @@ def test_a_variable_that_is_no_setting_is_noted_and_no_fault() -> None:
     assert loaded(environ).settings.ignored == ("TICKER_SERVICE_HOST",)
 
 
-def test_a_market_without_symbols_is_a_fault() -> None:
-    (fault,) = faults(file="symbols = {}")
-    assert "at least one symbol" in fault
+def test_a_market_without_symbols_or_sources_is_a_fault() -> None:
+    assert faults(file="symbols = {}\nsource = []") == [
+        "source: expected at least one source",
+        "symbols: expected at least one symbol",
+    ]
 
 
 def test_a_file_that_is_no_toml_is_a_fault() -> None:
@@ -183,7 +219,7 @@ def test_a_fault_never_repeats_a_secret(environ: Mapping[str, str]) -> None:
 def test_a_secret_is_masked_wherever_it_might_show() -> None:
     environ = {
         "TICKER_TOKEN_KEY": "s3cret",
-        "TICKER_DATABASE_URL": "postgresql://joe:s3cret@localhost/x",
+        "TICKER_DATABASE_URL": "sqlite://joe:s3cret@/auth.db",
     }
     found = loaded(environ)
     shown = {origin.name: origin.shown for origin in found.origins}

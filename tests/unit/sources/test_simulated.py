@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.limits import SIMULATION_BAND
+from ticker.limits import PRICE_EXPONENT, SIMULATION_BAND
 from ticker.market.quote import Quote
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.sources.simulated import Walk, create, price_step
@@ -43,6 +43,13 @@ async def take(source: Source, count: int) -> list[list[Quote]]:
 )
 def test_a_cheap_coin_has_a_finer_price_step(start: str, step: str) -> None:
     assert price_step(Decimal(start)) == Decimal(step)
+
+
+@pytest.mark.parametrize("start", [f"1e{PRICE_EXPONENT}", f"1e-{PRICE_EXPONENT}"])
+def test_the_highest_and_the_lowest_price_move_too(start: str) -> None:
+    walk = Walk({"A-B": Decimal(start)})
+    walk.move(bytes(walk.draw_bytes))
+    assert walk.prices() == [pytest.approx(Decimal(start) * Decimal("0.999"))]
 
 
 async def test_the_first_batch_is_the_start_prices_with_their_decimals() -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 import attrs
@@ -24,6 +24,7 @@ __all__ = [
     "SourceConfigError",
     "SourceContext",
     "SourceError",
+    "find_source",
     "load_source",
     "open_batches",
 ]
@@ -105,16 +106,25 @@ async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Sequence[
         yield batches
 
 
+def find_source(spec: str) -> EntryPoint:
+    """Find where the source that a setting names comes from, without importing it.
+
+    Raises:
+        SourceConfigError: no such source.
+    """
+    name = spec.partition(":")[0]
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        known = ", ".join(sorted(entry_points(group=GROUP).names))
+        raise SourceConfigError(f"no source is called {name!r}; there are: {known}")
+    return next(iter(found))
+
+
 def load_source(spec: str, context: SourceContext) -> Source:
     """Make the source that a setting names, as in `simulated` or `replay:FILE`.
 
     Raises:
         SourceConfigError: no such source, or the source refuses its argument or symbols.
     """
-    name, _, argument = spec.partition(":")
-    found = entry_points(group=GROUP, name=name)
-    if not found:
-        known = ", ".join(sorted(entry_points(group=GROUP).names))
-        raise SourceConfigError(f"no source is called {name!r}; there are: {known}")
-    factory: SourceFactory = next(iter(found)).load()
-    return factory(argument, context)
+    factory: SourceFactory = find_source(spec).load()
+    return factory(spec.partition(":")[2], context)

@@ -1,0 +1,65 @@
+"""`ticker config` passes what `ticker serve` takes, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ticker.cli import main
+
+LINE = b'{"received":1,"message":{"type":"ticker","product_id":"BTC-USD","price":"7"}}\n'
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a settings file of whoever runs the tests out of them."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({"SOURCE": "nosuch"}, "TICKER_SOURCE='nosuch': no source is called 'nosuch'; there are: "),
+        ({"SOURCE": "replay:absent.jsonl"}, "replay: absent.jsonl does not exist"),
+        ({"SOURCE": "replay:empty.jsonl"}, "replay: empty.jsonl has no price that can be read"),
+        ({"SOURCE": "simulated:pace=1"}, "simulated: no option is called 'pace'"),
+        ({"SOURCE": "kraken", "KRAKEN_URL": "ws://h:x/"}, "TICKER_KRAKEN_URL='ws://h:x/': expec"),
+        ({"DATABASE_URL": "postgresql://h/x"}, "TICKER_DATABASE_URL=********: expected a database"),
+        ({"TOKEN_KEY": "a,b,c,d,e,f,g,h,i"}, "TICKER_TOKEN_KEY=********: expected at most 8 keys"),
+    ],
+)
+def test_what_serve_refuses_ends_with_2_and_one_line(
+    environ: dict[str, str],
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("empty.jsonl").touch()
+    for name, value in environ.items():
+        monkeypatch.setenv(f"TICKER_{name}", value)
+    assert main(["config"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert line.startswith(f"ticker: {fault}")
+
+
+def test_each_source_that_is_refused_has_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TICKER_SOURCE", "coinbase:x,simulated,replay:absent")
+    assert main(["config"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("ticker: coinbase: ")
+    assert second == "ticker: replay: absent does not exist"
+
+
+def test_a_recording_that_is_there_passes_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("there.jsonl").write_bytes(LINE)
+    monkeypatch.setenv("TICKER_SOURCE", "replay:there.jsonl")
+    assert main(["config"]) == 0
+    assert "replay:there.jsonl" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["there.jsonl"]
