@@ -1,8 +1,8 @@
 """The engine: the nursery that owns the sources, the broadcast and the watch over sessions.
 
 Read `Engine.run` for what lives as long as the service, and `Engine.drain` for how it stops:
-refuse, tell everyone, wait for the last to go. A connection's own tasks live in the
-connection's own nursery (`gateway/`); the engine holds a register of sessions, so that it can
+refuse, tell everyone, wait for the last to go. Connections' tasks live elsewhere (`gateway/`);
+the engine holds a register of sessions, so that it can
 end any of them with a reason. An exception that reaches `Engine.run` ends the process:
 serving prices that nobody moves any more would be worse.
 """

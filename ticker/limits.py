@@ -170,6 +170,9 @@ BODY_BYTES: Final = 4096
 TLS_SECONDS: Final = 10.0
 #: Open connections that are not streams (pages, tokens, scrapes, half-open handshakes).
 HTTP_CONNECTIONS: Final = 2000
+#: Refusals beyond that which are waited with until the peer has read them; further ones may be cut
+#: off by a reset, so that a flood of refused requests holds no descriptors.
+REFUSALS_AT_ONCE: Final = 200
 #: A write of a response: no reader needs longer for what the kernel would not take at once.
 WRITE_SECONDS: Final = 5.0
 #: Connections that may wait to be accepted: a server restart brings everybody back at once.
@@ -190,7 +193,7 @@ RECONNECT_SPREAD_MS: Final = 5000
 REFUSED_EXCHANGE_SECONDS: Final = 0.25
 
 #: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
-OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + 200
+OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + REFUSALS_AT_ONCE + 200
 #: For how many streams to ask for descriptors where nobody bounds them.
 STREAMS_UNLIMITED: Final = 100_000
 

@@ -99,9 +99,12 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
     """A connection in memory.
 
     Attributes:
+        cut_short: never called: here frames are written whole.
         full: whether the peer reads nothing now; see `read_again`.
         aborted: whether it was cut off.
     """
+
+    cut_short: Callable[[], None]
 
     def __init__(self) -> None:
         self.heard_at = trio.current_time()

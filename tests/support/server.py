@@ -30,7 +30,7 @@ LAUNCHES: Final[tuple[Launch, ...]] = ("serve", "hypercorn")
 #: A start takes about a second; the machine may be busy with other tests.
 START_SECONDS: Final = 30.0
 #: Hypercorn's own announcement, with the worker's process id.
-_RUNNING: Final = re.compile(r"\[(\d+)\] \[INFO\] Running on (http://\S+)")
+_RUNNING: Final = re.compile(r"\[(\d+)\] \[INFO\] Running on (https?://\S+)")
 #: Every test comes from one address, so limits by address are lifted unless a test sets them.
 _ENVIRONMENT: Final = {
     "TICKER_LOG_FORMAT": "json",

@@ -19,7 +19,7 @@ import websockets.sync.client
 from tests.support.libraries import trio_client
 from tests.support.raw import RawStream, ask, connect, handshake, opened, read_response
 from tests.support.server import LAUNCHES, Launch, Server, started
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_until
 from ticker import limits
 
 #: The default of TICKER_GRACEFUL_TIMEOUT and of Hypercorn's own, and what the process may take
@@ -139,8 +139,9 @@ async def test_a_request_under_way_is_answered(tmp_path: Path) -> None:
             assert (response.status, response.error) == (401, "invalid API key")
 
 
-async def test_nobody_new_is_let_in(tmp_path: Path) -> None:
-    with started("serve", tmp_path / "data") as server:
+@launches
+async def test_whoever_comes_late_is_told_to_come_back(tmp_path: Path, launch: Launch) -> None:
+    with started(launch, tmp_path / "data") as server:
         token = server.token()
         async with opened(server, receive_buffer=2048):
             await eventually(
@@ -148,11 +149,44 @@ async def test_nobody_new_is_let_in(tmp_path: Path) -> None:
             )
             server.send_signal(signal.SIGTERM)
             await eventually(lambda: server.events("draining"), "the drain")
-            statuses = []
-            with suppress(OSError):
-                statuses.append((await ask(server, handshake(server, token))).status)
-            assert statuses == []
+            idle = await connect(server)
+            for request in (handshake(server, token), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
+                response = await ask(server, request)
+                assert (response.status, response.error) == (503, "the server restarts")
+                assert int(response.headers["retry-after"]) > 0
             assert await server.wait_async(10) == 0
+            await idle.aclose()
+        for event in ("connection_crashed", "session_crashed", "engine_failed"):
+            assert server.events(event) == [], server.output
+
+
+@launches
+async def test_a_longer_patience_is_kept(tmp_path: Path, launch: Launch) -> None:
+    # Hypercorn's own default is 3 s.
+    env = {"TICKER_GRACEFUL_TIMEOUT": "5s"}
+    with started(launch, tmp_path / "data", env=env) as server:
+        async with await connect(server) as stream:
+            # A body that drips for longer than that is a request under way.
+            head = b"POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n"
+            await stream.send_all(head)
+            await eventually(
+                lambda: server.metrics()["ticker_connections_open"] == 2, "the request"
+            )
+            server.send_signal(signal.SIGTERM)
+            await eventually(lambda: server.events("draining"), "the drain")
+            await trio.sleep(GRACEFUL + 0.5)
+            await stream.send_all(b'{"api_key":"nonsense"}')
+            response, _ = await read_response(stream)
+            assert (response.status, response.error) == (401, "invalid API key")
+        assert await server.wait_async(10) == 0
+
+
+def test_a_worker_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
+    with started("hypercorn", tmp_path / "data") as server:
+        server.process.kill()
+        server.process.wait(10)
+        wait_until(lambda: not Path(f"/proc/{server.pid}").exists(), "the end of the worker")
+        assert server.events("draining")
 
 
 @launches

@@ -1,8 +1,8 @@
 """What reaches one subscriber without being asked for: ticks, status, pings.
 
-Nothing here awaits but the one task that runs while the subscriber is behind: it waits
-until the stream has room again, says what was missed and sends a snapshot made then. In all
-other times a subscriber costs no task but the one that reads.
+Nothing here awaits but the one task that runs while the subscriber is behind, or a frame of
+its is written in part: it waits until the stream has room again, says what was missed and sends
+a snapshot made then. In all other times a subscriber costs no task but the one that reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from ticker.market.intake import SourceState
 
 
 class DeliveryStream(Protocol):
-    """What is needed of the stream under a subscriber."""
+    """What is needed of the stream under a subscriber.
+
+    Attributes:
+        cut_short: called when `send_nowait` wrote a frame in part, which `wait_ready` finishes.
+    """
+
+    cut_short: Callable[[], None]
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Write one frame whole, or raise `trio.WouldBlock`."""
@@ -61,6 +67,7 @@ class Delivery:
         """
         self._engine = engine
         self._stream = stream
+        stream.cut_short = self._catch_up_soon
         self._nursery = nursery
         self._ended = ended
         self._subscription: Subscription | None = None
@@ -78,6 +85,7 @@ class Delivery:
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._ended = _nobody
+        self._stream.cut_short = _nothing
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -95,8 +103,8 @@ class Delivery:
         first = b"".join([greeting, *stale])
         if symbols:
             self.subscribe(symbols, every, first=first)
-        else:
-            self._offer(first)
+        elif not self._offer(first):
+            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
 
     def subscribe(self, symbols: Sequence[str], every: int, *, first: bytes = b"") -> None:
         """Replace the subscription; what is sent next is a snapshot.
@@ -184,6 +192,10 @@ class Delivery:
 
 def _nobody(_error: Exception) -> None:
     """Tell nobody: the session is over, and is not to be kept alive by what it held."""
+
+
+def _nothing() -> None:
+    """Do nothing: whoever says the goodbye finishes what was cut short before it."""
 
 
 def _status_frame(state: SourceState) -> bytes:

@@ -4,6 +4,7 @@ Both write to one socket and must never interleave. The rule that keeps them apa
 could not be written at once waits in `_rest`, and while there is a rest nobody but the one
 task that holds `_turn` may write. `send_nowait` is the hub's door, synchronous and without a
 queue, and a ring may stand in for it while nothing is `blocked`; `send_all` is the session's.
+What either could not write whole is finished by a task that waits for room, never by chance.
 Every wait for the peer has a deadline, and a peer that misses it is cut off with a reset, since
 nothing can be delivered to it.
 
@@ -17,6 +18,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Callable
 from socket import MSG_EOR
 
 import trio
@@ -31,6 +33,10 @@ _RESET = struct.pack("ii", 1, 0)
 _CLOSE = bytes((CLOSE_OPCODE,))
 
 
+def _nobody() -> None:
+    """Ask nobody: whoever writes with `send_all` finishes what it began."""
+
+
 def peer_of(connected: socket.socket | trio.socket.SocketType) -> str:
     """Return the address at the other end of a socket."""
     name = connected.getpeername()
@@ -42,6 +48,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
 
     Attributes:
         blocked: whether nothing may be written directly now: one look for the hot path.
+        cut_short: called when a frame was taken in part, for somebody to `wait_ready`.
         heard_at: when the peer last sent anything, in trio's time.
         stalled: whether it was cut off for reading nothing.
     """
@@ -55,6 +62,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         "_socket",
         "_turn",
         "blocked",
+        "cut_short",
         "heard_at",
         "stalled",
     )
@@ -69,6 +77,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         self._finished = False
         self._closed = False
         self.blocked = False
+        self.cut_short: Callable[[], None] = _nobody
         self.stalled = False
         self.heard_at = trio.current_time()
 
@@ -90,10 +99,10 @@ class FrameStream(trio.abc.HalfCloseableStream):
     def tune(self) -> None:
         """Ready the socket for ticks.
 
-        What the kernel holds for a slow reader is bounded twice: the buffer as such, and what
-        waits in it unsent. With a low-water mark of one byte and each frame a record of its own
-        (`MSG_EOR`, which keeps the kernel from appending to the last one), a frame is taken
-        only once all before it are on their way. So a reader that resumes finds no queue.
+        What the kernel holds for a slow reader is bounded twice: the buffer as such, and, over
+        TCP, what waits in it unsent. With a low-water mark of one byte and each frame a record
+        of its own (`MSG_EOR`, which keeps the kernel from appending to the last one), a frame is
+        taken only once all before it are on their way. So a reader that resumes finds no queue.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
         if self._socket.family != socket.AF_UNIX:
@@ -114,7 +123,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """Write one whole frame, or none of it.
 
         A frame of which the kernel takes only a part counts as written: its rest goes out
-        before anything else does, in `wait_ready`.
+        before anything else does, in `wait_ready`, which `cut_short` asks for.
 
         Raises:
             trio.WouldBlock: the socket is full, or the rest of another write waits.
@@ -122,7 +131,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
             trio.ClosedResourceError: this side is closed.
         """
         if self.blocked:
-            if self._finished:
+            if self._finished and (self._closed or not self._rest):
                 raise trio.BrokenResourceError("the close frame has gone out")
             raise trio.WouldBlock
         # A local name: CPython 3.11 specialises the attribute load, not a call through a slot.
@@ -135,6 +144,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
             raise self._translated(error) from error
         if sent != len(frame):
             self._keep_rest(frame[sent:])
+            self.cut_short()
 
     def sent_for_it(self, frame: bytes, result: int) -> None:
         """Take note of what became of a frame that a ring has sent, but for one sent whole.
@@ -148,6 +158,7 @@ class FrameStream(trio.abc.HalfCloseableStream):
         """
         if result >= 0:
             self._keep_rest(frame[result:])
+            self.cut_short()
         elif -result in {errno.EAGAIN, errno.EINTR}:
             raise trio.WouldBlock
         else:

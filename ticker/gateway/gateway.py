@@ -6,6 +6,9 @@ Hypercorn and on to Quart. Whatever one connection does or suffers ends with tha
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
+
 import structlog
 import trio
 from hypercorn.trio.worker_context import WorkerContext
@@ -15,12 +18,14 @@ from ticker.engine import Engine
 from ticker.gateway import handshake
 from ticker.gateway.containment import Contained
 from ticker.gateway.frame_stream import FrameStream
+from ticker.gateway.handshake import Refusal, RefusedError
 from ticker.gateway.head import Head, read_head
 from ticker.gateway.http_stream import HttpStream
 from ticker.gateway.hypercorn import TickerTCPServer, tls_handshake
+from ticker.gateway.listener import accept_all
 from ticker.gateway.protocol import PATH
 from ticker.gateway.secure_stream import SecureFrameStream
-from ticker.gateway.streams import Streams, refuse
+from ticker.gateway.streams import Admitted, Connection, Streams, refuse
 
 log = structlog.get_logger()
 
@@ -43,6 +48,7 @@ class StreamGateway:
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
         self._closed = trio.lowlevel.ParkingLot()
+        self._listening: list[socket.socket] = []
 
     @property
     def connections(self) -> int:
@@ -53,13 +59,35 @@ class StreamGateway:
         """Say whether many connections are open that have not asked for anything yet."""
         return len(self._waiting) >= limits.HALF_OPEN_CROWD
 
+    @property
+    def graceful_seconds(self) -> float:
+        """How long a shutdown may take."""
+        return self._engine.settings.graceful_timeout
+
+    def listens(self, listening: socket.socket) -> None:
+        """Take a second handle of a listening socket, to answer on while a drain lasts."""
+        self._listening.append(listening)
+
     async def drain_with(self, context: WorkerContext) -> None:
-        """Wait for Hypercorn to shut down, then drain, then cut off whoever is left."""
-        await context.terminated.wait()
+        """Wait for Hypercorn to shut down, then drain, then cut off whoever is left.
+
+        Hypercorn no longer listens then. Whoever comes while others still take their leave is
+        told to come back, rather than left to wait for nothing.
+        """
+        try:
+            await context.terminated.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._turn_away)
+                await self._drain()
+                nursery.cancel_scope.cancel()
+        finally:
+            for each in self._listening:
+                each.close()
+
+    async def _drain(self) -> None:
         for scope in tuple(self._waiting):
             scope.cancel()
-        graceful = self._engine.settings.graceful_timeout
-        patience = max(0.0, graceful - limits.SHUTDOWN_MARGIN_SECONDS)
+        patience = max(0.0, self.graceful_seconds - limits.SHUTDOWN_MARGIN_SECONDS)
         with trio.move_on_after(patience):
             await self._engine.drain(patience)
             # Requests that were under way are still answered.
@@ -68,6 +96,22 @@ class StreamGateway:
         for scope in tuple(self._open):
             scope.cancel()
         self.drained.set()
+
+    async def _turn_away(self) -> None:
+        """Answer whoever comes that the server restarts."""
+
+        async def refused(stream: FrameStream) -> None:
+            with Contained(self._engine.metrics), closing(stream), trio.CancelScope() as scope:
+                head = await read_head(stream, scope, idle_seconds=limits.HEAD_SECONDS)
+                if head is not None:
+                    await refuse(stream, handshake.DRAINING)
+
+        def crowded() -> bool:
+            return len(nursery.child_tasks) >= limits.HALF_OPEN_CROWD
+
+        async with trio.open_nursery() as nursery:
+            for each in self._listening:
+                nursery.start_soon(accept_all, each, nursery, refused, crowded)
 
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation.
@@ -83,11 +127,15 @@ class StreamGateway:
                     accepted, head = await _serve_http(connection, accepted, head)
                 if head is None:
                     return
-                if isinstance(accepted, FrameStream):
-                    accepted.tune()
-                    await self.streams.serve(accepted, head)
-                else:
-                    await self._serve_securely(SecureFrameStream(accepted), head)
+                stream = _as_stream(accepted)
+                try:
+                    admitted = await self.streams.admit(stream, head)
+                except RefusedError as error:
+                    await self._refuse(stream, error.refusal)
+                    return
+                # What a client sent in its head is not kept for as long as it is subscribed.
+                del head
+                await self._serve_stream(stream, admitted)
             finally:
                 self._waiting.pop(scope, None)
                 del self._open[scope]
@@ -95,9 +143,9 @@ class StreamGateway:
 
     async def _first_head(self, accepted: Accepted, scope: trio.CancelScope) -> Head | None:
         """Read the head of a connection's first request; None where none is to be answered."""
-        if len(self._open) - self.streams.open > limits.HTTP_CONNECTIONS:
+        if self._others() > limits.HTTP_CONNECTIONS:
             if isinstance(accepted, FrameStream):
-                await refuse(accepted, handshake.TOO_MANY_CONNECTIONS)
+                await self._refuse(accepted, handshake.TOO_MANY_CONNECTIONS)
             return None
         if not isinstance(accepted, FrameStream):
             if not await tls_handshake(accepted, limits.TLS_SECONDS):
@@ -114,11 +162,30 @@ class StreamGateway:
         del self._waiting[scope]
         return head
 
-    async def _serve_securely(self, stream: SecureFrameStream, head: Head) -> None:
+    async def _refuse(self, stream: Connection, refusal: Refusal) -> None:
+        patient = self._others() <= limits.HTTP_CONNECTIONS + limits.REFUSALS_AT_ONCE
+        await refuse(stream, refusal, patient=patient)
+
+    def _others(self) -> int:
+        """Count the connections that are no streams."""
+        return len(self._open) - self.streams.open
+
+    async def _serve_stream(self, stream: Connection, admitted: Admitted) -> None:
+        if isinstance(stream, FrameStream):
+            await self.streams.serve(stream, admitted)
+            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.write_frames)
-            await self.streams.serve(stream, head)
+            await self.streams.serve(stream, admitted)
             nursery.cancel_scope.cancel()
+
+
+def _as_stream(accepted: Accepted) -> Connection:
+    """Ready a connection for frames."""
+    if isinstance(accepted, FrameStream):
+        accepted.tune()
+        return accepted
+    return SecureFrameStream(accepted)
 
 
 async def _serve_http(

@@ -13,6 +13,7 @@ HTTP/2, past the seam; inflate compressed messages without a limit.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing.util
 import os
 import signal
@@ -21,7 +22,7 @@ import sys
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import hypercorn.trio.run
 import trio
@@ -37,6 +38,9 @@ from ticker.gateway.head import Head
 from ticker.gateway.http_stream import HttpStream
 from ticker.gateway.listener import accept_all
 
+#: <linux/prctl.h>
+_PR_SET_PDEATHSIG: Final = 1
+
 
 class Gateway(Protocol):
     """What the seam hands connections to: an attribute `gateway` of the application."""
@@ -44,8 +48,15 @@ class Gateway(Protocol):
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
 
+    @property
+    def graceful_seconds(self) -> float:
+        """How long a shutdown may take."""
+
     def crowded(self) -> bool:
         """Say whether many connections are open that have not asked for anything yet."""
+
+    def listens(self, listening: socket.socket) -> None:
+        """Take a second handle of a listening socket, to answer on while a drain lasts."""
 
 
 def _gateway(app: AppWrapper) -> Gateway | None:
@@ -102,6 +113,8 @@ class TickerTCPServer(TCPServer):
         """
         self.stream = stream
         await self._serve_to_the_end()
+        # What becomes a stream from here is not to hold on to what it was before.
+        self.stream = None
         return stream.handed_over
 
     async def _serve_to_the_end(self) -> None:
@@ -116,7 +129,8 @@ class TickerTCPServer(TCPServer):
                 await super().run()
         finally:
             # It knows this object, which knows it: the collector would have to find that out.
-            del self.protocol
+            # There is none where the peer had gone already.
+            vars(self).pop("protocol", None)
 
     async def _read_data(self) -> None:
         """Read requests until the peer ends.
@@ -180,6 +194,19 @@ def fail_arbiter() -> None:
         multiprocessing.util.Finalize(None, os.kill, (arbiter.pid, signal.SIGUSR1), exitpriority=0)
 
 
+def end_with_arbiter() -> None:
+    """Have the kernel tell this worker of Hypercorn's command to end when the command has gone.
+
+    However it went: a worker that nobody watches over would serve on, and hold the port.
+    """
+    arbiter = multiprocessing.parent_process()
+    if arbiter is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != arbiter.pid:
+        os.kill(os.getpid(), signal.SIGTERM)  # it went before that
+
+
 def quit_worker() -> None:
     """End this worker of Hypercorn's command, and the command, at once and without a traceback.
 
@@ -224,14 +251,20 @@ class _Trio(ModuleType):
             finally:
                 stream.close()
 
-        gateway = _gateway(handler.args[0])
+        app, config, *_ = handler.args
+        gateway = _gateway(app)
         crowded = gateway.crowded if gateway is not None else bool
+        if gateway is not None:
+            # Hypercorn's own default would cut short a drain that may take longer.
+            config.graceful_timeout = gateway.graceful_seconds
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 if isinstance(listener, trio.SocketListener):
                     old = listener.socket
                     raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
                     raw.settimeout(0)
+                    if gateway is not None:
+                        gateway.listens(raw.dup())
                     nursery.start_soon(accept_all, raw, handler_nursery, serve, crowded)
                 else:
                     tls = partial(trio.serve_listeners, handler_nursery=handler_nursery)

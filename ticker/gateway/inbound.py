@@ -120,7 +120,9 @@ class Inbound:
         self._size += len(part.encode()) if isinstance(part, str) else len(part)
         if self._size > limits.MESSAGE_BYTES:
             raise RefusedMessageError(CloseCode.TOO_BIG)
-        self._parts.append(part)
+        if part or not self._parts:
+            # Empty parts are free to send, and the size does not bound them.
+            self._parts.append(part)
         if not event.message_finished:
             return None
         parts, self._parts, self._size = self._parts, [], 0

@@ -52,14 +52,12 @@ async def accept_all(
                     accepted.settimeout(0)
                     nursery.start_soon(serve, FrameStream(accepted))
                     paused = False
-                if crowded():
-                    await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
             except BlockingIOError:
-                continue
+                pass
             except OSError as error:
-                if error.errno in _GONE:
-                    continue
-                if not paused:
-                    log.warning("accepting_paused", reason=error.strerror)
-                paused = True
+                if error.errno not in _GONE:
+                    if not paused:
+                        log.warning("accepting_paused", reason=error.strerror)
+                    paused = True
+            if paused or crowded():
                 await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)

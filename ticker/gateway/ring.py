@@ -173,9 +173,13 @@ class Ring:
         self._result_count = params[1]
         results_end = results + self._result_count * _RESULT.size
         size = max(places + 4 * self.entries, results_end)
-        self._shared = mmap.mmap(self._descriptor, size, offset=_OFF_RINGS)
         requests_size = self.entries * _REQUEST.size
-        self._queue = mmap.mmap(self._descriptor, requests_size, offset=_OFF_REQUESTS)
+        try:
+            self._shared = mmap.mmap(self._descriptor, size, offset=_OFF_RINGS)
+            self._queue = mmap.mmap(self._descriptor, requests_size, offset=_OFF_REQUESTS)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise RingUnavailableError(f"its memory cannot be mapped: {error.strerror}") from error
         whole = memoryview(self._shared)
         self._counters = whole[: size // 4 * 4].cast("I")
         self._head, self._tail = submission[0] // 4, submission[1] // 4

@@ -1,10 +1,12 @@
 """The stream under one WebSocket over TLS, where no frame can be written directly.
 
-The hub's door is a memory channel with a single place; a writer task encrypts and sends what
-comes through it. It does everything `FrameStream` does, a task and some microseconds slower.
+The hub's door is a place for one frame; a writer task encrypts and sends what is put there. It
+does everything `FrameStream` does, a task and some microseconds slower.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import trio
 
@@ -17,18 +19,23 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
     """A TLS connection with a place for one frame.
 
     Attributes:
+        cut_short: never called: the writer finishes every frame by itself.
         heard_at: when the peer last sent anything, in trio's time.
         stalled: whether it was cut off for reading nothing.
     """
+
+    cut_short: Callable[[], None]
 
     def __init__(self, transport: trio.SSLStream[trio.SocketStream]) -> None:
         """Wrap an accepted connection after its TLS handshake."""
         self._transport = transport
         self._turn = trio.Lock()
-        self._send_frame, self._frames = trio.open_memory_channel[bytes](1)
+        # What the hub gave, until all of it is sent.
+        self._frame = b""
+        self._given = trio.lowlevel.ParkingLot()
         self._sent = trio.lowlevel.ParkingLot()
-        self._writing = False
         self._finished = False
+        self._closed = False
         self.stalled = False
         self.heard_at = trio.current_time()
 
@@ -39,42 +46,35 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Hand one whole frame to the writer; raises as `FrameStream.send_nowait` does."""
-        if self._writing:
+        if self._closed:
+            raise trio.BrokenResourceError("this stream has ended")
+        if self._frame or self._finished:
             raise trio.WouldBlock
-        self._send_frame.send_nowait(frame)
+        self._frame = frame
+        self._given.unpark()
 
     async def wait_ready(self) -> None:
         """Wait until the writer has sent what it had."""
-        while self._writing or self._send_frame.statistics().current_buffer_used:
+        while self._frame:
             await self._sent.park()
-        await trio.lowlevel.checkpoint()
-        if self._finished:
-            raise trio.BrokenResourceError("this stream has ended")
+        async with self._turn:
+            if self._finished:
+                raise trio.BrokenResourceError("this stream has ended")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write everything, after the frame under way.
+        """Write everything, after the frame that was given before.
 
         Raises:
             trio.BrokenResourceError: the peer has gone, took nothing for
                 `limits.STALL_SECONDS` and was cut off, or the close frame has gone out.
         """
         async with self._turn:
+            await self._send_frame()
             if self._finished:
                 raise trio.BrokenResourceError("the close frame has gone out")
             payload = bytes(data)
             self._finished = payload[:1] == bytes((CLOSE_OPCODE,))
-            complete = False
-            try:
-                with trio.move_on_after(limits.STALL_SECONDS):
-                    await self._transport.send_all(payload)
-                    complete = True
-                    return
-            finally:
-                if not complete:
-                    # Half a record cannot be taken back, nor finished by anybody else.
-                    self.abort()
-            self.stalled = True
-            raise trio.BrokenResourceError("the peer has stalled")
+            await self._write(payload)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would go somewhere; part of trio's stream interface."""
@@ -91,28 +91,52 @@ class SecureFrameStream(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """Close with TLS's own goodbye, for which the peer has `limits.CLOSE_SECONDS`."""
+        """Close; as HTTPS does, without TLS's own goodbye, since the close frame has said it."""
         with trio.move_on_after(limits.CLOSE_SECONDS):
-            self._finished = True
-            self._send_frame.close()
-            self._sent.unpark_all()
+            self._end()
             await self._transport.aclose()
 
     def abort(self) -> None:
         """Cut the connection at once; whoever waits on it wakes up."""
-        self._finished = True
-        self._send_frame.close()
-        self._sent.unpark_all()
+        self._end()
         self._transport.transport_stream.socket.close()
 
     async def write_frames(self) -> None:
         """Be the writer, for as long as the stream is open."""
         try:
-            async for frame in self._frames:
-                self._writing = True
-                await self.send_all(frame)
-                self._writing = False
-                self._sent.unpark_all()
+            while not self._closed:
+                if not self._frame:
+                    await self._given.park()
+                async with self._turn:
+                    await self._send_frame()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The reader learns of it too, and ends the session.
             self.abort()
+
+    def _end(self) -> None:
+        self._closed = self._finished = True
+        self._frame = b""
+        self._given.unpark_all()
+        self._sent.unpark_all()
+
+    async def _send_frame(self) -> None:
+        """Send the frame that was given, holding the turn."""
+        if self._frame:
+            await self._write(self._frame)
+            self._frame = b""
+            self._sent.unpark_all()
+
+    async def _write(self, payload: bytes) -> None:
+        """Encrypt and send, holding the turn; a connection on which that fails is cut off."""
+        complete = False
+        try:
+            with trio.move_on_after(limits.STALL_SECONDS):
+                await self._transport.send_all(payload)
+                complete = True
+                return
+        finally:
+            if not complete:
+                # Half a record cannot be taken back, nor finished by anybody else.
+                self.abort()
+        self.stalled = True
+        raise trio.BrokenResourceError("the peer has stalled")

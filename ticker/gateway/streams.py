@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import structlog
 import trio
 
@@ -25,6 +26,23 @@ log = structlog.get_logger()
 
 #: What a stream can run over.
 Connection = FrameStream | SecureFrameStream
+
+
+@attrs.frozen
+class Admitted:
+    """A request for a stream that is granted.
+
+    Attributes:
+        response: the answer to send.
+        grant: what its token allows.
+        place: is taken for it.
+        address: the client's.
+    """
+
+    response: bytes
+    grant: Grant
+    place: Place
+    address: str
 
 
 class Streams:
@@ -51,31 +69,45 @@ class Streams:
             task_status.started()
             await trio.sleep_forever()
 
-    async def serve(self, connection: Connection, head: Head) -> None:
-        """Answer a request for a stream, and be the stream if it is granted.
+    async def admit(self, connection: Connection, head: Head) -> Admitted:
+        """Find out whether a request for a stream is granted; `serve` is to follow at once.
 
-        The connection is closed at the end, also where a fault of ours or the peer's is raised.
+        Raises:
+            RefusedError: it is not; the connection is the caller's to answer and close.
         """
+        # It counts as a stream from here, so that a rush of good requests that wait for the
+        # database is not taken for a crowd of connections that are none.
         self.open += 1
         try:
-            admitted = await self._admit_or_refuse(connection, head)
-            # What a client sent in its head is not kept for as long as it is subscribed.
-            del head
-            if admitted is not None:
-                await self._stream(connection, *admitted)
+            return await self._admit_or_count(connection, head)
+        except BaseException:
+            self.open -= 1
+            raise
+
+    async def serve(self, connection: Connection, admitted: Admitted) -> None:
+        """Be the stream that was granted, to its end.
+
+        The connection is closed then, also where a fault of ours or the peer's is raised.
+        """
+        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
+        grant = admitted.grant
+        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": admitted.address}
+        code: int = CloseCode.FAULT
+        try:
+            with admitted.place:
+                log.info("stream_opened", **audit)
+                websocket = WebSocket(connection)
+                session = Session(self._engine, websocket, connection, grant, self._nursery)
+                code = await session.run(admitted.response)
         finally:
             connection.abort()
             self.open -= 1
             self.stalled += connection.stalled
+            self._engine.metrics.stream_closed(code)
+            log.info("stream_closed", code=code, **audit)
 
-    async def _admit_or_refuse(
-        self, connection: Connection, head: Head
-    ) -> tuple[bytes, Grant, Place, str] | None:
-        """Find out whether a request is granted; answer it where it is not.
-
-        Returns:
-            The answer to send, what the token allows, a place that is taken, and the address.
-        """
+    async def _admit_or_count(self, connection: Connection, head: Head) -> Admitted:
+        """Find out whether a request is granted, within the limit of refusals for its address."""
         forwarded = head.all(b"x-forwarded-for")
         address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
         counted_as = limit_key(address)
@@ -83,16 +115,15 @@ class Streams:
         try:
             wait = self._refusals.wait(counted_as, now)
             if wait:
-                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - answered below
+                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - counted below
             candidate, grant = await self._admit(connection, head)
-            return candidate.response(), grant, self._place(grant, counted_as), address
+            place = self._place(grant, counted_as)
         except RefusedError as error:
-            refusal = error.refusal
-        self._refusals.admit(counted_as, now)
-        self._engine.metrics.handshake_refused(refusal.reason)
-        log.info("handshake_refused", reason=refusal.reason, address=address)
-        await refuse(connection, refusal)
-        return None
+            self._refusals.admit(counted_as, now)
+            self._engine.metrics.handshake_refused(error.refusal.reason)
+            log.info("handshake_refused", reason=error.refusal.reason, address=address)
+            raise
+        return Admitted(candidate.response(), grant, place, address)
 
     async def _admit(self, connection: Connection, head: Head) -> tuple[Candidate, Grant]:
         """Find out whether a request for a stream is to be granted.
@@ -138,34 +169,23 @@ class Streams:
             server = full.scope == "server"
             raise RefusedError(handshake.FULL if server else handshake.TOO_MANY_STREAMS) from None
 
-    async def _stream(
-        self,
-        connection: Connection,
-        response: bytes,
-        grant: Grant,
-        place: Place,
-        address: str,
-    ) -> None:
-        """Accept the handshake and run the session."""
-        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
-        code: int = CloseCode.FAULT
-        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": address}
-        log.info("stream_opened", **audit)
-        try:
-            with place:
-                websocket = WebSocket(connection)
-                session = Session(self._engine, websocket, connection, grant, self._nursery)
-                code = await session.run(response)
-        finally:
-            self._engine.metrics.stream_closed(code)
-            log.info("stream_closed", code=code, **audit)
 
+async def refuse(
+    connection: trio.abc.HalfCloseableStream, refusal: Refusal, *, patient: bool = True
+) -> None:
+    """Answer without an upgrade, and close.
 
-async def refuse(connection: trio.abc.HalfCloseableStream, refusal: Refusal) -> None:
-    """Answer without an upgrade, and close."""
+    Args:
+        connection: where the request came from.
+        refusal: the answer.
+        patient: whether to see to it that the answer arrives, which takes the peer's time.
+    """
     with trio.move_on_after(limits.CLOSE_SECONDS):
         await connection.send_all(refusal.response())
-    await connection.aclose()
+        if patient:
+            await connection.aclose()
+            return
+    await trio.aclose_forcefully(connection)
 
 
 def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:

@@ -67,7 +67,7 @@ class WebSocket:
         self.over = False
 
     async def receive(self) -> str | bytes:
-        """Return the next whole message; can be cancelled without losing anything.
+        """Return the next whole message; can be cancelled without losing one.
 
         Raises:
             EndedError: there is none; where the peer is owed a close frame it was sent.
@@ -99,10 +99,9 @@ class WebSocket:
         inbound = self._inbound = self._inbound or Inbound()
         await self._stream.send_all(inbound.goodbye(code))
         with suppress(RefusedMessageError):
-            answered = False
-            while not (answered or self.over):
+            # What was read before may hold it already.
+            while not (inbound.answered() or self.over):
                 await self._hear()
-                answered = inbound.answered()
         self.over = True
         await self._stream.aclose()
 

@@ -17,7 +17,12 @@ from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
 from ticker.gateway.gateway import StreamGateway
-from ticker.gateway.hypercorn import TickerWorkerContext, fail_arbiter, quit_worker
+from ticker.gateway.hypercorn import (
+    TickerWorkerContext,
+    end_with_arbiter,
+    fail_arbiter,
+    quit_worker,
+)
 from ticker.service import Service, ServiceError
 from ticker.settings import Settings
 from ticker.web import auth, operations, pages, prices
@@ -61,13 +66,14 @@ class Lifespan:
                 started = True
                 async with trio.open_nursery() as nursery:
                     context = TickerWorkerContext.newest
+                    end_with_arbiter()
                     if context is not None:
                         nursery.start_soon(running.gateway.drain_with, context)
                         nursery.start_soon(_terminate_on_signal, context)
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
                     if context is not None:
-                        # Streams are not Hypercorn's tasks: it does not wait for them.
+                        # Hypercorn waits for connections, but not for a drain of ours.
                         await running.gateway.drained.wait()
                     nursery.cancel_scope.cancel()
         except* ServiceError as group:
@@ -144,6 +150,7 @@ def create_app(settings: Settings) -> TickerApp:
     app.settings = settings
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["BODY_TIMEOUT"] = limits.BODY_SECONDS
+    app.url_map.converters["page"] = pages.PagePath
     app.register_blueprint(auth.make_blueprint(settings))
     app.register_blueprint(prices.blueprint)
     app.register_blueprint(operations.blueprint)
@@ -157,6 +164,7 @@ def create_app(settings: Settings) -> TickerApp:
             allow_origin=list(settings.allowed_origins),
             allow_headers=["authorization", "content-type"],
             allow_methods=["GET", "POST"],
+            expose_headers=["retry-after"],
         )
     return app
 

@@ -288,3 +288,41 @@ async def test_all_that_comes_is_a_sign_of_life() -> None:
         assert stream.heard_at > began
         await client.send_eof()
         assert await stream.receive_some() == b""
+
+
+async def test_somebody_is_asked_to_finish_what_was_cut_short() -> None:
+    async with pair() as (stream, client):
+        asked = 0
+
+        def cut_short() -> None:
+            nonlocal asked
+            asked += 1
+
+        stream.cut_short = cut_short
+        stream.send_nowait(frame(0, 10))
+        assert asked == 0
+        stream.send_nowait(frame(1, LARGE))
+        assert asked == 1
+        parser = FrameParser()
+        found: list[int] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.wait_ready)
+            with trio.fail_after(10):
+                while found[-1:] != [1]:
+                    found += numbers(await client.receive_some(), parser)
+        assert found == [0, 1]
+
+
+async def test_a_tick_while_the_goodbye_waits_is_no_fault() -> None:
+    async with pair() as (stream, _client):
+        stream.send_nowait(frame(0, LARGE))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, close_frame(CloseCode.RESTART))
+            await trio.testing.wait_all_tasks_blocked()
+            # The goodbye waits behind the rest of the frame; and then for room of its own.
+            with pytest.raises(trio.WouldBlock):
+                stream.send_nowait(frame(1, 10))
+            stream._rest, stream._finished = close_frame(CloseCode.RESTART), True
+            with pytest.raises(trio.WouldBlock):
+                stream.send_nowait(frame(1, 10))
+            nursery.cancel_scope.cancel()

@@ -70,6 +70,30 @@ async def test_an_error_of_one_connection_does_not_end_accepting(
     del autojump_clock
 
 
+async def test_a_crowd_slows_it_down_also_one_that_comes_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    listening = Knocked("one")
+    times: list[float] = []
+
+    async def serve(stream: FrameStream) -> None:
+        times.append(trio.current_time())
+        stream.abort()
+        if len(times) < 5:
+            listening.events.append("the next")
+
+    monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
+    async with trio.open_nursery() as nursery:
+        crowded = lambda: True  # noqa: E731 - as short as `bool` below
+        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve, crowded)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert [time - times[0] for time in times] == pytest.approx(
+        [number * limits.ACCEPT_PAUSE_SECONDS for number in range(5)]
+    )
+    del autojump_clock
+
+
 async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
     count = 3 * limits.ACCEPT_BATCH
     served = 0

@@ -344,6 +344,20 @@ async def test_a_flood_of_frames_that_never_become_messages_ends_with_4029(
         assert await client.closed() == 4029
 
 
+async def test_a_goodbye_that_was_read_before_ours_was_sent_is_the_answer(
+    autojump_clock: MockClock, running: World
+) -> None:
+    async with running.client() as client:
+        await client.until("ticker")
+        began = trio.current_time()
+        goodbye = client_frame(CLOSE, (1000).to_bytes(2, "big"))
+        client.raw(client_frame(TEXT, "nonsense") * limits.BAD_MESSAGES + goodbye)
+        while (await client.frame()) is not None:
+            pass
+        assert trio.current_time() - began < limits.CLOSE_SECONDS / 2
+    assert client.code == 4000
+
+
 async def test_a_peer_that_never_answers_the_close_is_given_a_second(
     autojump_clock: MockClock, running: World
 ) -> None:

@@ -139,6 +139,17 @@ def test_a_message_may_have_so_many_bytes_and_not_one_more(opcode: int) -> None:
     assert refused.value.code is CloseCode.TOO_BIG
 
 
+def test_empty_parts_take_no_memory() -> None:
+    inbound = Inbound()
+    assert said(client_frame(TEXT, "{", fin=False), inbound=inbound) == []
+    for number in range(1000):
+        inbound.feed(client_frame(CONTINUATION, fin=False), 2.0 + number)
+        assert list(inbound.events()) == []
+    assert len(inbound._parts) == 1
+    inbound.feed(client_frame(CONTINUATION, "}") + client_frame(TEXT), 2000.0)
+    assert list(inbound.events()) == ["{}", ""]
+
+
 def test_too_many_frames_are_refused() -> None:
     with pytest.raises(RefusedMessageError) as refused:
         said(client_frame(PING) * (limits.FRAMES_BURST + 1))

@@ -1,0 +1,72 @@
+"""The stream over Hypercorn's own TLS: slower, and otherwise the same."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+import websockets.exceptions
+import websockets.sync.client
+from websockets.sync.client import ClientConnection
+
+from tests.support.server import Server, started
+from ticker import limits
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(tmp_path: Path, authority: trustme.CA) -> Iterator[Server]:
+    """A server that speaks TLS."""
+    certificate = authority.issue_cert("127.0.0.1")
+    names = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.cert_chain_pems[0].write_to_path(names[0])
+    certificate.private_key_pem.write_to_path(names[1])
+    args = ["--certfile", str(names[0]), "--keyfile", str(names[1])]
+    with started("hypercorn", tmp_path / "data", args=args) as server:
+        yield server
+
+
+@pytest.fixture
+def stream(secure: Server, authority: trustme.CA) -> Iterator[ClientConnection]:
+    """A stream of the `websockets` library's."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with httpx.Client(base_url=secure.url, verify=context) as client:
+        token = client.post("/auth/token", json={"api_key": secure.api_key}).json()["token"]
+    url = f"wss://127.0.0.1:{secure.port}/ws/ticker"
+    headers = {"Authorization": f"Bearer {token}"}
+    with websockets.sync.client.connect(url, ssl=context, additional_headers=headers) as stream:
+        yield stream
+
+
+def test_nothing_of_a_subscription_follows_its_end(stream: ClientConnection) -> None:
+    assert json.loads(stream.recv(5))["type"] == "welcome"
+    for _ in range(limits.MESSAGES_BURST // 2 - 1):
+        stream.send('{"type":"unsubscribe"}')
+        while (kind := json.loads(stream.recv(5))["type"]) != "unsubscribed":
+            assert kind == "ticker"
+        stream.send('{"type":"subscribe"}')
+        assert json.loads(stream.recv(5))["type"] == "subscribed"
+        assert json.loads(stream.recv(5))["snapshot"] is True
+
+
+def test_a_drain_says_goodbye(secure: Server, stream: ClientConnection) -> None:
+    stream.recv(5)
+    secure.send_signal(signal.SIGTERM)
+    messages: list[str | bytes] = []
+    with pytest.raises(websockets.exceptions.ConnectionClosedError) as caught:
+        messages.extend(stream)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1012
+    assert json.loads(messages[-1])["type"] == "closing"
+    assert secure.wait() == 0
