@@ -55,7 +55,7 @@ export function createSignIn(onGrant) {
 		const response = await fetch("/auth/demo", { cache: "no-store" }).catch(() => null);
 		const { api_key: demo } = response?.ok ? await response.json() : {};
 		$("demo").hidden = !demo;
-		$("demo").onclick = () => signIn(demo);
+		$("demo").onclick = () => signIn(demo).then(offerDemo);
 	}
 
 	$("signin-form").addEventListener("submit", (event) => {

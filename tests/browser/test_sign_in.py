@@ -42,6 +42,22 @@ def test_the_demo_button_is_absent_where_there_is_no_demo_key(
         expect(page.get_by_role("button", name="Use the demo key")).to_be_hidden()
 
 
+def test_the_demo_button_goes_when_the_demo_key_has_ended(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = tab.open(server)
+    button = page.get_by_role("button", name="Use the demo key")
+    expect(button).to_be_visible()
+    server.create_key()
+    button.click()
+    expect(page.get_by_role("alert")).to_contain_text("revoked")
+    expect(button).to_be_hidden()
+    page.reload()
+    expect(page.get_by_label("API key")).to_be_focused()
+    expect(button).to_be_hidden()
+
+
 def test_a_key_is_hidden_until_it_is_asked_to_show(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
     key, show = page.get_by_label("API key"), page.get_by_role("button", name="Show")

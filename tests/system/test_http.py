@@ -157,6 +157,30 @@ def test_other_methods_are_not_allowed(client: httpx.Client) -> None:
         assert allowed in response.headers["allow"]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "BREW"])
+def test_the_token_endpoint_says_what_it_allows(client: httpx.Client, method: str) -> None:
+    response = client.request(method, "/auth/token")
+    assert response.status_code == (200 if method == "OPTIONS" else 405)
+    assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+# --- GET /auth/demo ---
+
+
+def test_the_demo_key_is_shown_while_it_works(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/auth/demo").json() == {"api_key": server.api_key}
+        (data / "auth.db").rename(data / "away.db")
+        response = client.get("/auth/demo")
+        assert (response.status_code, response.json()) == (503, {"error": "database unavailable"})
+        (data / "away.db").rename(data / "auth.db")
+        create_key(server, "alice")
+        response = client.get("/auth/demo")
+        assert (response.status_code, response.json()) == (404, {"error": "not found"})
+        assert not server.events("token_refused")
+
+
 # --- prices ---
 
 
@@ -374,6 +398,7 @@ def test_listed_origins_may_ask_for_tokens_and_prices(tmp_path: Path) -> None:
         for asks, may in ((origin, True), ("https://evil.example", False)):
             response = client.get("/prices", headers={"Origin": asks, **bearer(server.token())})
             assert (response.headers.get("access-control-allow-origin") == asks) is may
+            assert (response.headers.get("access-control-expose-headers") == "retry-after") is may
 
 
 # --- connections ---

@@ -57,6 +57,15 @@ class Ledger:
     def __repr__(self) -> str:
         return f"<Ledger in {self.database}>"
 
+    def check(self, parsed: ParsedKey) -> None:
+        """Check a key without using it.
+
+        Raises:
+            InvalidApiKeyError: the key is unknown, revoked or expired.
+        """
+        with self.database.read() as connection:
+            self._check(keys.find(connection, parsed.key_id), parsed)
+
     def exchange(self, parsed: ParsedKey, token_id: str, address: str) -> tuple[Grant, bool]:
         """Check a key and store what its new token stands for.
 
@@ -67,8 +76,7 @@ class Ledger:
             InvalidApiKeyError: the key is unknown, revoked or expired.
         """
         # Whoever guesses never gets as far as holding the write lock.
-        with self.database.read() as connection:
-            self._check(keys.find(connection, parsed.key_id), parsed)
+        self.check(parsed)
         with self.database.write() as connection:
             key = self._check(keys.find(connection, parsed.key_id), parsed)
             grant = self._grant(key, token_id, address)

@@ -1,4 +1,4 @@
-"""`POST /auth/token`: an API key for a token."""
+"""`POST /auth/token`: an API key for a token. `GET /auth/demo`: a key to begin with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyErr
 from ticker.settings import Settings
 from ticker.web.answers import address, answer, error, running
 
-_TOKEN_METHODS: Final = "OPTIONS, POST"  # noqa: S105 - methods, of a path
 #: What a proxy adds to a request.
 _PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
@@ -33,7 +32,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
     rate = settings.auth_rate
     limiter = KeyedLimiter(RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES)
 
-    @blueprint.post("/auth/token", provide_automatic_options=False)
+    @blueprint.post("/auth/token")
     async def token() -> Response:
         """Exchange an API key for a token."""
         client = address()
@@ -66,20 +65,18 @@ def make_blueprint(settings: Settings) -> Blueprint:
             }
         )
 
-    @blueprint.route("/auth/token", methods=["GET", "OPTIONS"])
-    async def other_methods() -> Response:
-        """Refuse what would otherwise be taken for a place within the page."""
-        if request.method == "OPTIONS":
-            return Response(b"", headers={"Allow": _TOKEN_METHODS})
-        return error(405, "method not allowed", Allow=_TOKEN_METHODS)
-
     @blueprint.get("/auth/demo")
     async def demo() -> Response:
         """Show the demo key to a browser on this machine, while there is one."""
         key = running().demo_key
         if key is None or not _on_this_machine():
             return error(404, "not found")
-        return answer({"api_key": key})
+        try:
+            works = await running().engine.authority.accepts(key)
+        except DatabaseUnavailableError:
+            return error(503, "database unavailable")
+        # The first real key ended it, or whoever revoked it.
+        return answer({"api_key": key}) if works else error(404, "not found")
 
     return blueprint
 

@@ -7,12 +7,19 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from quart import Blueprint, Response, send_from_directory
+from werkzeug.routing import PathConverter
 
 from ticker.web.answers import error
 
 blueprint = Blueprint("pages", __name__)
 
 _INDEX: Final = "index.html"
+
+
+class PagePath(PathConverter):
+    """Any path but the token's, whose other methods would be taken for the page's otherwise."""
+
+    regex = rf"(?!auth/token\Z){PathConverter.regex}"
 
 
 def static_directory() -> Path:
@@ -23,7 +30,7 @@ def static_directory() -> Path:
 
 
 @blueprint.get("/")
-@blueprint.get("/<path:path>")
+@blueprint.get("/<page:path>")
 async def page(path: str = _INDEX) -> Response:
     """Send a static file; a path without a suffix is a place within the page."""
     if "\0" in path:
