@@ -22,15 +22,16 @@ BEARER_PREFIX: Final = "bearer."
 #: The one path of the stream.
 PATH: Final = "/ws/ticker"
 
-
-#: What an answer's `id` may be: a number, or a short text.
-RequestId = int | str | None
+#: A request's `id`, as the JSON it came in: a number or a text. Kept so, any number comes back
+#: exactly, also one that no type of ours has room for.
+RequestId = msgspec.Raw
+NO_ID: Final = msgspec.Raw(b"null")
 
 
 class Ping(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fields=True):
     """A client asks for a sign of life."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe", forbid_unknown_fields=True):
@@ -38,23 +39,23 @@ class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe", forbid_unknow
 
     symbols: list[str] | None = None
     interval_ms: int | None = None
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 class Unsubscribe(msgspec.Struct, tag_field="type", tag="unsubscribe", forbid_unknown_fields=True):
     """A client wants no more prices; the connection stays."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 class Auth(msgspec.Struct, tag_field="type", tag="auth", forbid_unknown_fields=True):
     """A client renews its token in-band."""
 
     token: str
-    id: RequestId = None
+    id: RequestId = NO_ID
 
     def __repr__(self) -> str:
-        return f"Auth(id={self.id!r})"
+        return f"Auth(id={bytes(self.id)!r})"
 
 
 Request = Ping | Subscribe | Unsubscribe | Auth
@@ -63,17 +64,18 @@ Request = Ping | Subscribe | Unsubscribe | Auth
 class BadMessageError(Exception):
     """A message is not one of ours; `id` is the one it carried, where it could be found."""
 
-    def __init__(self, text: str, request_id: RequestId = None) -> None:
+    def __init__(self, text: str, request_id: RequestId = NO_ID) -> None:
         super().__init__(text)
         self.id = request_id
 
 
 class _AnyId(msgspec.Struct):
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 _requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _any_id: Final = msgspec.json.Decoder(_AnyId)
+_BAD_ID: Final = f"id must be a number or a text of at most {limits.REQUEST_ID_CHARS} characters"
 
 
 def decode_request(message: str | bytes) -> Request:
@@ -87,11 +89,10 @@ def decode_request(message: str | bytes) -> Request:
         raise BadMessageError("messages are text, in JSON")
     try:
         request = _requests.decode(message)
+        request.id = _checked_id(request.id)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         text = hide(str(error))[: limits.ERROR_TEXT_CHARS]  # it may quote a misplaced token
         raise BadMessageError(text, _find_id(message)) from None
-    if not _echoable(request.id):
-        raise BadMessageError("id must be a number within 53 bits or a short text")
     if isinstance(request, Subscribe):
         _check_subscribe(request)
     return request
@@ -106,19 +107,22 @@ def _check_subscribe(request: Subscribe) -> None:
         )
 
 
-def _echoable(request_id: RequestId) -> bool:
-    if isinstance(request_id, str):
-        return len(request_id) <= limits.REQUEST_ID_CHARS
-    # A JavaScript client reads larger numbers wrong (RFC 7493 §2.2).
-    return request_id is None or abs(request_id) < 2**53
+def _checked_id(request_id: RequestId) -> RequestId:
+    """Return an id that may be echoed; raises DecodeError where it may not."""
+    sent = bytes(request_id)
+    if sent == b"null":
+        return NO_ID
+    text = msgspec.json.decode(sent, type=str) if sent[:1] == b'"' else sent
+    if sent[:1] not in b'"-0123456789' or len(text) > limits.REQUEST_ID_CHARS:
+        raise msgspec.ValidationError(_BAD_ID)
+    return request_id
 
 
 def _find_id(message: str) -> RequestId:
     try:
-        found = _any_id.decode(message).id
+        return _checked_id(_any_id.decode(message).id)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    return found if _echoable(found) else None
+        return NO_ID
 
 
 class Message(msgspec.Struct, tag_field="type", omit_defaults=True):
@@ -146,13 +150,13 @@ class Welcome(Message, tag="welcome", kw_only=True):
 class Pong(Message, tag="pong"):
     """The answer to `ping`."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 class Subscribed(Message, tag="subscribed", kw_only=True):
     """The answer to `subscribe`, with what is in force from now on."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
     symbols: Sequence[str]
     interval_ms: float
 
@@ -160,13 +164,13 @@ class Subscribed(Message, tag="subscribed", kw_only=True):
 class Unsubscribed(Message, tag="unsubscribed"):
     """The answer to `unsubscribe`."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
 
 
 class Authenticated(Message, tag="authenticated", kw_only=True):
     """The answer to `auth`."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
     expires_in: int
 
 
@@ -183,7 +187,7 @@ class Status(Message, tag="status", kw_only=True):
 class Error(Message, tag="error", kw_only=True):
     """Something a client asked for was not done; the stream goes on."""
 
-    id: RequestId = None
+    id: RequestId = NO_ID
     code: Literal["bad_message", "unknown_symbol", "forbidden", "invalid_token", "unavailable"]
     message: str
 
