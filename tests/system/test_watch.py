@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.raw import opened
 from tests.support.server import Server, environment, script, started
 from ticker.client import (
     AuthenticationError,
@@ -64,6 +66,16 @@ def test_json_prints_one_message_a_line_and_ends_after_the_count(server: Server)
     assert tickers[0]["snapshot"] is True
     assert isinstance(tickers[0]["data"], list)
     assert {price["symbol"] for price in tickers[0]["data"]} == {"BTC-USD", "ETH-USD", "SOL-USD"}
+
+
+async def test_json_prints_what_the_server_sent(server: Server) -> None:
+    async with opened(server) as stream:
+        sent = await stream.frame()
+    arguments = ("watch", "--url", server.url, "--json", "--count", "1")
+    printed = (await trio.to_thread.run_sync(run, server, *arguments)).stdout
+    moment = re.compile(r'(?<="time":)\d+|(?<="expires_in":)\d+')
+    assert sent is not None
+    assert moment.sub("0", printed.splitlines()[0]) == moment.sub("0", sent.payload.decode())
 
 
 def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:

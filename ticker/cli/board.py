@@ -92,8 +92,10 @@ class Board:
         if counts.state is not State.OPEN and counts.last_fault:
             line.append(f"\n{counts.last_fault}", "yellow")
         for source, status in self._stale.items():
+            what = f" in {', '.join(status.symbols)}" if status.symbols else ""
             why = f": {status.reason}" if status.reason else ""
-            line.append(f"\n{source or 'the source'} is stale{why}; prices stand still", "yellow")
+            end = "" if what else "; prices stand still"
+            line.append(f"\n{source or 'the source'} is stale{what}{why}{end}", "yellow")
         return line
 
     def _updates_a_second(self, counts: ClientStatistics, monotonic: float) -> float:

@@ -1,7 +1,8 @@
 """The messages of the stream as typed values, and their decoding.
 
 Rules for this module: values only, no I/O. What a newer server may add must never break
-an older client: unknown fields are ignored, an unknown message type decodes to None.
+an older client: unknown fields are ignored, an unknown message type decodes to None. What
+another server may leave out has a default, and a known field encodes again as it was sent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import msgspec
 #: A request's `id` comes back in its answer.
 Id = int | str | None
 #: Milliseconds that are computed with, so within what arithmetic is good for.
-Milliseconds = Annotated[float, msgspec.Meta(ge=0.001, le=1e12)]
+Milliseconds = (
+    Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+    | Annotated[float, msgspec.Meta(ge=0.001, le=1e12)]
+)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,15 +44,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_defaults=True):
     """The first message of every connection, so also the sign of a reconnect.
 
+    What the server did not tell is None.
+
     Attributes:
         user_id: whose key it is, as in `user:demo`.
+        role: the key's.
         symbols: what this user may subscribe to.
-        tick_ms: the market's own pace in milliseconds; None where the server did not tell.
+        tick_ms: the market's own pace in milliseconds.
+        expires_in: how many seconds the token is good for.
+        time: the server's, in milliseconds since the epoch.
+        version: the server's.
     """
 
     user_id: str
+    role: str | None = None
     symbols: tuple[str, ...] = ()
     tick_ms: Milliseconds | None = None
+    expires_in: int | float | None = None
+    time: int | None = None
+    version: str | None = None
 
 
 class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker", omit_defaults=True):
@@ -74,21 +88,23 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defau
         state: `live` or `stale`; a stale source's prices do not move until it is live again.
         source: which one.
         since: in milliseconds since the epoch.
+        symbols: those that are stale, where not all of the source are.
         reason: why, for people; empty where there is no more to say.
     """
 
     state: str
     source: str | None = None
     since: int | None = None
+    symbols: tuple[str, ...] = ()
     reason: str = ""
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed", omit_defaults=True):
     """The subscription now in force."""
 
+    id: Id = None
     symbols: tuple[str, ...]
     interval_ms: Milliseconds | None = None
-    id: Id = None
 
 
 class Unsubscribed(
@@ -104,16 +120,16 @@ class Authenticated(
 ):
     """The stream may go on for `expires_in` seconds: the client renewed its token."""
 
-    expires_in: float
     id: Id = None
+    expires_in: int | float
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error", omit_defaults=True):
     """A request was refused; the stream goes on."""
 
+    id: Id = None
     code: str
     message: str = ""
-    id: Id = None
 
 
 class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong", omit_defaults=True):
@@ -122,7 +138,7 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong", omit_defaults=
     id: Id = None
 
 
-class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing", omit_defaults=True):
+class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
     """The server is about to close; the client comes back after `retry_after_ms`."""
 
     code: int

@@ -92,3 +92,11 @@ def test_a_stale_source_is_named_until_it_is_live() -> None:
     assert "coinbase is stale: no route" in drawn(board, ClientStatistics())
     board.take(Status(state="live", source="coinbase"))
     assert "stale" not in drawn(board, ClientStatistics())
+
+
+def test_a_source_that_is_stale_in_some_symbols_is_said_to_be_so_in_those_alone() -> None:
+    board = Board()
+    board.take(Status(state="stale", source="kraken", reason="silent", symbols=("A-USD", "B-USD")))
+    text = drawn(board, ClientStatistics())
+    assert "kraken is stale in A-USD, B-USD: silent" in text
+    assert "prices stand still" not in text

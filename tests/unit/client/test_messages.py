@@ -21,6 +21,8 @@ from ticker.client.messages import (
     decode,
     encode,
 )
+from ticker.gateway import protocol
+from ticker.gateway.protocol import RequestId
 
 json_values = st.recursive(
     st.none()
@@ -72,6 +74,36 @@ def test_any_price_arrives_as_it_was_sent(price: Decimal) -> None:
 )
 def test_the_contracts_examples_are_decoded(text: str, message: object) -> None:
     assert decode(text) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        protocol.Welcome(
+            user_id="user:demo",
+            role="user",
+            symbols=("BTC-USD", "ETH-USD"),
+            tick_ms=10,
+            expires_in=3600,
+            time=1790000000123,
+            version="0.1.0",
+        ),
+        protocol.Subscribed(id=RequestId(b"1"), symbols=("BTC-USD",), interval_ms=2.5),
+        protocol.Subscribed(symbols=("BTC-USD",), interval_ms=100),
+        protocol.Unsubscribed(id=RequestId(b"2")),
+        protocol.Authenticated(id=RequestId(b"3"), expires_in=3600),
+        protocol.Pong(id=RequestId(b'"x"')),
+        protocol.Status(state="live", source="kraken", since=1790000000123),
+        protocol.Status(
+            state="stale", source="kraken", since=1, symbols=("BTC-USD",), reason="silent"
+        ),
+        protocol.Error(id=RequestId(b"1"), code="forbidden", message="no"),
+        protocol.Closing(code=1012, retry_after_ms=0),
+    ],
+)
+def test_a_message_encodes_again_as_the_server_sent_it(message: protocol.Message) -> None:
+    sent = msgspec.json.encode(message)
+    assert msgspec.json.encode(decode(sent)) == sent
 
 
 def test_fields_of_a_newer_server_are_ignored() -> None:
