@@ -56,7 +56,7 @@ async function request(url, options) {
 	const { status: code, statusText, headers } = response;
 	const { error = statusText } = await response.json().catch(() => ({}));
 	throw new TickerError(KINDS[code] ?? "unexpected", error, {
-		terminal: code < 500 && code !== 429,
+		terminal: code < 500 && ![408, 425, 429].includes(code),
 		retryAfterMs: Number(headers.get("Retry-After")) * 1000 || 0,
 		code,
 	});

@@ -155,7 +155,9 @@ const handlers = {
 	},
 	status(message) {
 		sources[message.source] = message;
-		source = Object.values(sources).find(({ state }) => state === "live") ?? message;
+		// With `symbols`, only those are stale.
+		const live = ({ state, symbols }) => state === "live" || symbols;
+		source = Object.values(sources).find(live) ?? message;
 		drawState();
 	},
 	subscribed() {

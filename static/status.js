@@ -31,17 +31,19 @@ export function describe(state, status, heardAt) {
 			retry: true,
 		};
 	}
+	let banner;
 	if (status?.state === "stale") {
+		const some = status.symbols ? ` of ${status.symbols.join(", ")}` : "";
 		const since = status.since ? ` since ${clock(status.since)}` : "";
-		const banner = `No prices from ${status.source}${since}; those shown are old.`;
-		return { name: "stale", pill: "Stale", banner };
+		banner = `No prices${some} from ${status.source}${since}; those shown are old.`;
+		if (!some) return { name: "stale", pill: "Stale", banner };
 	}
 	const quietMs = Date.now() - heardAt;
 	if (quietMs > QUIET_MS) {
-		const banner = `Connected, but no update for ${duration(quietMs / 1000)}.`;
+		banner = `Connected, but no update for ${duration(quietMs / 1000)}.`;
 		return { name: "quiet", pill: "No updates", banner };
 	}
-	return { name: "live", pill: "Live" };
+	return { name: "live", pill: "Live", banner };
 }
 
 let shown = "";

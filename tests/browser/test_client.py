@@ -77,6 +77,28 @@ def test_a_refused_key_is_a_final_error(tab: Tab, shared: Program) -> None:
     assert error == expected
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_a_status_that_passes_is_tried_again(tab: Tab, shared: Program, status: int) -> None:
+    page = blank(tab, shared)
+    page.route("**/auth/token", lambda route: route.fulfill(status=status, json={}), times=1)
+    names = page.evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const client = connect({ apiKey });
+            const names = [];
+            return new Promise((resolve) => {
+                client.addEventListener("state", ({ detail: { name } }) => {
+                    names.push(name);
+                    if (name === "open") client.close();
+                    if (name === "closed") resolve(names);
+                });
+            });
+        }""",
+        shared.demo_key,
+    )
+    assert names == ["waiting", "connecting", "open", "closed"]
+
+
 def test_a_token_alone_connects_but_is_not_renewed(
     tab: Tab, program: Callable[..., Program]
 ) -> None:

@@ -176,7 +176,29 @@ def test_one_live_source_is_enough_and_silence_is_told(tab: Tab, shared: Program
     state(page, re.compile("Live|No updates"))
     state(page, "No updates")
     say("kraken", "stale")
-    expect(page.locator("#banner")).to_contain_text("from kraken")
+    expect(page.locator("#banner")).to_contain_text("No prices from kraken")
+    state(page, "Stale")
+
+
+def test_a_source_that_is_stale_in_some_symbols_leaves_the_page_live(
+    tab: Tab, shared: Program
+) -> None:
+    status = '{"type":"status","state":"stale","source":"kraken","symbols":["A-USD","B-USD"]}'
+
+    def serve(route: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            route.send(message)
+            if "welcome" in str(message):
+                route.send(status)
+
+        route.connect_to_server().on_message(pass_on)
+
+    page = tab.open(shared)
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.reload()
+    page.get_by_role("button", name="Use the demo key").click()
+    expect(page.locator("#banner")).to_contain_text("No prices of A-USD, B-USD from kraken;")
+    state(page, "Live")
 
 
 @pytest.mark.parametrize(
