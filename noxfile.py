@@ -95,7 +95,8 @@ def coverage(session: nox.Session) -> None:
 def secrets(session: nox.Session) -> None:
     """A million forged keys and tokens, comparison timing, and 500 kills; ten minutes."""
     install(session, "test")
-    session.run("pytest", *SLOW, "tests/unit/security", "tests/system", *session.posargs)
+    folders = ("tests/unit/security", "tests/unit/storage", "tests/system")
+    session.run("pytest", *SLOW, *folders, *session.posargs)
 
 
 @nox.session(default=False)
