@@ -199,6 +199,11 @@ class Engine:
         """Return the state of each source, the most preferred first."""
         return self.intake.states
 
+    def status_for(self, role: str) -> tuple[SourceState, ...]:
+        """Return the same as a role may know it."""
+        allowed = self.allowed(role, "subscribe")
+        return tuple(state.among(allowed) for state in self.status())
+
     def not_ready(self) -> str | None:
         """Say why prices are not fresh; None while they are."""
         if self.draining:

@@ -44,6 +44,7 @@ class Delivery:
         "_engine",
         "_nursery",
         "_pinged",
+        "_role",
         "_status_told",
         "_stream",
         "_subscription",
@@ -53,6 +54,7 @@ class Delivery:
         self,
         engine: Engine,
         stream: DeliveryStream,
+        role: str,
         nursery: trio.Nursery,
         ended: Callable[[Exception], None],
     ) -> None:
@@ -61,12 +63,14 @@ class Delivery:
         Args:
             engine: the hub, the book and the sources' states.
             stream: where frames go.
+            role: the subscriber's.
             nursery: where the task runs that catches up; it ends with this object's block.
             ended: called with what made sending impossible: trio's BrokenResourceError or
                 ClosedResourceError where the peer has gone, anything else is a fault of ours.
         """
         self._engine = engine
         self._stream = stream
+        self._role = role
         stream.cut_short = self._catch_up_soon
         self._nursery = nursery
         self._ended = ended
@@ -97,7 +101,7 @@ class Delivery:
 
     def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
         """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
-        self._status_told = self._engine.status()
+        self._status_told = self._engine.status_for(self._role)
         # Live is what everybody expects; only what is stale is worth a word at the start.
         stale = [_status_frame(state) for state in self._status_told if state.state != "live"]
         first = b"".join([greeting, *stale])
@@ -136,7 +140,7 @@ class Delivery:
 
     def tell_status(self) -> None:
         """Tell which sources went stale or live, where the subscriber does not know yet."""
-        states = self._engine.status()
+        states = self._engine.status_for(self._role)
         news = [state for state in states if state not in self._status_told]
         if not news or self._offer(b"".join(map(_status_frame, news))):
             self._status_told = states

@@ -104,7 +104,7 @@ class Session:
         self._websocket = websocket
         self._stream = stream
         self._scope = trio.CancelScope()
-        self._delivery = Delivery(engine, stream, nursery, self._undeliverable)
+        self._delivery = Delivery(engine, stream, grant.role, nursery, self._undeliverable)
         self._bad_at: list[float] = []
         self._retry_after_ms = 0
         self.close_code: int | None = None

@@ -9,7 +9,7 @@ nothing about prices; which source a symbol comes from is the arbiter's business
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import attrs
@@ -43,6 +43,15 @@ class SourceState:
     since: int
     reason: str = ""
     symbols: tuple[str, ...] = ()
+
+    def among(self, known: Collection[str]) -> SourceState:
+        """Return it as it is to somebody for whom there are no other symbols than these."""
+        if not self.symbols:
+            return self
+        symbols = tuple(symbol for symbol in self.symbols if symbol in known)
+        if symbols:
+            return attrs.evolve(self, symbols=symbols)
+        return attrs.evolve(self, state="live", reason="", symbols=())
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -14,6 +15,7 @@ from tests.support.frames import TEXT
 from tests.support.inmemory import World, quotes, world
 from tests.support.waiting import eventually
 from ticker.engine import _sleep_until
+from ticker.market.intake import SourceState
 
 
 async def test_ticks_are_on_a_grid_that_never_drifts(
@@ -198,3 +200,25 @@ async def test_a_sleep_is_cancelled_like_any_other(autojump_clock: MockClock) ->
             await _sleep_until(trio.current_time() + 10)
         assert scope.cancelled_caught
     assert trio.current_time() < 10
+
+
+async def test_a_role_is_told_only_of_symbols_that_it_may_have(
+    autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: dict[str, tuple[str, ...]] = {"user": ("ETH-USD",)}
+    monkeypatch.setattr(running.engine, "allowed", lambda role, _action: allowed[role])
+    silent = SourceState("scripted", "stale", 1, "silent", ("BTC-USD", "ETH-USD"))
+    monkeypatch.setattr(running.engine, "status", lambda: (silent,))
+    assert running.engine.status_for("user") == (attrs.evolve(silent, symbols=("ETH-USD",)),)
+    allowed["user"] = ()
+    assert running.engine.status_for("user") == (SourceState("scripted", "live", 1),)
+
+
+async def test_a_stream_is_told_only_of_symbols_that_its_role_may_have(
+    autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.engine, "allowed", lambda _role, _action: ("ETH-USD",))
+    silent = SourceState("scripted", "stale", 1, "silent", ("BTC-USD", "ETH-USD"))
+    monkeypatch.setattr(running.engine, "status", lambda: (silent,))
+    async with running.client() as client:
+        assert (await client.until("status"))["symbols"] == ["ETH-USD"]
