@@ -79,6 +79,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.path = _path_of(url)
+        self._closed = False
         self._engine = create_engine(
             "sqlite://",
             creator=self._connect,
@@ -90,6 +91,7 @@ class Database:
         )
         event.listen(self._engine, "connect", self._on_connect)
         event.listen(self._engine, "checkout", self._on_checkout)
+        event.listen(self._engine, "checkin", self._on_checkin)
         event.listen(self._engine, "begin", self._on_begin)
         # The same connections, only that their transactions begin as writers.
         self._writing = self._engine.execution_options(**{_WRITES: True})
@@ -98,7 +100,8 @@ class Database:
         return f"<Database {self.path}>"
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Close every connection: what a thread still uses, once it is done with it."""
+        self._closed = True
         self._engine.dispose()
 
     @contextmanager
@@ -190,6 +193,11 @@ class Database:
             same = False
         if not same:
             raise DisconnectionError("the file of that name is another one now")
+
+    def _on_checkin(self, _connection: object, record: Any) -> None:
+        if self._closed:
+            # The pool it goes back to is one that nobody closes any more.
+            record.invalidate()
 
     @staticmethod
     def _on_begin(connection: Connection) -> None:

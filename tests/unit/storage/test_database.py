@@ -351,3 +351,16 @@ def test_on_a_disk_that_is_really_full_nothing_stored_is_lost_and_room_mends_it(
 
 def test_the_representation_is_only_the_path(database: Database) -> None:
     assert repr(database) == f"<Database {database.path}>"
+
+
+def test_a_connection_in_use_when_the_database_is_closed_is_closed_after(
+    database: Database,
+) -> None:
+    # A thread that was given up on is not waited for.
+    with database.read() as connection:
+        raw = connection.connection.dbapi_connection
+        assert isinstance(raw, sqlite3.Connection)
+        database.close()
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        raw.execute("SELECT 1")
