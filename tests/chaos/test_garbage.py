@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -19,6 +20,7 @@ import trio
 from tests.chaos.inprocess import Running, serving
 from tests.chaos.kills import Kill, Victim, subscriber
 from tests.support.frames import CLOSE, PING, PONG, TEXT, client_frame
+from tests.support.raw import RESET
 from tests.support.waiting import eventually
 
 CONNECTIONS = 100
@@ -67,6 +69,18 @@ async def _asks(path: str, running: Running) -> None:
     await _until_the_end(Victim(connection))
 
 
+async def _hangs_up(running: Running, *, answered: bool, reset: bool) -> None:
+    connection = trio.socket.socket()
+    await connection.connect(("127.0.0.1", running.port))
+    await connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    if answered:
+        await connection.recv(65_536)
+    if reset:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    connection.close()
+    await trio.sleep(0.005)
+
+
 @pytest.fixture
 def _collector_off() -> Iterator[None]:
     yield
@@ -90,6 +104,10 @@ LIVES = {
     "no such page": (partial(_asks, "/absent"), OF_HTTP),
     "health": (partial(_asks, "/healthz"), OF_HTTP),
     "page": (partial(_asks, "/"), OF_HTTP),
+    "hangs up": (partial(_hangs_up, answered=True, reset=False), OF_HTTP),
+    "cuts off": (partial(_hangs_up, answered=True, reset=True), OF_HTTP),
+    "hangs up early": (partial(_hangs_up, answered=False, reset=False), OF_HTTP),
+    "cuts off early": (partial(_hangs_up, answered=False, reset=True), OF_HTTP),
 }
 
 
