@@ -199,9 +199,9 @@ class Settings:
     """Variables of the environment that look like settings and are none."""
 
     @property
-    def database(self) -> str:
-        """The database's address with the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'auth.db'}"
+    def database(self) -> str | Path:
+        """The database's address, or the default file."""
+        return self.database_url or self.data_dir / "auth.db"
 
     @property
     def source_symbols(self) -> Mapping[str, Decimal | None]:

@@ -179,7 +179,7 @@ def _origins(
     for name, field in fields.items():
         value, meta = getattr(settings, name), field.metadata
         if name == "database_url":
-            shown = meta["show"](settings.database)
+            shown = meta["show"](value or f"sqlite:///{settings.database}")
         elif meta["secret"]:
             shown = MASK if value else ""
         else:

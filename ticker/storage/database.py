@@ -71,14 +71,14 @@ class Database:
     """A SQLite file of keys and tokens. Methods block; threads may share one object.
 
     Args:
-        url: `sqlite:///` and a path.
+        where: the file, or its address: `sqlite:///` and a path.
 
     Raises:
         DatabaseUrlError: the address is of another kind.
     """
 
-    def __init__(self, url: str) -> None:
-        self.path = _path_of(url)
+    def __init__(self, where: str | Path) -> None:
+        self.path = where.absolute() if isinstance(where, Path) else _path_of(where)
         self._closed = False
         self._engine = create_engine(
             "sqlite://",

@@ -42,7 +42,7 @@ def test_the_defaults_are_the_contracts() -> None:
     settings = loaded().settings
     assert settings == Settings()
     assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8081, Path("data"))
-    assert settings.database == "sqlite:///data/auth.db"
+    assert settings.database == Path("data/auth.db")
     assert settings.source == ("simulated",)
     assert settings.symbols == {
         "BTC-USD": Decimal(42000),

@@ -364,3 +364,10 @@ def test_a_connection_in_use_when_the_database_is_closed_is_closed_after(
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         raw.execute("SELECT 1")
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "what?mode=ro&#%20" / "auth.db"
+    with closing(Database(path)) as opened:
+        opened.migrate()
+    assert path.is_file()
