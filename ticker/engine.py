@@ -2,9 +2,9 @@
 
 Read `Engine.run` for what lives as long as the service, and `Engine.drain` for how it stops:
 refuse, tell everyone, wait for the last to go. Connections' tasks live elsewhere (`gateway/`);
-the engine holds a register of sessions, so that it can
-end any of them with a reason. An exception that reaches `Engine.run` ends the process:
-serving prices that nobody moves any more would be worse.
+the engine holds a register of sessions, so that it can end any of them with a reason. An
+exception that reaches `Engine.run` ends the process: serving prices that nobody moves any more
+would be worse.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ async def test_a_goodbye_is_answered_also_to_one_who_is_full(tmp_path: Path) -> 
         )
         for victim in victims:
             await victim.connection.send(GOODBYE)
+        # Nobody reads yet: ten ticks come by while the answers wait for room.
         await trio.sleep(0.1)
         for victim in victims:
             heard = b""
