@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ticker.client import connect as connect
-    from ticker.settings import Settings as Settings
+    from ticker.settings.model import Settings as Settings
     from ticker.web.app import create_app as create_app
 
 __all__ = ["Settings", "__version__", "connect", "create_app"]
@@ -20,7 +20,7 @@ __all__ = ["Settings", "__version__", "connect", "create_app"]
 __version__ = version("ticker")
 
 _HOMES: Final = {
-    "Settings": "ticker.settings",
+    "Settings": "ticker.settings.model",
     "connect": "ticker.client",
     "create_app": "ticker.web.app",
 }

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 
 from ticker import logs
-from ticker.gateway import hypercorn
-from ticker.settings_loader import SettingsError, load
+from ticker.server import worker
+from ticker.settings.loader import SettingsError, load
 from ticker.web.app import create_app
 
 __all__ = ["app"]
@@ -20,9 +20,9 @@ try:
 except SettingsError as error:
     # Under Hypercorn there is nobody above who could show this better than as it is.
     print(*(f"ticker: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)  # noqa: T201 - before any log
-    hypercorn.fail_arbiter()
+    worker.fail_arbiter()
     sys.exit(2)
 
 logs.configure(_settings.log_format)
-hypercorn.install()
+worker.install()
 app = create_app(_settings)

@@ -20,16 +20,16 @@ import trio
 
 from ticker import limits
 from ticker.admission import Admission, StreamLimits
-from ticker.close_codes import CloseCode
 from ticker.market.book import Book
-from ticker.market.fanout import ONE_BY_ONE, Fanout
 from ticker.market.hub import Encoder, Hub, HubStatistics
-from ticker.market.intake import Intake, IntakeStatistics, SourceState
+from ticker.market.ingest import Ingest, IngestStatistics, SourceState
 from ticker.market.sources import SourceContext, load_source
+from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
+from ticker.protocol.close_codes import CloseCode
 from ticker.security.authority import Authority, Grant
 from ticker.security.policy import Action, PolicySet
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 from ticker.supervision import RestartPolicy
 
 log = structlog.get_logger()
@@ -92,7 +92,7 @@ class EngineStatistics:
     ticks_skipped: int
     draining: bool
     hub: HubStatistics
-    intake: IntakeStatistics
+    ingest: IngestStatistics
 
 
 def _wall() -> float:
@@ -158,7 +158,7 @@ class Engine:
         sources = [load_source(spec, self._source_context(spec)) for spec in settings.source]
         self.book = Book(tuple(dict.fromkeys(s for source in sources for s in source.symbols)))
         self.hub = Hub(self.book, encoder, wall_ms=self.wall_ms, fanout=fanout)
-        self.intake = Intake(
+        self.ingest = Ingest(
             sources,
             self.book,
             RestartPolicy(
@@ -197,7 +197,7 @@ class Engine:
 
     def status(self) -> tuple[SourceState, ...]:
         """Return the state of each source, the most preferred first."""
-        return self.intake.states
+        return self.ingest.states
 
     def status_for(self, role: str) -> tuple[SourceState, ...]:
         """Return the same as a role may know it."""
@@ -208,10 +208,10 @@ class Engine:
         """Say why prices are not fresh; None while they are."""
         if self.draining:
             return "shutting down"
-        if not self.intake.live:
+        if not self.ingest.live:
             reasons = ", ".join(f"{s.source} {s.reason}" for s in self.status())
             return f"no source is live: {reasons}"
-        if not self.intake.fresh():
+        if not self.ingest.fresh():
             return "every price is stale"
         return None
 
@@ -224,14 +224,14 @@ class Engine:
             ticks_skipped=self._ticks_skipped,
             draining=self.draining,
             hub=self.hub.statistics(),
-            intake=self.intake.statistics(),
+            ingest=self.ingest.statistics(),
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own everything that lives as long as the service; returns only when cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self.intake.run)
+            nursery.start_soon(self.ingest.run)
             nursery.start_soon(self._broadcast)
             nursery.start_soon(self._watch)
             nursery.start_soon(self.authority.watch_revocations, self._end_revoked)
@@ -269,7 +269,7 @@ class Engine:
                 self._ticks_skipped += missed
             await _sleep_until(due)
             # What a source brought last goes out even if it has stopped since.
-            if self.intake.live or self.book.changes != published:
+            if self.ingest.live or self.book.changes != published:
                 began = time.perf_counter()
                 await self.hub.publish()
                 self.fanout.note(time.perf_counter() - began)
@@ -281,7 +281,7 @@ class Engine:
         """Look after every session: silence, expiry. One task for all of them."""
         while True:
             await trio.sleep(limits.WATCH_SECONDS)
-            self.intake.refresh()
+            self.ingest.refresh()
             now = trio.current_time()
             for number, session in enumerate(self.sessions):
                 session.check(now)
@@ -302,7 +302,7 @@ class Engine:
         name = spec.partition(":")[0]
 
         def report(kind: str, detail: str) -> None:
-            self.intake.count_fault(name, kind)
+            self.ingest.count_fault(name, kind)
             self.metrics.log_source_fault(name, kind, detail)
 
         return SourceContext(

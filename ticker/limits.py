@@ -2,7 +2,7 @@
 
 Rules for this module: constants only, grouped by who is bounded; units in the name
 (`_BYTES`, `_SECONDS`, ...); a reason on every one. What an operator may want to change is
-a setting instead (`ticker/settings.py`).
+a setting instead (`ticker/settings/model.py`).
 """
 
 from __future__ import annotations

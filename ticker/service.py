@@ -24,18 +24,18 @@ import trio
 
 from ticker import limits
 from ticker.engine import Engine
-from ticker.gateway.fanout import open_fanout
-from ticker.gateway.gateway import StreamGateway
-from ticker.gateway.protocol import TickerEncoder
 from ticker.market.sources import SourceConfigError
+from ticker.protocol.messages import TickerEncoder
 from ticker.security import secrets_file
 from ticker.security.authority import Authority
 from ticker.security.demo import ensure_demo_key
 from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
 from ticker.security.tokens import TokenSigner
-from ticker.settings import STRONG_KEY_BYTES, Settings
+from ticker.server.router import Router
+from ticker.settings.model import STRONG_KEY_BYTES, Settings
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+from ticker.transport.fanout import open_fanout
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class Service:
     """
 
     engine: Engine
-    gateway: StreamGateway
+    gateway: Router
     demo_key: str | None = attrs.field(repr=False)
 
 
@@ -89,7 +89,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             # Only now is it sure that the service starts, and what to tell is of use.
             _tell(settings, opened)
             async with trio.open_nursery() as nursery:
-                gateway = StreamGateway(engine)
+                gateway = Router(engine)
                 await nursery.start(engine.run)
                 await nursery.start(gateway.streams.run)
                 with _collecting_seldom():

@@ -76,7 +76,7 @@ def in_two_threads() -> Deliver:
 
 def in_a_ring() -> Deliver:
     """Send to all through Ticker's own ring."""
-    from ticker.gateway.ring import Recipients, Ring  # noqa: PLC0415 - a second that others need not wait
+    from ticker.transport.io_uring import Recipients, Ring  # noqa: PLC0415 - a second that others need not wait
 
     ring = Ring(512)
     known: Sequence[socket.socket] = ()

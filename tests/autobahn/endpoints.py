@@ -2,7 +2,7 @@
 
 `python -m tests.autobahn.endpoints DATA_DIR [--echo]` serves until it is terminated, and prints
 its WebSocket address, token included. Everything below the session is the same for both: the seam
-with Hypercorn, the handshake, `FrameStream`, `WebSocket`.
+with Hypercorn, the handshake, `SocketStream`, `WebSocket`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import structlog
 import trio
 
 from tests.chaos.inprocess import serving
-from ticker.gateway.protocol import text_frame
-from ticker.gateway.websocket import EndedError, WebSocket
+from ticker.protocol.messages import text_frame
 from ticker.rate_limit import RateLimit
+from ticker.streams.websocket import EndedError, WebSocket
 
 #: Autobahn's largest message.
 ECHO_BYTES = 16 * 1024 * 1024
@@ -50,9 +50,9 @@ async def main(data_dir: Path, *, echo: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with ExitStack() as stack:
         if echo:
-            stack.enter_context(patch("ticker.gateway.streams.Session", EchoSession))
+            stack.enter_context(patch("ticker.streams.admit.Session", EchoSession))
             stack.enter_context(patch("ticker.limits.MESSAGE_BYTES", ECHO_BYTES))
-            stack.enter_context(patch("ticker.gateway.inbound._FRAMES", RateLimit(0, 1.0)))
+            stack.enter_context(patch("ticker.streams.inbound._FRAMES", RateLimit(0, 1.0)))
         chosen = {"token_from": ("query",), "allowed_origins": ("*",), "token_ttl": 36_000.0}
         async with serving(data_dir, **chosen) as running:
             query = f"?x-auth-token={running.token}"

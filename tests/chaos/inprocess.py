@@ -23,14 +23,14 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from ticker.engine import Engine
-from ticker.gateway import hypercorn as seam
-from ticker.gateway.frame_stream import FrameStream
 from ticker.market.hub import Subscription
+from ticker.server import worker as seam
 from ticker.service import Service
-from ticker.setting_types import Rate
-from ticker.settings import Settings
-from ticker.web.answers import EXTENSION
+from ticker.settings.model import Settings
+from ticker.settings.readers import Rate
+from ticker.transport.socket_stream import SocketStream
 from ticker.web.app import create_app
+from ticker.web.responses import EXTENSION
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +127,7 @@ def _watched(running: Running) -> Iterator[None]:
     def subscribed(
         symbols: Sequence[str],
         every: int,
-        subscriber: FrameStream,
+        subscriber: SocketStream,
         fell_behind: Callable[[Exception | None], None],
     ) -> Subscription:
         subscription = subscribe(symbols, every, subscriber, fell_behind)

@@ -15,10 +15,10 @@ from tests.chaos.inprocess import Running, serving
 from tests.support.frames import CLOSE
 from tests.support.raw import RawStream, read_response
 from tests.support.waiting import eventually
-from ticker.gateway import session
-from ticker.gateway.protocol import Request, decode_request
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
+from ticker.protocol.messages import Request, decode_request
+from ticker.streams import session
 
 STREAMS = 100
 MESSAGES = 30

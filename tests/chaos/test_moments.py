@@ -18,8 +18,8 @@ from tests.support.frames import CLOSE, TEXT, FrameParser, client_frame
 from tests.support.raw import RESET
 from tests.support.waiting import eventually
 from ticker import limits
-from ticker.gateway import streams
-from ticker.gateway.head import Head
+from ticker.http.head import Head
+from ticker.streams import admit
 
 GOODBYE = client_frame(CLOSE, (1000).to_bytes(2, "big"))
 #: Far less than one frame of `MANY`: the kernel makes of it the least it has.
@@ -140,7 +140,7 @@ async def test_a_log_that_cannot_be_written_costs_no_place(tmp_path: Path) -> No
             raise OSError("no space left on device")
 
     async with serving(tmp_path / "data", max_streams=1) as running:
-        with patch.object(streams, "log") as log:
+        with patch.object(admit, "log") as log:
             log.info = full
             victim = await _requested(running)
             await _ended(victim.connection)

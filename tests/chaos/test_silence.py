@@ -14,7 +14,7 @@ from tests.support.raw import connect, handshake, opened, read_response
 from tests.support.server import Server, started
 from tests.support.waiting import eventually
 from ticker import limits
-from ticker.close_codes import CloseCode
+from ticker.protocol.close_codes import CloseCode
 
 STALLED = 200
 #: The smallest window that the kernel gives.

@@ -20,7 +20,7 @@ from trio.testing import memory_stream_pair
 from trio_websocket import wrap_client_stream
 
 from tests.exchange_standin.standin import StandIn
-from ticker.market.sources.link import FeedError, Link
+from ticker.market.exchanges.connection import FeedError, Link
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from tests.simulation.wire import CAPACITY, Client
 from tests.simulation.world import SYMBOLS, TICK, TTL, World
 from tests.support.frames import TEXT, client_frame
 from ticker import limits
-from ticker.gateway.session import Session
+from ticker.streams.session import Session
 
 #: The most a peer's fault may take to be noticed: two looks of the engine's watch.
 LOOK = 2 * limits.WATCH_SECONDS

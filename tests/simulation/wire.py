@@ -1,6 +1,6 @@
-"""A TCP connection in memory, with the server's real `FrameStream` at one end.
+"""A TCP connection in memory, with the server's real `SocketStream` at one end.
 
-What the kernel would do is imitated where `FrameStream` and the gateway touch a socket: a
+What the kernel would do is imitated where `SocketStream` and the gateway touch a socket: a
 bounded send buffer that takes a part of what does not fit, resets, half-closes. The other end
 is a subscriber that parses every frame strictly and answers pings and closes, unless told
 to stall or to fall silent.
@@ -19,7 +19,7 @@ from unittest.mock import patch
 import trio
 
 from tests.support.frames import CLOSE, PING, PONG, TEXT, Frame, FrameParser, client_frame
-from ticker.gateway.frame_stream import FrameStream
+from ticker.transport.socket_stream import SocketStream
 
 #: What the kernel holds for a reader that has stalled: about ten ticks.
 CAPACITY = 2048
@@ -44,18 +44,18 @@ class Wire:
         self.deliver: Callable[[bytes], None] | None = None
         self._changed = trio.lowlevel.ParkingLot()
         #: The server's end, once it is accepted.
-        self.stream: FrameStream | None = None
+        self.stream: SocketStream | None = None
 
-    def accept(self) -> FrameStream:
+    def accept(self) -> SocketStream:
         """Make the server's end, as its listener does."""
-        self.stream = FrameStream(cast("socket.socket", self))
+        self.stream = SocketStream(cast("socket.socket", self))
         return self.stream
 
     def changed(self) -> None:
         """Wake whoever waits for this connection."""
         self._changed.unpark_all()
 
-    # What a socket offers to `FrameStream`.
+    # What a socket offers to `SocketStream`.
 
     def fileno(self) -> int:
         return 0 if self.server_open else -1

@@ -24,12 +24,12 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from tests.simulation.wire import Client, kernel
 from ticker.engine import Engine
-from ticker.gateway.gateway import StreamGateway
-from ticker.gateway.protocol import TickerEncoder
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
+from ticker.protocol.messages import TickerEncoder
 from ticker.security.authority import Authority, Grant, InvalidTokenError
-from ticker.settings import Settings
+from ticker.server.router import Router
+from ticker.settings.model import Settings
 
 SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
 #: The market's tick: long, so that half a minute is not thousands of steps.
@@ -207,7 +207,7 @@ class World:
             self.engine = Engine(
                 settings, cast("Authority", self.authority), TickerEncoder(), wall=self.wall
             )
-            self.gateway = StreamGateway(self.engine)
+            self.gateway = Router(self.engine)
             self._context = WorkerContext(None)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.engine.run)

@@ -1,6 +1,6 @@
 """An engine, and subscribers to it, without sockets, threads or real time.
 
-`MemoryFrameStream` stands in for the gateway's `FrameStream`: the same narrow interface over
+`MemoryFrameStream` stands in for the gateway's `SocketStream`: the same narrow interface over
 memory channels, with a switch for a peer that does not read. `ScriptedSource` and
 `PlainAuthority` do what a test tells them.
 """
@@ -21,13 +21,13 @@ import trio.testing
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.waiting import eventually
 from ticker.engine import Engine
-from ticker.gateway.protocol import TickerEncoder
-from ticker.gateway.session import Session
-from ticker.gateway.websocket import WebSocket
 from ticker.market.quote import Quote
 from ticker.market.sources import Source
+from ticker.protocol.messages import TickerEncoder
 from ticker.security.authority import Authority, Grant, InvalidTokenError
-from ticker.settings import Settings
+from ticker.settings.model import Settings
+from ticker.streams.session import Session
+from ticker.streams.websocket import WebSocket
 
 WALL = 1_790_000_000.0
 SYMBOLS = ("BTC-USD", "ETH-USD")
@@ -99,12 +99,12 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
     """A connection in memory.
 
     Attributes:
-        cut_short: never called: here frames are written whole.
+        on_partial_write: never called: here frames are written whole.
         full: whether the peer reads nothing now; see `read_again`.
         aborted: whether it was cut off.
     """
 
-    cut_short: Callable[[], None]
+    on_partial_write: Callable[[], None]
 
     def __init__(self) -> None:
         self.heard_at = trio.current_time()
@@ -303,6 +303,6 @@ async def world(monkeypatch: Any, **settings: Any) -> AsyncIterator[World]:
         result = World(nursery, chosen)
         result.source = source
         await nursery.start(result.engine.run)
-        await eventually(lambda: result.engine.intake.live, "the first prices")
+        await eventually(lambda: result.engine.ingest.live, "the first prices")
         yield result
         nursery.cancel_scope.cancel()

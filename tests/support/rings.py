@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ticker.gateway.ring import Ring, RingUnavailableError
+from ticker.transport.io_uring import Ring, RingUnavailableError
 
 
 def _missing() -> str:

@@ -18,7 +18,7 @@ from tests.support.raw import ask, connect, handshake, opened
 from tests.support.sabotage import APPLICATION, ENVIRONMENT, SERVE, break_part
 from tests.support.server import LAUNCHES, Launch, Server, command_of, started
 from ticker import limits
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 
 #: How each launch ends where it failed. Hypercorn 0.18 asks its workers for their exit codes a
 #: second time when none is left (`hypercorn/run.py`, `_join_exited`), so its command would end with

@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 
 from tests.support.server import Server, script
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 from ticker.web.app import CONTENT_SECURITY_POLICY, create_app
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "openapi.yaml"

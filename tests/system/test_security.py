@@ -283,7 +283,7 @@ def test_a_core_of_statistics_and_settings_shows_no_secret(tmp_path: Path) -> No
     script = """
 import sys, trio
 from ticker import service
-from ticker.settings_loader import load
+from ticker.settings.loader import load
 
 async def main():
     settings = load(options={}).settings

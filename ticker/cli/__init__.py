@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from ticker import __version__
-from ticker.settings_loader import SettingsError, load
+from ticker.settings.loader import SettingsError, load
 
 #: Each command with the module it lives in, imported only when it is wanted: starting the
 #: program must not take longer than what it is asked for.

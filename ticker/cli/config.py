@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ticker.market.sources import SourceConfigError, SourceContext, load_source
-from ticker.settings import Settings
-from ticker.settings_loader import PREFIX, SettingsError, load
+from ticker.settings.loader import PREFIX, SettingsError, load
+from ticker.settings.model import Settings
 
 
 @click.command()

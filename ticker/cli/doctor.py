@@ -12,6 +12,8 @@ import trio
 
 from ticker import logs
 from ticker.limits import DOCTOR_SECONDS
+from ticker.market.exchanges.connection import FeedError, place_of
+from ticker.market.exchanges.feed import Feed
 from ticker.market.quote import Quote
 from ticker.market.sources import (
     Source,
@@ -20,9 +22,7 @@ from ticker.market.sources import (
     load_source,
     open_batches,
 )
-from ticker.market.sources.feed import Feed
-from ticker.market.sources.link import FeedError, place_of
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 
 #: What a source said of itself: the faults that it got over, by kind.
 Faults: TypeAlias = Counter[str]

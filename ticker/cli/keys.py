@@ -14,13 +14,14 @@ from typing import Final
 
 import click
 
-from ticker import logs, setting_types
+from ticker import logs
 from ticker.security import demo
-from ticker.security.keyring import Keyring, KeyringError, KeyringUsageError, NewKey
+from ticker.security.key_admin import KeyAdmin, KeyAdminError, KeyAdminUsageError, NewKey
 from ticker.security.pepper import open_pepper
 from ticker.security.policy import DEFAULT_ROLE
 from ticker.security.secrets_file import SecretFileError
-from ticker.settings import Settings
+from ticker.settings import readers
+from ticker.settings.model import Settings
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
 
 _SECRET_FIELDS: Final = {"hash"}
@@ -31,7 +32,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     if value is None:
         return None
     try:
-        return setting_types.duration(value)
+        return readers.duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -42,16 +43,16 @@ def _overlap(ctx: click.Context, param: click.Parameter, value: str) -> float | 
 
 
 @contextmanager
-def open_keyring(settings: Settings) -> Iterator[Keyring]:
+def open_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
     """Open the keys of the database that the settings name; turn faults into one line each."""
     logs.configure(settings.log_format)
     try:
         with closing(Database(settings.database)) as database:
             database.migrate()
-            yield Keyring(database, open_pepper(database, settings.data_dir))
-    except KeyringUsageError as error:
+            yield KeyAdmin(database, open_pepper(database, settings.data_dir))
+    except KeyAdminUsageError as error:
         raise click.UsageError(str(error)) from None
-    except (DatabaseUnavailableError, SecretFileError, KeyringError) as error:
+    except (DatabaseUnavailableError, SecretFileError, KeyAdminError) as error:
         raise click.ClickException(str(error)) from None
     except DatabaseUrlError as error:
         raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
@@ -89,8 +90,8 @@ def create(settings: Settings, user: str, role: str, expires: float | None) -> N
         raise click.BadParameter(
             f"there is no role of that name; there are {known}", None, None, "--role"
         )
-    with open_keyring(settings) as keyring:
-        _show_new(keyring.create(user, role, expires))
+    with open_key_admin(settings) as key_admin:
+        _show_new(key_admin.create(user, role, expires))
         demo.forget_demo_key(settings.data_dir)
 
 
@@ -109,8 +110,8 @@ def _show_new(made: NewKey) -> None:
 @click.pass_obj
 def list_keys(settings: Settings, *, as_json: bool) -> None:
     """List the keys, without their secrets."""
-    with open_keyring(settings) as keyring:
-        records = keyring.all_keys()
+    with open_key_admin(settings) as key_admin:
+        records = key_admin.all_keys()
     now = datetime.now(UTC).timestamp()
     if as_json:
         shown = [
@@ -142,8 +143,8 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
 @click.pass_obj
 def revoke(settings: Settings, key_id: str) -> None:
     """End the key ID at once, with its tokens and their live streams."""
-    with open_keyring(settings) as keyring:
-        record = keyring.revoke(key_id)
+    with open_key_admin(settings) as key_admin:
+        record = key_admin.revoke(key_id)
     before = "" if record.revoked_at is None else f" It was revoked {show_time(record.revoked_at)}."
     click.echo(f"Key {key_id} of {record.user} is revoked.{before}", err=True)
 
@@ -161,7 +162,7 @@ def revoke(settings: Settings, key_id: str) -> None:
 @click.pass_obj
 def rotate(settings: Settings, key_id: str, overlap: float) -> None:
     """Make a key that replaces the key ID, and print it, this once."""
-    with open_keyring(settings) as keyring:
-        _show_new(keyring.rotate(key_id, overlap))
-    rest = f"good for {setting_types.show_duration(overlap)} more" if overlap else "revoked"
+    with open_key_admin(settings) as key_admin:
+        _show_new(key_admin.rotate(key_id, overlap))
+    rest = f"good for {readers.show_duration(overlap)} more" if overlap else "revoked"
     click.echo(f"Key {key_id} is {rest}.", err=True)

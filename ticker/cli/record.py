@@ -10,7 +10,7 @@ import click
 import trio
 
 from ticker import logs
-from ticker.market.capture import CaptureError, CaptureWriter
+from ticker.market.exchanges.feed import Feed
 from ticker.market.sources import (
     SourceConfigError,
     SourceContext,
@@ -18,8 +18,8 @@ from ticker.market.sources import (
     load_source,
     open_batches,
 )
-from ticker.market.sources.feed import Feed
-from ticker.settings import Settings
+from ticker.market.sources.recorder import CaptureError, CaptureWriter
+from ticker.settings.model import Settings
 from ticker.supervision import RestartPolicy, supervise
 
 

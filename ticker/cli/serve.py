@@ -14,9 +14,9 @@ from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.utils import LifespanFailureError
 
 from ticker import limits, logs
-from ticker.gateway import hypercorn
-from ticker.settings import Settings
-from ticker.settings_loader import load
+from ticker.server import worker
+from ticker.settings.loader import load
+from ticker.settings.model import Settings
 from ticker.web.app import TickerApp, create_app
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ def serve(common: dict[str, Any], /, config: Path | None, **options: str | None)
     options = {name: value or common.get(name) for name, value in options.items()}
     settings = load(config=config or common["config"], options=options).settings
     logs.configure(settings.log_format)
-    hypercorn.install()
+    worker.install()
     app = create_app(settings)
     app.log_refusal = False
     server = _server_config(settings, logs.adopt_libraries(settings.log_format))

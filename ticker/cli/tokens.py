@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from ticker.cli.keys import open_keyring, show_table, show_time
-from ticker.settings import Settings
+from ticker.cli.keys import open_key_admin, show_table, show_time
+from ticker.settings.model import Settings
 
 
 @click.group()
@@ -27,8 +27,8 @@ def tokens(settings: Settings) -> None:
 @click.pass_obj
 def list_tokens(settings: Settings, *, as_json: bool) -> None:
     """List the tokens that open something now; by id, for the tokens are known to nobody."""
-    with open_keyring(settings) as keyring:
-        records = keyring.live_tokens()
+    with open_key_admin(settings) as key_admin:
+        records = key_admin.live_tokens()
     if as_json:
         click.echo(json.dumps([asdict(record) for record in records]))
         return
@@ -54,6 +54,6 @@ def list_tokens(settings: Settings, *, as_json: bool) -> None:
 @click.pass_obj
 def revoke(settings: Settings, token_id: str) -> None:
     """End the token ID at once, with its live streams."""
-    with open_keyring(settings) as keyring:
-        keyring.revoke_token(token_id)
+    with open_key_admin(settings) as key_admin:
+        key_admin.revoke_token(token_id)
     click.echo(f"Token {token_id} is revoked.", err=True)

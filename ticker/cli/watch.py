@@ -27,7 +27,7 @@ from ticker.client.address import Address, parse_address
 from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
 from ticker.security.demo import DEMO_KEY_FILE
 from ticker.security.secrets_file import SecretFileError, read_line
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 

@@ -5,7 +5,7 @@ lives in its own nursery, with the reader of trio-websocket, a task that subscri
 before and one that renews the token; whichever fails first ends the connection, and
 the exception says what to do: a `Retry` is followed by backoff and the next connection,
 a `TickerError` ends the client and is raised to whoever iterates or asks. What arrives
-goes through a `Mailbox`, which is all that the consumer's task shares with `run`.
+goes through a `LatestWinsBuffer`, which is all that the consumer's task shares with `run`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ import trio
 
 from ticker.client.address import Address
 from ticker.client.backoff import full_jitter
-from ticker.client.conversation import A, Conversation
+from ticker.client.connection import open_link, principal
 from ticker.client.credentials import Credentials
+from ticker.client.disconnects import Nonsense, Retry, StaleToken
 from ticker.client.errors import ProtocolError, RequestError, TickerError, UnreachableError
-from ticker.client.faults import Nonsense, Retry, StaleToken
-from ticker.client.link import open_link, principal
-from ticker.client.mailbox import Mailbox
+from ticker.client.latest_wins_buffer import LatestWinsBuffer
 from ticker.client.messages import (
     Authenticate,
     Authenticated,
@@ -37,6 +36,7 @@ from ticker.client.messages import (
     Unsubscribe,
     Unsubscribed,
 )
+from ticker.client.requests import A, Conversation
 from ticker.client.statistics import ClientStatistics, State
 from ticker.limits import (
     CLIENT_ANSWER_SECONDS,
@@ -72,7 +72,7 @@ class Client:
         self._dial = dial
         self._wanted = wanted  # None: the default stream, which needs no request
         self._counts = ClientStatistics()
-        self._mailbox = Mailbox(self._counts)
+        self._mailbox = LatestWinsBuffer(self._counts)
         self._conversation: Conversation | None = None
         self._changed = trio.Event()  # set, and replaced, when a request may go on
         self._failure: TickerError | trio.ClosedResourceError | None = None

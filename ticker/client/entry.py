@@ -15,9 +15,9 @@ import trio
 
 from ticker.client.address import parse_address
 from ticker.client.client import Client, subscription
+from ticker.client.connection import dial
 from ticker.client.credentials import Credentials
-from ticker.client.exchange import exchange_key
-from ticker.client.link import dial
+from ticker.client.token_request import exchange_key
 from ticker.limits import CLIENT_OPEN_SECONDS
 
 

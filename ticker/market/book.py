@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ticker.market.history import History
+from ticker.market.candles import Candles
 from ticker.market.quote import Quote
 
 
@@ -30,7 +30,7 @@ class Book:
         self.seq = 0
         self.changes = 0
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
-        self._histories: list[History | None] = [None] * len(self.symbols)
+        self._histories: list[Candles | None] = [None] * len(self.symbols)
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._place
@@ -43,7 +43,7 @@ class Book:
         """Return the newest quote of a symbol, None before its first; KeyError if unknown."""
         return self.quotes[self._place[symbol]]
 
-    def history(self, symbol: str) -> History | None:
+    def history(self, symbol: str) -> Candles | None:
         """Return the last hour of a symbol, None before its first quote; KeyError if unknown."""
         return self._histories[self._place[symbol]]
 
@@ -63,7 +63,7 @@ class Book:
             self.changes += 1
             history = self._histories[place]
             if history is None:
-                history = self._histories[place] = History()
+                history = self._histories[place] = Candles()
             history.add(quote.received_ms, float(quote.price))
         return unknown
 

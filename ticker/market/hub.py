@@ -27,8 +27,8 @@ import trio
 
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.fanout import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.quote import Quote
+from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
 
 log = structlog.get_logger()
 

@@ -26,10 +26,10 @@ import trio
 
 from ticker import limits
 from ticker.security.grants import Grant, GrantCache, Issued, RecentlyEnded
-from ticker.security.keyring import Keyring, KeyringError
+from ticker.security.key_admin import KeyAdmin, KeyAdminError
 from ticker.security.keys import MalformedKeyError, parse_key
-from ticker.security.ledger import InvalidApiKeyError, Ledger
 from ticker.security.policy import PolicySet
+from ticker.security.token_store import InvalidApiKeyError, TokenStore
 from ticker.security.tokens import InvalidTokenError, TokenSigner, token_id
 from ticker.storage.database import Database, DatabaseUnavailableError
 
@@ -96,8 +96,8 @@ class Authority:
         self._signer = signer
         self._in_memory = store == "memory"
         self._now = now
-        self._ledger = Ledger(database, pepper, token_ttl, not self._in_memory, policies, now)
-        self._keyring = Keyring(database, pepper, now)
+        self._ledger = TokenStore(database, pepper, token_ttl, not self._in_memory, policies, now)
+        self._keyring = KeyAdmin(database, pepper, now)
         self._exchanges = trio.CapacityLimiter(limits.DATABASE_EXCHANGES)
         self._lookups = trio.CapacityLimiter(limits.DATABASE_LOOKUPS)
         self._watches = trio.CapacityLimiter(limits.DATABASE_WATCHES)
@@ -274,7 +274,7 @@ class Authority:
         """Revoke a key; its tokens end as soon as the watch sees it, in this process too.
 
         Raises:
-            KeyringError: there is no such key.
+            KeyAdminError: there is no such key.
             DatabaseUnavailableError: it cannot be done, or is not known to be done.
         """
         await self._in_thread(self._exchanges, self._keyring.revoke, key_id)
@@ -283,7 +283,7 @@ class Authority:
         """Revoke a token by its id; it ends as soon as the watch sees it.
 
         Raises:
-            KeyringError: there is no such token.
+            KeyAdminError: there is no such token.
             DatabaseUnavailableError: it cannot be done, or is not known to be done.
         """
         if not self._in_memory:
@@ -291,7 +291,7 @@ class Authority:
             return
         grant = self._cache.get(name)
         if grant is None:
-            raise KeyringError("there is no token with that id")
+            raise KeyAdminError("there is no token with that id")
         self._cache.forget(name)
         self._ended.add([name], trio.current_time())
         self._ended_here.append(name)

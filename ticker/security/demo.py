@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from ticker.security.keyring import log_created, record_of
+from ticker.security.key_admin import log_created, record_of
 from ticker.security.keys import (
     MalformedKeyError,
     ParsedKey,

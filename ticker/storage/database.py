@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from ticker import limits
-from ticker.storage.faults import DatabaseUnavailableError, unavailable
+from ticker.storage.errors import DatabaseUnavailableError, unavailable
 from ticker.storage.schema import HEAD
 
 __all__ = ["Database", "DatabaseUnavailableError", "DatabaseUrlError"]

@@ -16,17 +16,17 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
-from ticker.gateway.gateway import StreamGateway
-from ticker.gateway.hypercorn import (
+from ticker.server.router import Router
+from ticker.server.worker import (
     TickerWorkerContext,
     end_with_arbiter,
     fail_arbiter,
     quit_worker,
 )
 from ticker.service import Service, ServiceError
-from ticker.settings import Settings
+from ticker.settings.model import Settings
 from ticker.web import auth, operations, pages, prices
-from ticker.web.answers import EXTENSION, error
+from ticker.web.responses import EXTENSION, error
 
 log = structlog.get_logger()
 
@@ -153,7 +153,7 @@ class TickerApp(QuartTrio):
             return await _add_headers(await _http_error(problem))
 
     @property
-    def gateway(self) -> StreamGateway | None:
+    def gateway(self) -> Router | None:
         """Where accepted connections go while the service runs; the seam with Hypercorn asks."""
         running: Service | None = self.extensions.get(EXTENSION)
         return running.gateway if running is not None else None

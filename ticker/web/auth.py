@@ -12,11 +12,11 @@ import trio
 from quart import Blueprint, Response, request
 
 from ticker import limits
-from ticker.client_address import limit_key
+from ticker.addresses import limit_key
 from ticker.rate_limit import KeyedLimiter, RateLimit
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
-from ticker.settings import Settings
-from ticker.web.answers import address, answer, error, running
+from ticker.settings.model import Settings
+from ticker.web.responses import address, answer, error, running
 
 #: What a proxy adds to a request.
 _PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")

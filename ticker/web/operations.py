@@ -9,7 +9,7 @@ from quart import Blueprint, Response
 from trio.lowlevel import current_statistics
 
 from ticker.service import Service
-from ticker.web.answers import answer, error, running
+from ticker.web.responses import answer, error, running
 
 blueprint = Blueprint("operations", __name__)
 
@@ -40,7 +40,7 @@ def _families(service: Service) -> Iterator[Metric]:
     """Turn the statistics of the engine and the gateway into metrics."""
     engine = service.engine
     statistics = engine.statistics()
-    hub, intake = statistics.hub, statistics.intake
+    hub, ingest = statistics.hub, statistics.ingest
     yield from (
         GaugeMetricFamily(name, text, value=value)
         for name, text, value in (
@@ -65,17 +65,17 @@ def _families(service: Service) -> Iterator[Metric]:
         )
     )
     up = GaugeMetricFamily("ticker_source_up", "Whether a source is live", labels=["source"])
-    for state in intake.states:
+    for state in ingest.states:
         up.add_metric([state.source], float(state.state == "live"))
     restarts = CounterMetricFamily(
         "ticker_source_restarts", "Restarts after a crash", labels=["source"]
     )
-    for source, count in intake.restarts.items():
+    for source, count in ingest.restarts.items():
         restarts.add_metric([source], count)
     faults = CounterMetricFamily(
         "ticker_source_faults", "What a source got over by itself", labels=["source", "kind"]
     )
-    for (source, kind), count in intake.faults.items():
+    for (source, kind), count in ingest.faults.items():
         faults.add_metric([source, kind], count)
     age = GaugeMetricFamily(
         "ticker_price_age_seconds", "Since the newest quote came", labels=["symbol"]

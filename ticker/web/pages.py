@@ -9,7 +9,7 @@ from typing import Final
 from quart import Blueprint, Response, send_from_directory
 from werkzeug.routing import PathConverter
 
-from ticker.web.answers import error
+from ticker.web.responses import error
 
 blueprint = Blueprint("pages", __name__)
 

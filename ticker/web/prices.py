@@ -6,10 +6,10 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from ticker.market.history import STEP_MS
+from ticker.market.candles import STEP_MS
 from ticker.market.quote import Quote
 from ticker.security.authority import Grant
-from ticker.web.answers import answer, bearer, error, running
+from ticker.web.responses import answer, bearer, error, running
 
 blueprint = Blueprint("prices", __name__)
 

@@ -21,8 +21,8 @@ from ticker.client.messages import (
     decode,
     encode,
 )
-from ticker.gateway import protocol
-from ticker.gateway.protocol import RequestId
+from ticker.protocol import messages as protocol
+from ticker.protocol.messages import RequestId
 
 json_values = st.recursive(
     st.none()

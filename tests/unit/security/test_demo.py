@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ticker.security.demo import ensure_demo_key, forget_demo_key
-from ticker.security.keyring import Keyring
+from ticker.security.key_admin import KeyAdmin
 from ticker.security.keys import hash_key, parse_key
 from ticker.security.secrets_file import SecretFileError
 from ticker.storage import keys
@@ -61,19 +61,19 @@ def test_its_making_is_logged_without_the_key(database: Database) -> None:
 
 def test_it_ends_with_the_first_real_key_and_never_comes_back(database: Database) -> None:
     text = ensure(database)
-    keyring = Keyring(database, PEPPER)
-    made = keyring.create("ada", "user")
+    key_admin = KeyAdmin(database, PEPPER)
+    made = key_admin.create("ada", "user")
     assert not works(database, text)
     assert ensure(database) is None
     assert not file_of(database).exists()
-    keyring.revoke(made.record.id)
+    key_admin.revoke(made.record.id)
     assert ensure(database) is None
 
 
 def test_a_real_key_that_came_another_way_ends_it_at_the_next_start(database: Database) -> None:
     text = ensure(database)
     with database.write() as connection:
-        other = Keyring(database, PEPPER, lambda: 5.0)
+        other = KeyAdmin(database, PEPPER, lambda: 5.0)
         other._add(connection, "ada", "user", None)
     assert works(database, text)
     assert ensure(database) is None

@@ -23,7 +23,7 @@ PROGRAM = """
 import json, sys
 import trio, structlog
 from ticker.security.authority import Authority
-from ticker.security.keyring import Keyring
+from ticker.security.key_admin import KeyAdmin
 from ticker.security.policy import PolicySet
 from ticker.security.tokens import TokenSigner, token_id
 from ticker.storage.database import Database
@@ -32,7 +32,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 database = Database(sys.argv[1])
 database.migrate()
 pepper = bytes(range(32))
-keyring, signer = Keyring(database, pepper), TokenSigner([b"k" * 32])
+key_admin, signer = KeyAdmin(database, pepper), TokenSigner([b"k" * 32])
 
 async def main():
     authority = Authority(
@@ -40,7 +40,7 @@ async def main():
         policies=PolicySet.default(),
     )
     while True:
-        key = await trio.to_thread.run_sync(keyring.create, "ada", "user")
+        key = await trio.to_thread.run_sync(key_admin.create, "ada", "user")
         print(json.dumps({"key": key.text}), flush=True)
         issued = await authority.exchange(key.text, "::1")
         print(json.dumps({"token": issued.grant.token_id}), flush=True)

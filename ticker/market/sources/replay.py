@@ -27,16 +27,12 @@ from ticker.limits import (
     REPLAY_SCAN_BYTES,
     REPLAY_SPEEDS,
 )
+from ticker.market.exchanges import binance_messages as binance
+from ticker.market.exchanges import coinbase_messages as coinbase
+from ticker.market.exchanges import kraken_messages as kraken
+from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceConfigError, SourceContext
-from ticker.market.sources.messages import (
-    UNREADABLE,
-    BadMessage,
-    PriceSeen,
-    binance,
-    coinbase,
-    kraken,
-)
 from ticker.market.sources.options import nearest, parse_options
 
 __all__ = ["create", "parse_line"]

@@ -104,7 +104,7 @@ class Simulated:
 
 
 class _Moves:
-    """The batches of a walk: an iterator rather than a generator, for the intake's fast way."""
+    """The batches of a walk: an iterator rather than a generator, for the ingest's fast way."""
 
     def __init__(
         self, walk: Walk, source: random.Random, context: SourceContext, name: str

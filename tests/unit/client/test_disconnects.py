@@ -1,0 +1,102 @@
+"""What close codes, statuses and headers mean for the next connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticker.client import AuthenticationError, ForbiddenError, ProtocolError, TickerError
+from ticker.client.disconnects import (
+    Retry,
+    StaleToken,
+    of_close,
+    of_exchange,
+    of_handshake,
+    seconds_of,
+)
+from ticker.limits import CLIENT_RETRY_AFTER_MAXIMUM_SECONDS
+from ticker.protocol.close_codes import CloseCode
+
+
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_every_close_code_of_ours_is_met_as_its_class_demands(code: CloseCode) -> None:
+    fault = of_close(code, code.reason)
+    if code is CloseCode.UNAUTHENTICATED:
+        assert isinstance(fault, StaleToken)
+    elif code.reconnect:
+        assert type(fault) is Retry
+    else:
+        assert isinstance(fault, ProtocolError)
+        assert fault.code == code
+
+
+@given(st.integers(1000, 4999), st.none() | st.text())
+def test_any_close_code_is_met(code: int, reason: str | None) -> None:
+    fault = of_close(code, reason)
+    lasting = 4000 <= code < 4100 and code != 4001
+    assert isinstance(fault, TickerError) is lasting
+    assert isinstance(fault, Retry) is not lasting
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ProtocolError),
+        (401, StaleToken),
+        (403, ForbiddenError),
+        (404, ProtocolError),
+        (301, ProtocolError),
+        (408, Retry),
+        (429, Retry),
+        (500, Retry),
+        (502, Retry),
+        (503, Retry),
+    ],
+)
+def test_a_refused_handshake_is_met_by_its_status(status: int, kind: type[Exception]) -> None:
+    assert type(of_handshake(status, "")) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ProtocolError),
+        (401, AuthenticationError),
+        (403, ForbiddenError),
+        (404, ProtocolError),
+        (413, ProtocolError),
+        (429, Retry),
+        (503, Retry),
+    ],
+)
+def test_a_refused_exchange_is_met_by_its_status(status: int, kind: type[Exception]) -> None:
+    assert type(of_exchange(status, "")) is kind
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("", 0), ("7", 7), (" 7 ", 7), ("-7", 0), ("soon", 0), ("٣", 0), ("9" * 400, 300)],
+)
+def test_retry_after_is_read_in_seconds_and_within_reason(header: str, seconds: float) -> None:
+    assert seconds_of(header) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=60)
+    assert 50 < seconds_of(format_datetime(soon, usegmt=True)) <= 60
+    assert seconds_of("Sun, 06 Nov 1994 08:49:37 GMT") == 0
+    assert seconds_of("Sun, 06 Nov 2994 08:49:37 -0000") == CLIENT_RETRY_AFTER_MAXIMUM_SECONDS
+
+
+@given(st.text())
+def test_any_retry_after_is_survived(header: str) -> None:
+    assert 0 <= seconds_of(header) <= CLIENT_RETRY_AFTER_MAXIMUM_SECONDS
+
+
+@given(st.floats(allow_nan=False))
+def test_no_server_can_ask_for_more_patience_than_we_have(seconds: float) -> None:
+    assert 0 <= Retry("later", seconds).after_seconds <= CLIENT_RETRY_AFTER_MAXIMUM_SECONDS

@@ -1,0 +1,63 @@
+"""A credential in a wrong place is taken out of a request before anybody can log it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ticker.http.head import Head, parse_head
+from ticker.http.redaction import masked
+from ticker.security.keys import new_key
+from ticker.security.tokens import TokenSigner
+
+TOKEN = TokenSigner((b"k" * 32,)).issue()
+API_KEY = new_key().text
+
+
+def head_of(target: str, *headers: str) -> Head:
+    lines = [f"GET {target} HTTP/1.1", "Host: a.example", *headers, "", ""]
+    head = parse_head("\r\n".join(lines).encode("latin-1"))
+    assert head is not None
+    return head
+
+
+@pytest.mark.parametrize("secret", [TOKEN, API_KEY])
+@pytest.mark.parametrize(
+    ("target", "header", "shown"),
+    [
+        ("/prices/{}", "X-A: b", "/prices/***"),
+        ("/{}.html", "X-A: b", "/***.html"),
+        ("/?x-auth-token={}&a=b", "X-A: b", "/?x-auth-token=***&a=b"),
+        ("/?a=b&X-Auth-Token={}", "X-A: b", "/?a=b&X-Auth-Token=***"),
+        ("/?token=prefix{}suffix", "X-A: b", "/?token=***"),
+        ("/a", "Referer: http://a.example/?x-auth-token={}", "/a"),
+        ("/a", "User-Agent: {}", "/a"),
+        ("/a", "Cookie: b=c; x-auth-token={}; d=e", "/a"),
+        ("/a", "X-Auth-Token: {}", "/a"),
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_masked(
+    secret: str, target: str, header: str, shown: str
+) -> None:
+    head = masked(head_of(target.format(secret), header.format(secret)))
+    assert head.target.removesuffix("suffix").replace("prefix", "") == shown
+    assert secret not in repr(head)
+    again = parse_head(head.raw)
+    assert again is not None
+    assert (again.target, again.headers) == (head.target, head.headers)
+
+
+def test_what_is_called_a_token_is_masked_however_it_is_written() -> None:
+    head = masked(head_of(f"/?x-auth-token={TOKEN.replace('.', '%2E')}"))
+    assert head.target == "/?x-auth-token=***"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        head_of("/prices/BTC-USD?a=b", f"Authorization: Bearer {TOKEN}"),
+        head_of("/main.js", 'If-None-Match: "1790000000.123-45-6"', "Cookie: theme=dark"),
+        Head(b"\x00\xff", b""),
+    ],
+)
+def test_a_request_without_a_misplaced_secret_goes_on_as_it_came(head: Head) -> None:
+    assert masked(head) is head

@@ -1,0 +1,171 @@
+"""What the sieve believes: jumps, clocks, numbers, affirmations, conflation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS
+from ticker.market.exchanges.events import PriceSeen
+from ticker.market.exchanges.price_filter import PriceFilter
+
+NOW = 1_790_000_000_000
+
+
+class Taking:
+    """A sieve with its reports, and prices as text."""
+
+    def __init__(self, *symbols: str) -> None:
+        self.reports: Counter[str] = Counter()
+        names = {symbol: [symbol] for symbol in symbols or ("A-B",)}
+        self.sieve = PriceFilter("test", names, lambda kind, _: self.reports.update([kind]))
+
+    def take(
+        self,
+        price: str,
+        at: int = NOW,
+        *,
+        time_ms: int | None = NOW,
+        number: int | None = None,
+        symbol: str = "A-B",
+    ) -> list[str]:
+        """Take a price in; return the prices that come out."""
+        self.sieve.take(PriceSeen(symbol, Decimal(price), time_ms, number), at)
+        return [str(quote.price) for quote in self.sieve.batch()]
+
+    def affirm(self, at: int, number: int | None = None) -> list[str]:
+        self.sieve.affirm("A-B", number, at)
+        return [str(quote.price) for quote in self.sieve.batch()]
+
+
+def test_a_jump_is_held_back_until_the_next_price_confirms_it() -> None:
+    taking = Taking()
+    assert taking.take("100") == ["100"]
+    assert taking.take("40") == []
+    assert taking.take("41") == ["41"]
+    assert taking.reports == {"price_jump": 1}
+
+
+def test_a_jump_that_the_next_price_contradicts_is_forgotten() -> None:
+    taking = Taking()
+    taking.take("100")
+    assert taking.take("1") == []
+    assert taking.take("101") == ["101"]
+    assert taking.take("1") == []
+    assert taking.reports == {"price_jump": 2}
+
+
+def test_wild_prices_one_after_the_other_are_all_held_back() -> None:
+    taking = Taking()
+    taking.take("100")
+    assert [taking.take(price) for price in ("1", "10000", "3", "70000")] == [[], [], [], []]
+    assert taking.reports == {"price_jump": 4}
+
+
+def test_a_jump_that_nothing_contradicts_is_believed_after_a_while() -> None:
+    taking = Taking()
+    taking.take("100")
+    assert taking.take("10", NOW) == []
+    assert taking.affirm(NOW + FEED_HOLD_MS - 1) == []
+    assert taking.affirm(NOW + FEED_HOLD_MS) == ["10"]
+    assert taking.affirm(NOW + FEED_HOLD_MS + 1000) == ["10"]
+
+
+@pytest.mark.parametrize(
+    ("price", "held"), [("51", False), ("149", False), ("50", True), ("150", True)]
+)
+def test_fifty_percent_is_too_far(price: str, held: bool) -> None:  # noqa: FBT001 - a table's column
+    taking = Taking()
+    taking.take("100")
+    assert taking.take(price) == ([] if held else [price])
+
+
+@pytest.mark.parametrize("time_ms", [0, -1, 10**15, NOW + FEED_CLOCK_AHEAD_MS + 1])
+def test_a_time_that_cannot_be_is_counted_and_replaced_by_ours(time_ms: int) -> None:
+    taking = Taking()
+    taking.sieve.take(PriceSeen("A-B", Decimal(1), time_ms), NOW)
+    [quote] = taking.sieve.batch()
+    assert (quote.time_ms, quote.received_ms) == (NOW, NOW)
+    assert taking.reports == {"bad_clock": 1}
+
+
+def test_both_times_are_kept() -> None:
+    taking = Taking()
+    taking.sieve.take(PriceSeen("A-B", Decimal(1), NOW - 250), NOW)
+    [quote] = taking.sieve.batch()
+    assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW)
+
+
+def test_an_affirmed_price_keeps_its_time_and_is_received_anew() -> None:
+    taking = Taking()
+    taking.take("1", time_ms=NOW - 250, number=7)
+    taking.sieve.affirm("A-B", 7, NOW + 5000)
+    [quote] = taking.sieve.batch()
+    assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW + 5000)
+
+
+def test_a_price_is_not_affirmed_by_another_ones_number() -> None:
+    taking = Taking()
+    taking.take("1", number=7)
+    assert taking.affirm(NOW + 1000, 8) == []
+    assert taking.affirm(NOW + 2000, 7) == ["1"]
+    assert taking.affirm(NOW + 3000) == ["1"]
+
+
+def test_nothing_is_affirmed_before_the_first_price() -> None:
+    assert Taking().affirm(NOW) == []
+
+
+def test_an_overtaken_price_changes_nothing() -> None:
+    taking = Taking()
+    assert taking.take("1", time_ms=NOW, number=7) == ["1"]
+    assert taking.take("1.1", time_ms=NOW - 1, number=6) == []
+    assert taking.take("1.1", time_ms=NOW, number=6) == []
+    assert taking.take("1.2", time_ms=NOW + 1, number=8) == ["1.2"]
+
+
+def test_numbers_that_begin_anew_do_not_stop_the_prices() -> None:
+    taking = Taking()
+    taking.take("1", time_ms=NOW, number=1_000_000)
+    assert taking.take("1.1", time_ms=NOW + 1, number=1) == ["1.1"]
+    assert taking.take("1.2", time_ms=NOW + 2, number=2) == ["1.2"]
+
+
+def test_a_batch_has_the_newest_of_each_symbol_and_then_is_empty() -> None:
+    taking = Taking("A-B", "C-D")
+    for price in ("1", "1.1", "1.2"):
+        taking.sieve.take(PriceSeen("A-B", Decimal(price)), NOW)
+    taking.sieve.take(PriceSeen("C-D", Decimal(5)), NOW)
+    assert taking.sieve
+    assert [(q.symbol, str(q.price)) for q in taking.sieve.batch()] == [
+        ("A-B", "1.2"),
+        ("C-D", "5"),
+    ]
+    assert not taking.sieve
+    assert taking.sieve.batch() == []
+
+
+def test_a_symbol_with_two_names_is_quoted_under_both() -> None:
+    sieve = PriceFilter("test", {"BTC-USDT": ["BTC-USD", "BTC-USDT"]}, lambda _kind, _detail: None)
+    sieve.take(PriceSeen("BTC-USDT", Decimal(5)), NOW)
+    assert [quote.symbol for quote in sieve.batch()] == ["BTC-USD", "BTC-USDT"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 5000)), max_size=60))
+def test_no_price_goes_out_that_is_far_from_the_one_before_unless_confirmed(
+    prices: list[tuple[int, int]],
+) -> None:
+    taking, now, shown, seen = Taking(), NOW, None, []
+    for price, pause in prices:
+        now += pause
+        out = taking.take(str(price), now, time_ms=now)
+        assert out in ([], [str(price)])
+        if out and shown is not None and abs(price - shown) >= shown / 2:
+            assert abs(price - seen[-1]) < seen[-1] / 2, "believed without a price near it before"
+        if out:
+            shown = price
+        seen.append(price)

@@ -1,0 +1,206 @@
+"""How each kind of setting is read, and shown again the way it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticker.settings import readers as read
+from ticker.settings.readers import Rate
+
+READERS: list[Callable[[object], object]] = [
+    read.text,
+    read.whole,
+    read.number,
+    read.flag,
+    read.port,
+    read.duration,
+    read.rate,
+    read.words,
+    read.sources,
+    read.symbols,
+    read.origins,
+    read.choice("a", "b"),
+    read.token_places,
+    read.secrets,
+    read.feed_url,
+]
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.lists(st.text() | st.integers(), max_size=3)
+    | st.dictionaries(st.text(), st.integers() | st.text(), max_size=3)
+)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(raw=ANYTHING)
+def test_anything_at_all_is_read_or_a_value_error(
+    reader: Callable[[object], object], raw: object
+) -> None:
+    fault = "expected "
+    try:
+        reader(raw)
+    except ValueError as error:
+        fault = str(error)
+    assert fault.startswith("expected ")
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    ("reader", "raw", "value"),
+    [
+        (read.duration, "10ms", 0.01),
+        (read.duration, "3s", 3.0),
+        (read.duration, " 1.5 m ", 90.0),
+        (read.duration, "1h", 3600.0),
+        (read.duration, "90d", 90 * 86400.0),
+        (read.whole, "0", 0),
+        (read.whole, 7, 7),
+        (read.number, "0.1", 0.1),
+        (read.number, 2, 2.0),
+        (read.port, "0", 0),
+        (read.port, 65535, 65535),
+        (read.flag, "Yes", True),
+        (read.flag, False, False),
+        (read.rate, "30/minute", Rate(30, 60.0)),
+        (read.rate, "5 / second", Rate(5, 1.0)),
+        (read.rate, "0", Rate(0, 60.0)),
+        (read.rate, 0, Rate(0, 60.0)),
+        (read.words, "a, b", ("a", "b")),
+        (read.words, ["a", "b"], ("a", "b")),
+        (read.sources, "coinbase,kraken", ("coinbase", "kraken")),
+        (read.sources, "replay:a,b.jsonl?speed=2", ("replay:a,b.jsonl?speed=2",)),
+        (read.symbols, "BTC-USD=42000,ETH-USD", {"BTC-USD": Decimal(42000), "ETH-USD": None}),
+        (read.symbols, {"BTC-USD": 1.5}, {"BTC-USD": Decimal("1.5")}),
+        (read.symbols, ["BTC-USD", "ETH-USD=2"], {"BTC-USD": None, "ETH-USD": Decimal(2)}),
+        (read.symbols, "A-B=1e18,C-D=1e-18", {"A-B": Decimal("1e18"), "C-D": Decimal("1e-18")}),
+        (read.origins, "same origin", ()),
+        (read.origins, "*", ("*",)),
+        (
+            read.origins,
+            "https://A.example:443,http://b.example:8080",
+            ("https://a.example", "http://b.example:8080"),
+        ),
+        (read.token_places, "cookie,header", ("header", "cookie")),
+        (read.secrets, "one,two", (b"one", b"two")),
+        (read.secrets, "a,b,c,d,e,f,g,h", (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h")),
+        (read.feed_url, "ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x"),
+        (read.choice("auto", "off"), False, "off"),
+    ],
+)
+def test_good_values_are_read(
+    reader: Callable[[object], object], raw: object, value: object
+) -> None:
+    assert reader(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("reader", "raw"),
+    [
+        (read.duration, "10"),
+        (read.duration, 10),
+        (read.duration, "0s"),
+        (read.duration, "-1s"),
+        (read.duration, "1 fortnight"),
+        (read.duration, "\u0663s"),
+        (read.duration, "9" * 400 + "s"),
+        (read.whole, "-1"),
+        (read.whole, -1),
+        (read.whole, True),
+        (read.whole, "1.5"),
+        (read.whole, 1.5),
+        (read.number, float("nan")),
+        (read.number, float("inf")),
+        (read.number, -0.1),
+        (read.port, 65536),
+        (read.flag, "maybe"),
+        (read.flag, 1),
+        (read.rate, "30"),
+        (read.rate, "30/day"),
+        (read.rate, 30),
+        (read.words, "a,,b"),
+        (read.words, "a,a"),
+        (read.symbols, "btc-usd"),
+        (read.symbols, "BTC-USD=0"),
+        (read.symbols, "BTC-USD=-1"),
+        (read.symbols, "BTC-USD=nan"),
+        (read.symbols, "BTC-USD=x"),
+        (read.symbols, "BTC-USD=1e400"),
+        (read.symbols, "BTC-USD=1e999999"),
+        (read.symbols, "BTC-USD=1.01e18"),
+        (read.symbols, "BTC-USD=9e-19"),
+        (read.symbols, {"BTC-USD": float("inf")}),
+        (read.symbols, "BTC-USD=1,BTC-USD=2"),
+        (read.origins, "https://a.example/"),
+        (read.origins, "https://a.example/x"),
+        (read.origins, "a.example"),
+        (read.origins, "null"),
+        (read.origins, "https://u@a.example"),
+        (read.origins, "*,https://a.example"),
+        (read.token_places, "header,body"),
+        (read.secrets, ""),
+        (read.secrets, "a,"),
+        (read.secrets, "a,b,c,d,e,f,g,h,i"),
+        (read.feed_url, "http://a.example"),
+        (read.feed_url, "wss://"),
+        (read.text, "  "),
+    ],
+)
+def test_bad_values_are_refused(reader: Callable[[object], object], raw: object) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        reader(raw)
+
+
+@given(st.integers(1, 10**11))
+def test_a_duration_is_shown_the_way_it_is_read(milliseconds: int) -> None:
+    seconds = milliseconds / 1000
+    assert read.duration(read.show_duration(seconds)) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.01, "10ms"),
+        (0.0005, "0.5ms"),
+        (1000.001, "1000001ms"),
+        (3.0, "3s"),
+        (90.0, "90s"),
+        (3600.0, "1h"),
+        (86400.0, "1d"),
+    ],
+)
+def test_a_duration_is_shown_in_the_largest_exact_unit(seconds: float, shown: str) -> None:
+    assert read.show_duration(seconds) == shown
+
+
+@given(st.integers(0, 10**9 - 1), st.sampled_from(["second", "minute", "hour"]))
+def test_a_rate_is_shown_the_way_it_is_read(count: int, period: str) -> None:
+    value = read.rate(f"{count}/{period}")
+    assert read.rate(read.show_rate(value)).count == count
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["BTC-USD", "ETH-USD", "BTC-EUR"]),
+        st.none() | st.decimals("1e-12", "1e12", allow_nan=False, places=12),
+        min_size=1,
+    )
+)
+def test_symbols_are_shown_the_way_they_are_read(value: dict[str, Decimal | None]) -> None:
+    assert read.symbols(read.show_symbols(value)) == value
+
+
+@given(st.sampled_from(["http", "https"]), st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True))
+def test_the_canonical_form_of_an_origin_is_its_own(scheme: str, host: str) -> None:
+    form = read.origin(f"{scheme.upper()}://{host.upper()}")
+    assert form == f"{scheme}://{host}"
+    assert read.origin(form) == form

@@ -1,0 +1,619 @@
+"""The life of a feed, against stand-ins for the exchanges in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, in_memory
+from ticker.limits import (
+    BINANCE_LIFETIME_SECONDS,
+    FEED_ANSWER_SECONDS,
+    FEED_REPLACE_RETRY_SECONDS,
+    FEED_SILENCE_SECONDS,
+)
+from ticker.market.exchanges.connection import FeedError
+from ticker.market.exchanges.feed import Feed
+from ticker.market.quote import Quote
+from ticker.market.sources import SourceConfigError, SourceContext, load_source, open_batches
+from ticker.market.sources.replay import parse_line
+
+CAPTURES = Path(__file__).parents[4] / ".." / "shared" / "captures"
+#: The wall clock at the start of virtual time.
+EPOCH_MS = 1_790_000_000_000
+#: Longer than anything a test waits for, in virtual time.
+PATIENCE_SECONDS = 1000
+#: What a connection to Binance lives here, so that its day is not simulated second by second.
+LIFETIME_SECONDS = 500
+
+every_exchange = pytest.mark.parametrize(
+    "manners", [COINBASE, KRAKEN, BINANCE], ids=lambda manners: manners.name
+)
+
+
+@attrs.define
+class Running:
+    """A feed that runs against a stand-in."""
+
+    exchange: StandIn
+    feed: Feed
+    quotes: trio.MemoryReceiveChannel[Sequence[Quote]]
+    reports: Counter[str] = attrs.field(factory=Counter)
+    refused: bool = False
+    heard: list[bytes | str] = attrs.field(factory=list)
+
+    async def until(self, symbol: str, price: str) -> Quote:
+        """Return the first quote of a symbol at a price."""
+        async for batch in self.quotes:
+            assert len({quote.symbol for quote in batch}) == len(batch)
+            for quote in batch:
+                if quote.symbol == symbol and str(quote.price) == price:
+                    return quote
+        raise AssertionError("the feed ended")
+
+    async def priced(self, symbol: str, price: str) -> Quote:
+        """Have the exchange tell of a trade, and return the quote of it."""
+        await self.exchange.trade(symbol, price)
+        return await self.until(symbol, price)
+
+
+def first_symbol(manners: Manners) -> str:
+    return "BTC-USDT" if manners is BINANCE else "BTC-USD"
+
+
+@asynccontextmanager
+async def running(
+    manners: Manners,
+    *symbols: str,
+    exchange: StandIn | None = None,
+) -> AsyncIterator[Running]:
+    """Run a feed; a fault of it ends the block, as it would end its life under the supervisor."""
+    exchange = exchange or StandIn(manners)
+    batches_in, batches_out = trio.open_memory_channel[Sequence[Quote]](1000)
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            reports: Counter[str] = Counter()
+            context = SourceContext(
+                symbols=dict.fromkeys(symbols or [first_symbol(manners)]),
+                wall_ms=lambda: EPOCH_MS + round(trio.current_time() * 1000),
+                report=lambda kind, _: reports.update([kind]),
+            )
+            feed = load_source(manners.name, context)
+            assert isinstance(feed, Feed)
+            run = Running(exchange, feed, batches_out, reports)
+            dialect = feed.dialect
+            if dialect.lifetime_seconds is not None:
+                dialect = attrs.evolve(dialect, lifetime_seconds=LIFETIME_SECONDS)
+            connect = in_memory(exchange, nursery, lambda: run.refused)
+            run.feed = attrs.evolve(feed, dialect=dialect, connect=connect, tap=run.heard.append)
+
+            async def play() -> None:
+                async with open_batches(run.feed) as batches:
+                    async for batch in batches:
+                        await batches_in.send(batch)
+
+            nursery.start_soon(play)
+            yield run
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def failing(
+    manners: Manners,
+    *symbols: str,
+    error: type[Exception],
+    match: str,
+    exchange: StandIn | None = None,
+) -> AsyncIterator[Running]:
+    """Run a feed that is to end with this fault; the block may wait for as long as it likes."""
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(error, match=match), flatten_subgroups=True, allow_unwrapped=True
+    ):
+        async with running(manners, *symbols, exchange=exchange) as run:
+            yield run
+            await trio.sleep_forever()
+
+
+@every_exchange
+async def test_a_trade_becomes_a_quote_with_the_exact_price(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    symbol = first_symbol(manners)
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        quote = await run.priced(symbol, "0.07210000")
+        assert (quote.price, quote.source) == (Decimal("0.07210000"), manners.name)
+        assert run.feed.symbols == (symbol,)
+        assert quote.received_ms == pytest.approx(
+            EPOCH_MS + autojump_clock.current_time() * 1000, abs=20
+        )
+        if manners is KRAKEN:
+            assert quote.time_ms == quote.received_ms
+        else:
+            assert quote.time_ms in {1666222102062, 1672515782136}
+        assert not run.reports
+
+
+@every_exchange
+async def test_each_symbol_is_subscribed_to_and_acknowledged(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    quote_in = "USDT" if manners is BINANCE else "USD"
+    symbols = [f"{base}-{quote_in}" for base in ("BTC", "ETH", "SOL")]
+    async with running(manners, *symbols) as run:
+        await run.exchange.wait_for(
+            lambda: any(sorted(c.symbols) == symbols for c in run.exchange.clients)
+        )
+        for symbol in symbols:
+            await run.priced(symbol, "0.0725")
+    assert autojump_clock.current_time() < FEED_ANSWER_SECONDS
+
+
+async def test_what_is_asked_for_in_usd_is_quoted_in_usdt_at_binance(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(BINANCE, "BTC-USD", "BTC-USDT") as run:
+        await run.exchange.subscribed()
+        assert run.feed.symbols == ("BTC-USD", "BTC-USDT")
+        await run.exchange.trade("BTC-USDT", "0.0721")
+        async for batch in run.quotes:
+            prices = {quote.symbol: str(quote.price) for quote in batch}
+            if prices == {"BTC-USD": "0.0721", "BTC-USDT": "0.0721"}:
+                break
+        assert '"btcusdt@trade"' in run.exchange.requests[-1]
+    assert autojump_clock.current_time() < 1
+
+
+async def test_binance_has_a_price_before_the_first_trade(autojump_clock: MockClock) -> None:
+    async with running(BINANCE) as run:
+        assert (await run.until("BTC-USDT", "0.07200000")).symbol == "BTC-USDT"
+    assert autojump_clock.current_time() < 1
+
+
+@every_exchange
+async def test_an_unknown_symbol_is_one_error_that_names_the_nearest(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    quote_in = "USDT" if manners is BINANCE else "USD"
+    symbols = (f"BTC-{quote_in}", f"BTCC-{quote_in}", f"ETHH-{quote_in}")
+    match = (
+        rf"^{manners.name} does not have BTCC-{quote_in}; nearest: BTC-{quote_in}.*, "
+        rf"nor ETHH-{quote_in}; nearest: ETH-{quote_in}[^\n]*$"
+    )
+    async with failing(manners, *symbols, error=SourceConfigError, match=match):
+        pass
+    assert autojump_clock.current_time() < FEED_ANSWER_SECONDS
+
+
+@every_exchange
+async def test_no_acknowledgement_ends_the_feed(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    exchange = StandIn(manners)
+    exchange.acknowledges = False
+    async with failing(
+        manners, error=FeedError, match="no answer to subscribing to BTC-USD", exchange=exchange
+    ):
+        pass
+    assert autojump_clock.current_time() <= 2 * FEED_ANSWER_SECONDS
+
+
+async def test_coinbase_is_subscribed_to_within_its_five_seconds(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        assert autojump_clock.current_time() < 5
+
+
+@pytest.mark.parametrize("manners", [COINBASE, KRAKEN], ids=lambda manners: manners.name)
+async def test_silence_ends_the_feed(autojump_clock: MockClock, manners: Manners) -> None:
+    async with failing(manners, error=FeedError, match="no heartbeat for 5 s") as run:
+        await run.exchange.subscribed()
+        await run.priced("BTC-USD", "5.25")
+        run.exchange.beats = False
+    assert autojump_clock.current_time() <= FEED_SILENCE_SECONDS + 1
+
+
+async def test_binance_is_silent_when_a_ping_stays_unanswered(
+    autojump_clock: MockClock,
+) -> None:
+    async with failing(BINANCE, error=FeedError, match="no heartbeat for 5 s") as run:
+        await run.exchange.subscribed()
+        quiet = 60
+        await trio.sleep(quiet)  # pongs alone keep it alive
+        assert run.exchange.clients
+        run.exchange.mute = True
+    assert quiet < autojump_clock.current_time() <= quiet + FEED_SILENCE_SECONDS + 1
+
+
+async def test_prices_are_no_heartbeat_where_the_exchange_sends_heartbeats(
+    autojump_clock: MockClock,
+) -> None:
+    async with failing(COINBASE, error=FeedError, match="no heartbeat") as run:
+        await run.exchange.subscribed()
+        run.exchange.beats = False
+        while autojump_clock.current_time() < 2 * FEED_SILENCE_SECONDS:
+            await run.exchange.trade("BTC-USD", "5.25")
+            await trio.sleep(0.5)
+    assert autojump_clock.current_time() <= FEED_SILENCE_SECONDS + 1
+
+
+async def test_prices_are_a_sign_of_life_where_heartbeats_only_fill_silence(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(KRAKEN) as run:
+        await run.exchange.subscribed()
+        run.exchange.beats = False
+        for _ in range(100):
+            await run.priced("BTC-USD", "5.25")
+            await trio.sleep(0.5)
+    assert autojump_clock.current_time() >= 50
+
+
+@every_exchange
+async def test_a_quiet_symbol_of_a_live_feed_is_affirmed_and_so_never_stale(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    symbol = first_symbol(manners)
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        first = await run.priced(symbol, "0.0721")
+        ages = []
+        for _ in range(10):
+            quote = await run.until(symbol, "0.0721")
+            assert quote.time_ms == first.time_ms
+            ages.append(quote.received_ms)
+    gaps = [after - before for before, after in pairwise(ages)]
+    assert all(0 < gap <= 2500 for gap in gaps)
+    assert autojump_clock.current_time() > 5
+
+
+async def test_a_price_is_not_affirmed_once_a_heartbeat_tells_of_a_trade_that_never_came(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        await run.priced("BTC-USD", "5.25")
+        await run.until("BTC-USD", "5.25")
+        run.exchange.skip("BTC-USD")
+        with trio.move_on_after(10):
+            await trio.sleep(1.5)
+            while True:
+                await run.quotes.receive()
+        assert run.reports["gap"] == 1
+        assert run.quotes.statistics().current_buffer_used == 0
+        await run.priced("BTC-USD", "5.26")
+    assert autojump_clock.current_time() > 10
+
+
+async def test_a_number_left_out_is_a_gap_and_one_that_comes_late_changes_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(BINANCE) as run:
+        await run.exchange.subscribed()
+        await run.exchange.trade("BTC-USDT", "0.0721", 200)
+        await run.exchange.trade("BTC-USDT", "0.0722", 203)
+        await run.exchange.trade("BTC-USDT", "0.0729", 201)
+        assert (await run.until("BTC-USDT", "0.0722")).price
+        run.exchange.skip("BTC-USDT")
+        await run.priced("BTC-USDT", "0.0723")
+        assert run.reports == {"gap": 2, "out_of_order": 1}
+    assert autojump_clock.current_time() < 5
+
+
+BAD = {
+    "no json": "{",
+    "not an object": "[1,2]",
+    "binary": b"\xff\xfe\x00",
+    "a wrong type": '{"type":5,"channel":5,"stream":5}',
+    "deep nesting": '{"x":' + "[" * 100_000,
+}
+
+
+@every_exchange
+@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
+async def test_a_malformed_message_is_counted_and_the_feed_goes_on(
+    autojump_clock: MockClock, manners: Manners, raw: str | bytes
+) -> None:
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        await run.exchange.say(raw)
+        await run.priced(first_symbol(manners), "0.0721")
+        assert run.reports == {"bad_message": 1}
+    assert autojump_clock.current_time() < 5
+
+
+@every_exchange
+@pytest.mark.parametrize("price", ["0", "-5", "1e999", "0e5"])
+async def test_a_price_that_cannot_be_is_counted_and_not_passed_on(
+    autojump_clock: MockClock, manners: Manners, price: str
+) -> None:
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        await run.priced(first_symbol(manners), "0.0721")
+        await run.exchange.trade(first_symbol(manners), price)
+        await run.priced(first_symbol(manners), "0.0722")
+        assert run.reports == {"bad_message": 1} | ({"gap": 1} if manners is BINANCE else {})
+    assert autojump_clock.current_time() < 5
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "sNaN", "", "twelve"])
+async def test_a_price_that_is_no_number_is_counted(autojump_clock: MockClock, price: str) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        await run.exchange.trade("BTC-USD", price)
+        await run.priced("BTC-USD", "0.0722")
+        assert run.reports == {"bad_message": 1}
+    assert autojump_clock.current_time() < 5
+
+
+@pytest.mark.parametrize(
+    ("manners", "raw"),
+    [
+        (COINBASE, '{"type":"news"}'),
+        (KRAKEN, '{"channel":"news","data":[]}'),
+        (BINANCE, '{"stream":"btcusdt@news","data":{}}'),
+    ],
+)
+async def test_an_unknown_type_is_counted_and_the_feed_goes_on(
+    autojump_clock: MockClock, manners: Manners, raw: str
+) -> None:
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        await run.exchange.say(raw)
+        await run.priced(first_symbol(manners), "0.0721")
+        assert run.reports == {"unknown_type": 1}
+    assert autojump_clock.current_time() < 5
+
+
+async def test_a_symbol_nobody_asked_for_is_counted(autojump_clock: MockClock) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        await run.exchange.trade("ETH-USD", "5")
+        await run.priced("BTC-USD", "7")
+        assert run.reports == {"unexpected_symbol": 1}
+    assert autojump_clock.current_time() < 5
+
+
+@every_exchange
+async def test_a_flood_is_conflated_to_the_newest_price(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    flood = 2000
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        for i in range(flood):
+            await run.exchange.trade(first_symbol(manners), f"0.{7200 + i % 100}")
+        await run.priced(first_symbol(manners), "0.7299")
+        assert len(run.heard) > flood
+    assert autojump_clock.current_time() < 5
+
+
+@every_exchange
+async def test_a_ping_of_the_exchange_is_answered(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    async with running(manners) as run:
+        await run.exchange.subscribed()
+        with trio.fail_after(5):
+            await run.exchange.clients[-1].ws.ping(b"1665000000000")
+    assert autojump_clock.current_time() < 5
+
+
+async def test_the_tap_hears_every_message_as_it_came(autojump_clock: MockClock) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        await run.exchange.say('{ "odd":  1 }')
+        await run.priced("BTC-USD", "7")
+        assert '{ "odd":  1 }' in run.heard
+    assert autojump_clock.current_time() < 5
+
+
+@every_exchange
+async def test_a_goodbye_of_the_exchange_ends_the_feed(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    async with failing(
+        manners, error=FeedError, match="exchange: closed with 1001 maintenance"
+    ) as run:
+        await run.exchange.subscribed()
+        await run.exchange.close(1001, "maintenance")
+    assert autojump_clock.current_time() < 5
+
+
+@every_exchange
+async def test_a_broken_connection_ends_the_feed(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    async with failing(manners, error=FeedError, match="^exchange: ") as run:
+        await run.exchange.subscribed()
+        await run.exchange.break_off()
+    assert autojump_clock.current_time() < 5
+
+
+@pytest.mark.parametrize("system", ["maintenance", "cancel_only"])
+async def test_kraken_is_down_while_nothing_is_matched_there(
+    autojump_clock: MockClock, system: str
+) -> None:
+    async with failing(KRAKEN, error=FeedError, match=f"it is in {system}") as run:
+        await run.exchange.subscribed()
+        await run.exchange.say(
+            f'{{"channel":"status","type":"update","data":[{{"system":"{system}"}}]}}'
+        )
+    assert autojump_clock.current_time() < 5
+
+
+async def test_a_feed_starts_again_after_a_fault(autojump_clock: MockClock) -> None:
+    exchange = StandIn(COINBASE)
+    async with failing(COINBASE, error=FeedError, match="closed", exchange=exchange):
+        await exchange.subscribed()
+        await exchange.close(1012, "restart")
+    async with running(COINBASE, exchange=exchange) as run:
+        await exchange.subscribed()
+        await run.priced("BTC-USD", "7")
+    assert exchange.accepted == 2
+    assert autojump_clock.current_time() < 5
+
+
+async def trade_every_second(exchange: StandIn, seconds: float) -> None:
+    """Let numbered trades happen that both an old and a new connection are told of."""
+    until = trio.current_time() + seconds
+    while trio.current_time() < until:
+        await exchange.trade("BTC-USDT", "0.0721")
+        await trio.sleep(1)
+
+
+async def test_binance_is_replaced_before_its_24_hours_without_missing_a_trade(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+        await run.exchange.subscribed()
+        before = run.exchange.accepted
+        await trio.sleep(LIFETIME_SECONDS - 30)
+        assert run.exchange.accepted == before
+        nursery.start_soon(drain, run)
+        await trade_every_second(run.exchange, 60)
+        assert run.exchange.accepted == before + 1
+        await run.exchange.wait_for(lambda: True)
+        assert len(run.exchange.clients) == 1
+        assert not run.reports
+        nursery.cancel_scope.cancel()
+    assert autojump_clock.current_time() < PATIENCE_SECONDS
+
+
+async def drain(run: Running) -> None:
+    async for _ in run.quotes:
+        pass
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"e":"serverShutdown","E":1770123456789}',
+        '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}',
+    ],
+)
+async def test_binance_is_replaced_when_it_says_that_it_shuts_down(
+    autojump_clock: MockClock, raw: str
+) -> None:
+    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+        await run.exchange.subscribed()
+        before = run.exchange.accepted
+        nursery.start_soon(drain, run)
+        await run.exchange.say(raw)
+        await trade_every_second(run.exchange, 10)
+        assert run.exchange.accepted == before + 1
+        assert len(run.exchange.clients) == 1
+        assert not run.reports
+        nursery.cancel_scope.cancel()
+    assert autojump_clock.current_time() < 20
+
+
+async def test_a_replacement_that_fails_is_tried_again_while_the_old_connection_serves(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+        await run.exchange.subscribed()
+        before = run.exchange.accepted
+        nursery.start_soon(drain, run)
+        run.refused = True
+        await trio.sleep(LIFETIME_SECONDS + 1.5 * FEED_REPLACE_RETRY_SECONDS)
+        assert run.reports == {"replacement_failed": 2}
+        assert run.exchange.accepted == before
+        run.refused = False
+        await trio.sleep(FEED_REPLACE_RETRY_SECONDS)
+        assert run.exchange.accepted == before + 1
+        nursery.cancel_scope.cancel()
+    assert autojump_clock.current_time() < PATIENCE_SECONDS
+
+
+async def test_a_connection_closed_at_its_limit_ends_the_feed_like_any_other(
+    autojump_clock: MockClock,
+) -> None:
+    async with failing(BINANCE, error=FeedError, match="closed with 1008") as run:
+        await run.exchange.subscribed()
+        run.refused = True
+        with trio.move_on_after(2 * LIFETIME_SECONDS - 100):
+            await drain(run)
+        await run.exchange.close(1008, "24 hours")
+    assert autojump_clock.current_time() < PATIENCE_SECONDS
+
+
+def test_a_connection_to_binance_is_replaced_well_before_24_hours() -> None:
+    feed = load_source("binance", SourceContext(symbols={}))
+    assert isinstance(feed, Feed)
+    assert feed.dialect.lifetime_seconds == BINANCE_LIFETIME_SECONDS == 23 * 3600
+
+
+async def test_a_catalogue_that_cannot_be_had_is_reported_and_no_reason_to_stop(
+    autojump_clock: MockClock,
+) -> None:
+    exchange = StandIn(BINANCE)
+    exchange.acknowledges = False
+    async with running(BINANCE, exchange=exchange) as run:
+        await exchange.wait_for(lambda: bool(exchange.requests))
+        await trio.sleep(FEED_ANSWER_SECONDS / 2)
+        exchange.acknowledges = True
+        await exchange.subscribed()
+        await run.priced("BTC-USDT", "7")
+        assert run.reports == {"no_catalogue": 1}
+    assert autojump_clock.current_time() < 2 * FEED_ANSWER_SECONDS
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
+@pytest.mark.parametrize(
+    ("manners", "prices", "unneeded"),
+    [(COINBASE, 107, 107), (BINANCE, 86, 2)],
+    ids=["coinbase", "binance"],
+)
+async def test_a_recorded_half_minute_of_an_exchange_becomes_its_prices(
+    autojump_clock: MockClock, manners: Manners, prices: int, unneeded: int
+) -> None:
+    recorded = [
+        (
+            *parse_line(line),
+            bytes(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["message"]),
+        )
+        for line in (CAPTURES / f"{manners.name}.jsonl").read_bytes().splitlines()
+    ]
+    last = {price.symbol: str(price.price) for _, seen, _ in recorded for price in seen}
+    assert sum(len(seen) for _, seen, _ in recorded) == prices
+    async with running(manners, *last) as run:
+        await run.exchange.wait_for(
+            lambda: any(len(client.symbols) == len(last) for client in run.exchange.clients)
+        )
+        shown: dict[str, str] = {}
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _play() -> None:
+                for _, _, message in recorded:
+                    if b'"subscriptions"' not in message:
+                        await run.exchange.say(message.decode())
+
+            async for batch in run.quotes:
+                shown.update((quote.symbol, str(quote.price)) for quote in batch)
+                if shown == last:
+                    break
+        assert run.reports["unknown_type"] == unneeded
+        assert not set(run.reports) - {"unknown_type", "price_jump"}
+    assert autojump_clock.current_time() < 60
+
+
+async def test_nothing_is_left_of_a_feed_that_was_cancelled(autojump_clock: MockClock) -> None:
+    async with running(COINBASE) as run:
+        await run.exchange.subscribed()
+        await run.priced("BTC-USD", "7")
+    assert run.exchange.clients == []
+    assert autojump_clock.current_time() < 5

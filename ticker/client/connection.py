@@ -1,0 +1,227 @@
+"""One WebSocket connection to the server, over trio-websocket, with a limit on every wait.
+
+Rules for this module: transport only; what messages mean is `conversation.py`'s. The
+reader task that trio-websocket needs lives in the nursery that the caller hands in.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import Final, cast
+
+import h11
+import trio
+import wsproto.utilities
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from ticker.client.address import Address
+from ticker.client.disconnects import Nonsense, Retry, of_close, of_handshake
+from ticker.client.errors import TickerError
+from ticker.client.token_request import refused
+from ticker.limits import (
+    CLIENT_CLOSE_SECONDS,
+    CLIENT_CONNECT_SECONDS,
+    CLIENT_MESSAGE_BYTES,
+    CLIENT_RECEIVE_BYTES,
+    CLIENT_SILENCE_SECONDS,
+    CLIENT_WRITE_SECONDS,
+)
+
+SUBPROTOCOL: Final = "ticker.v1"
+_ABNORMAL: Final = 1006
+#: What trio-websocket's reader raises where the peer speaks something else.
+_READER_FAULTS: Final = (
+    HandshakeError,
+    wsproto.utilities.ProtocolError,
+    h11.ProtocolError,
+    UnicodeError,
+)
+
+
+async def dial(address: Address, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
+    """Open the connection that the WebSocket will run over.
+
+    Raises:
+        Retry: nobody answers there now.
+        UntrustedServerError: the server's certificate is not accepted.
+    """
+    with trio.move_on_after(CLIENT_CONNECT_SECONDS):
+        try:
+            stream = await trio.open_tcp_stream(address.host, address.port)
+        except (OSError, UnicodeError) as error:
+            raise refused(address, error) from None
+        if ssl_context is None:
+            return stream
+        secured = trio.SSLStream(
+            stream, ssl_context, server_hostname=address.host, https_compatible=True
+        )
+        try:
+            await secured.do_handshake()
+        except BaseException as error:
+            await trio.aclose_forcefully(stream)
+            if isinstance(error, trio.BrokenResourceError):
+                raise refused(address, error) from None
+            raise
+        return secured
+    raise Retry(f"{address} did not answer within {CLIENT_CONNECT_SECONDS:g} s")
+
+
+class WatchedStream(trio.abc.Stream):
+    """A stream that breaks by itself when nothing arrives or nothing can be written.
+
+    A path that has died silently (half-open) is found out this way: every byte counts,
+    so also the server's pings, of which trio-websocket tells nobody.
+
+    Attributes:
+        ended: set once nothing more will arrive.
+        silent: True where that is because nothing came for too long.
+    """
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.ended = trio.Event()
+        self.silent = False
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive bytes, within `CLIENT_SILENCE_SECONDS`."""
+        data: bytes | bytearray = b""
+        try:
+            with trio.move_on_after(CLIENT_SILENCE_SECONDS) as patience:
+                data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self.ended.set()
+        if patience.cancelled_caught:
+            self.silent = True
+            raise trio.BrokenResourceError("silent for too long")
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes, within `CLIENT_WRITE_SECONDS`."""
+        with trio.move_on_after(CLIENT_WRITE_SECONDS):
+            await self._stream.send_all(data)
+            return
+        raise trio.BrokenResourceError("nothing can be written")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until writing might not block."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close the stream beneath."""
+        self.ended.set()
+        await self._stream.aclose()
+
+
+class Link:
+    """An open WebSocket."""
+
+    def __init__(self, websocket: WebSocketConnection, stream: WatchedStream) -> None:
+        self._websocket = websocket
+        self._stream = stream
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next message.
+
+        Raises:
+            Retry: the connection has ended in a way that connecting again may mend.
+            TickerError: it has ended in another way.
+        """
+        try:
+            return await self._websocket.get_message()
+        except ConnectionClosed as closed:
+            raise self._fault(closed) from None
+
+    async def send(self, text: str) -> None:
+        """Send a message; raises as `receive` does."""
+        try:
+            await self._websocket.send_message(text)
+        except ConnectionClosed as closed:
+            raise self._fault(closed) from None
+
+    async def close(self) -> None:
+        """Say goodbye with code 1000, and wait a moment for the peer to do so."""
+        with trio.move_on_after(CLIENT_CLOSE_SECONDS):
+            await self._websocket.aclose()
+
+    def _fault(self, closed: ConnectionClosed) -> Retry | TickerError:
+        if self._stream.silent:
+            return Retry(f"nothing came from the server for {CLIENT_SILENCE_SECONDS:g} s")
+        if closed.reason is None:
+            return of_close(_ABNORMAL, None)
+        return of_close(closed.reason.code, closed.reason.reason)
+
+
+async def open_link(
+    readers: trio.Nursery, stream: trio.abc.Stream, address: Address, token: str
+) -> Link:
+    """Make the WebSocket handshake.
+
+    A refusal (`trio_websocket.ConnectionRejected`) comes out of the nursery, where
+    trio-websocket's reader learns of it. The stream stays the caller's to close.
+
+    Raises:
+        Retry: the stream ended within the handshake, or that took too long.
+    """
+    watched = WatchedStream(stream)
+    websocket: WebSocketConnection | None = None
+    with trio.move_on_after(CLIENT_CONNECT_SECONDS) as patience:
+        async with trio.open_nursery() as race:
+            # trio-websocket would wait on where the stream ends before the handshake does.
+            race.start_soon(_cancel_at, watched.ended, race.cancel_scope)
+            websocket = await wrap_client_stream(
+                readers,
+                cast("trio.SocketStream", watched),  # it needs no more than a Stream
+                address.authority,
+                address.stream_path,
+                subprotocols=[SUBPROTOCOL],
+                extra_headers=[(b"Authorization", b"Bearer " + token.encode())],
+                max_message_size=CLIENT_MESSAGE_BYTES,
+                receive_buffer_size=CLIENT_RECEIVE_BYTES,
+            )
+            race.cancel_scope.cancel()
+    if websocket is None:
+        how = "was too slow" if patience.cancelled_caught else "broke off"
+        raise Retry(f"the WebSocket handshake with {address} {how}")
+    return Link(websocket, watched)
+
+
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception of a connection's nursery that says why the connection ended.
+
+    A refused handshake says more than anything else; then comes what was raised first.
+    Where nothing in the group is expected, it is a bug or a cancellation, and stays whole.
+    """
+    if group.split((trio.Cancelled, Retry, TickerError, *_READER_FAULTS))[1] is not None:
+        return group
+    leaves = sorted(_leaves(group), key=lambda leaf: not isinstance(leaf, ConnectionRejected))
+    for leaf in leaves:
+        match leaf:
+            case ConnectionRejected(status_code=status, headers=headers):
+                retry_after = dict(headers).get(b"retry-after", b"")
+                return of_handshake(status, retry_after.decode("latin-1"))
+            case Retry() | TickerError():
+                return leaf
+            case leaf if isinstance(leaf, _READER_FAULTS):
+                return Nonsense("the peer broke the WebSocket protocol")
+    return group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from _leaves(inner)
+        else:
+            yield inner

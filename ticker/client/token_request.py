@@ -1,0 +1,111 @@
+"""`POST /auth/token`: an API key for a token, over httpx on trio.
+
+Rules for this module: one function. It follows no redirect and uses no proxy of the
+environment, so that the key goes to the given server and nowhere else.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import httpx
+import msgspec
+import trio
+
+from ticker.client.address import Address
+from ticker.client.credentials import IssuedToken
+from ticker.client.disconnects import Nonsense, Retry, of_exchange
+from ticker.client.errors import TickerError, UntrustedServerError
+from ticker.limits import CLIENT_EXCHANGE_BYTES, CLIENT_EXCHANGE_SECONDS
+
+
+class _Answer(msgspec.Struct):
+    token: str
+    expires_in: float
+
+
+async def exchange_key(
+    address: Address,
+    ssl_context: ssl.SSLContext | None,
+    api_key: str,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> IssuedToken:
+    """Exchange the key.
+
+    Args:
+        address: the server.
+        ssl_context: how to trust it; None where it is not spoken to over TLS.
+        api_key: the key.
+        transport: takes the network's place in tests.
+
+    Raises:
+        Retry: not now, or the answer was none of ours.
+        TickerError: the key, the server or its certificate is not good.
+    """
+    try:
+        with trio.move_on_after(CLIENT_EXCHANGE_SECONDS):
+            async with (
+                httpx.AsyncClient(
+                    verify=ssl_context or False,  # without a context there is no TLS
+                    timeout=None,  # noqa: S113 - the scope around bounds the whole
+                    trust_env=False,
+                    transport=transport,
+                ) as client,
+                client.stream("POST", address.token_url, json={"api_key": api_key}) as response,
+            ):
+                if response.status_code != HTTPStatus.OK:
+                    raise of_exchange(response.status_code, response.headers.get("Retry-After", ""))
+                return _read(await _body(response))
+    except httpx.HTTPError as error:
+        raise refused(address, error) from None
+    raise Retry(f"the token endpoint gave no answer within {CLIENT_EXCHANGE_SECONDS:g} s")
+
+
+async def _body(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        # To the end, which the scope around bounds: httpx's iterators are not to be left early.
+        if len(body) <= CLIENT_EXCHANGE_BYTES:
+            body += chunk
+    if len(body) > CLIENT_EXCHANGE_BYTES:
+        raise Nonsense("the token endpoint's answer is too long")
+    return bytes(body)
+
+
+def _read(body: bytes) -> IssuedToken:
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeError):
+        raise Nonsense("the token endpoint's answer holds no token") from None
+    if not (answer.token.isascii() and answer.token.isprintable()) or answer.expires_in <= 0:
+        raise Nonsense("the token endpoint's answer holds no usable token")
+    return IssuedToken(answer.token, answer.expires_in)
+
+
+def refused(address: Address, error: BaseException) -> Retry | TickerError:
+    """Why no connection was made: the certificate is a lasting reason, all else is not."""
+    reason = str(error) or type(error).__name__
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return UntrustedServerError(
+                f"the certificate of {address} is not trusted: {cause.verify_message}; "
+                "pass an ssl_context that trusts its issuer"
+            )
+        if isinstance(cause, OSError) and cause.strerror:
+            reason = cause.strerror
+    return Retry(f"cannot reach {address}: {reason}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it, one after the other, the root last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        # trio gathers a failed attempt for each of a name's addresses; one is enough.
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__

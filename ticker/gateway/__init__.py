@@ -1,1 +1,0 @@
-"""From an accepted socket to a subscriber: Hypercorn's seam, the handshake, the session."""

@@ -1,0 +1,1 @@
+"""Plain HTTP: request heads, the bridge to Hypercorn, and what no log may see."""

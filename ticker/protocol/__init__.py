@@ -1,0 +1,1 @@
+"""What server and clients share: messages, close codes, paths. Pure."""

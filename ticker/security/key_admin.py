@@ -1,0 +1,209 @@
+"""Keys and tokens as their operator manages them: create, list, rotate, revoke.
+
+Rules for this module: synchronous, for the command line and for worker threads; every change
+is one transaction, and is logged after it is durable, never with a secret.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from ticker import limits
+from ticker.security.keys import ParsedKey, hash_key, new_key
+from ticker.storage import keys, tokens
+from ticker.storage.database import Database
+from ticker.storage.keys import KeyRecord
+from ticker.storage.tokens import TokenRecord
+
+_USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_log = structlog.get_logger()
+
+
+class KeyAdminError(Exception):
+    """The change asked for cannot be made; the text is one line that says why."""
+
+
+class KeyAdminUsageError(KeyAdminError):
+    """What was asked for is never possible."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewKey:
+    """A key just made, with its secret: to be shown once and then forgotten."""
+
+    record: KeyRecord
+    text: str = field(repr=False)
+
+
+class KeyAdmin:
+    """The keys and tokens of one database.
+
+    Every method raises `DatabaseUnavailableError` where there is something wrong with it.
+    """
+
+    def __init__(
+        self, database: Database, pepper: bytes, now: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._pepper = pepper
+        self._now = now
+
+    def create(self, user: str, role: str, lifetime: float | None = None) -> NewKey:
+        """Make a key for a user; the demo key ends with the first.
+
+        Args:
+            user: letters, digits and `._@+-`; the id in `user:<id>`.
+            role: the name of its role, which the caller has checked.
+            lifetime: seconds until it expires; None for never.
+
+        Raises:
+            KeyAdminUsageError: the user's name is none, or the lifetime is beyond all reason.
+        """
+        _check_time(lifetime)
+        if not _USER.fullmatch(user):
+            raise KeyAdminUsageError("a user is named by at most 64 letters, digits and . _ @ + -")
+        now = self._now()
+        with self._database.write() as connection:
+            made = self._add(connection, user, role, None if lifetime is None else now + lifetime)
+            demos = keys.live_demo(connection)
+            for demo in demos:
+                keys.revoke(connection, demo.id, now)
+        log_created(made.record)
+        for demo in demos:
+            _log.info("api_key_revoked", key_id=demo.id, user=demo.user, reason="demo_over")
+        return made
+
+    def _add(
+        self, connection: Connection, user: str, role: str, expires_at: float | None
+    ) -> NewKey:
+        parsed = new_key()
+        record = record_of(parsed, self._pepper, user, role, self._now(), expires_at=expires_at)
+        keys.add(connection, record)
+        return NewKey(record, parsed.text)
+
+    def all_keys(self) -> list[KeyRecord]:
+        """Read the keys, oldest first."""
+        with self._database.read() as connection:
+            return keys.listed(connection)
+
+    def revoke(self, key_id: str) -> KeyRecord:
+        """End a key and its tokens at once; one that was revoked before stays so.
+
+        Raises:
+            KeyAdminError: there is no such key.
+        """
+        with self._database.write() as connection:
+            record = self._find(connection, key_id)
+            changed = keys.revoke(connection, key_id, self._now())
+        if changed:
+            _log.info("api_key_revoked", key_id=key_id, user=record.user, reason="asked")
+        return record
+
+    def rotate(self, key_id: str, overlap: float) -> NewKey:
+        """Make a key for the same user and role, and let the old one end after an overlap.
+
+        The new key lives as long as the old one was made for. Tokens of the old key that were
+        issued before go on until they expire by themselves; without any overlap they end at once.
+
+        Args:
+            key_id: the key to replace.
+            overlap: seconds for which both are good.
+
+        Raises:
+            KeyAdminError: there is no such key, or it is over already.
+        """
+        _check_time(overlap)
+        now = self._now()
+        with self._database.write() as connection:
+            old = self._find(connection, key_id)
+            if old.demo or old.state(now) != "live":
+                state = "the demo key" if old.demo else old.state(now)
+                raise KeyAdminError(f"key {key_id} is {state}: make a new one with keys create")
+            lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+            made = self._add(
+                connection, old.user, old.role, None if lifetime is None else now + lifetime
+            )
+            if overlap > 0:
+                until = min(now + overlap, old.expires_at or float("inf"))
+                keys.set_expiry(connection, key_id, until)
+            else:
+                keys.revoke(connection, key_id, now)
+        log_created(made.record)
+        _log.info(
+            "api_key_rotated", key_id=key_id, user=old.user, by=made.record.id, overlap=overlap
+        )
+        return made
+
+    @staticmethod
+    def _find(connection: Connection, key_id: str) -> KeyRecord:
+        record = keys.find(connection, key_id)
+        if record is None:
+            raise KeyAdminError("there is no key with that id: keys list shows them")
+        return record
+
+    def live_tokens(self) -> list[TokenRecord]:
+        """Read the tokens that open something now, oldest first."""
+        with self._database.read() as connection:
+            return tokens.live(connection, self._now())
+
+    def revoke_token(self, token_id: str) -> None:
+        """End a token at once; one that was revoked before stays so.
+
+        Raises:
+            KeyAdminError: there is no such token.
+        """
+        with self._database.write() as connection:
+            record = tokens.find(connection, token_id)
+            if record is None:
+                raise KeyAdminError("there is no token with that id: tokens list shows them")
+            changed = tokens.revoke(connection, token_id, self._now())
+        if changed:
+            _log.info(
+                "token_revoked", token_id=token_id, key_id=record.key_id, user_id=record.user_id
+            )
+
+
+def _check_time(seconds: float | None) -> None:
+    if seconds is not None and seconds > limits.KEY_LIFETIME_SECONDS:
+        raise KeyAdminUsageError("that is longer than 100 years")
+
+
+def record_of(
+    parsed: ParsedKey,
+    pepper: bytes,
+    user: str,
+    role: str,
+    now: float,
+    *,
+    expires_at: float | None = None,
+    demo: bool = False,
+) -> KeyRecord:
+    """Make the record that the database keeps of a key."""
+    return KeyRecord(
+        id=parsed.key_id,
+        hash=hash_key(parsed, pepper),
+        user=user,
+        role=role,
+        demo=demo,
+        created_at=now,
+        expires_at=expires_at,
+    )
+
+
+def log_created(record: KeyRecord) -> None:
+    """Log that a key was made, once that is durable."""
+    _log.info(
+        "api_key_created",
+        key_id=record.id,
+        user=record.user,
+        role=record.role,
+        expires_at=record.expires_at,
+        demo=record.demo,
+    )

@@ -1,0 +1,1 @@
+"""From a listening socket to a routed connection, in the place of Hypercorn's worker."""

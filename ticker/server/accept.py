@@ -1,0 +1,63 @@
+"""Accepting plain connections: many at once when many knock, each into a task of its own.
+
+trio's own loop accepts one connection per turn and wraps it three times. After a restart
+everybody knocks at once, and that is when accepting has to be cheap.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from ticker import limits
+from ticker.transport.socket_stream import SocketStream
+
+log = structlog.get_logger()
+
+#: The peer has gone before it was accepted: the next one is a better one (accept(2)).
+_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+
+
+async def accept_all(
+    listening: socket.socket,
+    nursery: trio.Nursery,
+    serve: Callable[[SocketStream], Awaitable[None]],
+    crowded: Callable[[], bool],
+) -> NoReturn:
+    """Accept connections until cancelled, which closes the listening socket.
+
+    Where the system has no more descriptors or memory, accepting pauses; who knocks waits. It
+    slows down while it is crowded, so that those who came in can say what they want before the
+    bound on them is reached. It does not stop then: whoever comes and says nothing must not keep
+    all the others out.
+
+    Args:
+        listening: a non-blocking socket.
+        nursery: where a task for each connection runs.
+        serve: the task; it raises nothing but cancellation.
+        crowded: whether many have come in who have not asked for anything yet.
+    """
+    paused = False
+    with listening:
+        while True:
+            await trio.lowlevel.wait_readable(listening)
+            try:
+                for _ in range(limits.ACCEPT_BATCH):
+                    accepted, _address = listening.accept()
+                    accepted.settimeout(0)
+                    nursery.start_soon(serve, SocketStream(accepted))
+                    paused = False
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno not in _GONE:
+                    if not paused:
+                        log.warning("accepting_paused", reason=error.strerror)
+                    paused = True
+            if paused or crowded():
+                await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)

@@ -1,0 +1,1 @@
+"""One subscriber's stream: handshake, admission, session, delivery."""

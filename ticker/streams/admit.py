@@ -1,0 +1,195 @@
+"""The streams: from a request for one to the end of its session, in the connection's own task."""
+
+from __future__ import annotations
+
+import attrs
+import structlog
+import trio
+
+from ticker import limits
+from ticker.addresses import client_address, limit_key
+from ticker.admission import FullError, Place
+from ticker.engine import Engine
+from ticker.http.head import Head
+from ticker.protocol.close_codes import CloseCode
+from ticker.protocol.messages import PATH
+from ticker.rate_limit import KeyedLimiter, RateLimit
+from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+from ticker.streams import handshake
+from ticker.streams.handshake import Candidate, Refusal, RefusedError
+from ticker.streams.session import Session
+from ticker.streams.websocket import WebSocket
+from ticker.transport.socket_stream import SocketStream
+from ticker.transport.tls_stream import TlsStream
+
+log = structlog.get_logger()
+
+#: What a stream can run over.
+Connection = SocketStream | TlsStream
+
+
+@attrs.frozen
+class Admitted:
+    """A request for a stream that is granted.
+
+    Attributes:
+        response: the answer to send.
+        grant: what its token allows.
+        place: is taken for it.
+        address: the client's.
+    """
+
+    response: bytes
+    grant: Grant
+    place: Place
+    address: str
+
+
+class Streams:
+    """Every stream, and every request for one that is not answered yet.
+
+    Attributes:
+        open: how many there are.
+        stalled: how many were cut off because nobody read.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.open = 0
+        self.stalled = 0
+        self._engine = engine
+        rate = engine.settings.refused_rate
+        self._refusals = KeyedLimiter(
+            RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES
+        )
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks of those who are catching up; runs until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def admit(self, connection: Connection, head: Head) -> Admitted:
+        """Find out whether a request for a stream is granted; `serve` is to follow at once.
+
+        Raises:
+            RefusedError: it is not; the connection is the caller's to answer and close.
+        """
+        # It counts as a stream from here, so that a rush of good requests that wait for the
+        # database is not taken for a crowd of connections that are none.
+        self.open += 1
+        try:
+            return await self._admit_or_count(connection, head)
+        except BaseException:
+            self.open -= 1
+            raise
+
+    async def serve(self, connection: Connection, admitted: Admitted) -> None:
+        """Be the stream that was granted, to its end.
+
+        The connection is closed then, also where a fault of ours or the peer's is raised.
+        """
+        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
+        grant = admitted.grant
+        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": admitted.address}
+        code: int = CloseCode.FAULT
+        try:
+            with admitted.place:
+                log.info("stream_opened", **audit)
+                websocket = WebSocket(connection)
+                session = Session(self._engine, websocket, connection, grant, self._nursery)
+                code = await session.run(admitted.response)
+        finally:
+            connection.abort()
+            self.open -= 1
+            self.stalled += connection.stalled
+            self._engine.metrics.stream_closed(code)
+            log.info("stream_closed", code=code, **audit)
+
+    async def _admit_or_count(self, connection: Connection, head: Head) -> Admitted:
+        """Find out whether a request is granted, within the limit of refusals for its address."""
+        forwarded = head.all(b"x-forwarded-for")
+        address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
+        counted_as = limit_key(address)
+        now = trio.current_time()
+        try:
+            wait = self._refusals.wait(counted_as, now)
+            if wait:
+                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - counted below
+            candidate, grant = await self._admit(connection, head)
+            place = self._place(grant, counted_as)
+        except RefusedError as error:
+            self._refusals.admit(counted_as, now)
+            self._engine.metrics.handshake_refused(error.refusal.reason)
+            log.info("handshake_refused", reason=error.refusal.reason, address=address)
+            raise
+        return Admitted(candidate.response(), grant, place, address)
+
+    async def _admit(self, connection: Connection, head: Head) -> tuple[Candidate, Grant]:
+        """Find out whether a request for a stream is to be granted.
+
+        Raises:
+            RefusedError: it is not.
+        """
+        if head.version >= "2":
+            raise RefusedError(handshake.HTTP_VERSION)
+        if not head.target_readable:
+            raise RefusedError(handshake.BAD_TARGET)
+        if head.path != PATH:
+            raise RefusedError(handshake.NOT_FOUND)
+        settings = self._engine.settings
+        candidate = handshake.examine(
+            head,
+            token_from=settings.token_from,
+            allowed_origins=settings.allowed_origins,
+            secure=_secure(connection, head, settings.trusted_hops),
+        )
+        try:
+            grant = await self._engine.authority.authenticate(candidate.token)
+        except InvalidTokenError:
+            raise RefusedError(handshake.INVALID_TOKEN) from None
+        except DatabaseUnavailableError:
+            raise RefusedError(handshake.UNAVAILABLE) from None
+        if not self._engine.allowed(grant.role, "connect"):
+            raise RefusedError(handshake.FORBIDDEN)
+        if self._engine.draining:
+            raise RefusedError(handshake.DRAINING)
+        return candidate, grant
+
+    def _place(self, grant: Grant, counted_as: str) -> Place:
+        """Take a place for a stream; raises RefusedError where there is none."""
+        try:
+            return self._engine.admission.place(
+                token=grant.token_id,
+                address=counted_as,
+                key=grant.key_id,
+                key_limit=self._engine.policies.limits(grant.role).max_streams,
+            )
+        except FullError as full:
+            server = full.scope == "server"
+            raise RefusedError(handshake.FULL if server else handshake.TOO_MANY_STREAMS) from None
+
+
+async def refuse(
+    connection: trio.abc.HalfCloseableStream, refusal: Refusal, *, patient: bool = True
+) -> None:
+    """Answer without an upgrade, and close.
+
+    Args:
+        connection: where the request came from.
+        refusal: the answer.
+        patient: whether to see to it that the answer arrives, which takes the peer's time.
+    """
+    with trio.move_on_after(limits.CLOSE_SECONDS):
+        await connection.send_all(refusal.response())
+        if patient:
+            await connection.aclose()
+            return
+    await trio.aclose_forcefully(connection)
+
+
+def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:
+    """Whether the client's side of the connection is encrypted."""
+    if trusted_hops and (said := head.first(b"x-forwarded-proto")) is not None:
+        return said.rpartition(",")[2].strip().lower() in {"https", "wss"}
+    return isinstance(connection, TlsStream)

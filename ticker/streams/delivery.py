@@ -1,0 +1,213 @@
+"""What reaches one subscriber without being asked for: ticks, status, pings.
+
+Nothing here awaits but the one task that runs while the subscriber is behind, or a frame of
+its is written in part: it waits until the stream has room again, says what was missed and sends
+a snapshot made then. In all other times a subscriber costs no task but the one that reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+import trio
+
+from ticker.engine import Engine
+from ticker.market.hub import Subscription
+from ticker.market.ingest import SourceState
+from ticker.protocol.messages import PING_FRAME, Status
+
+
+class DeliveryStream(Protocol):
+    """What is needed of the stream under a subscriber.
+
+    Attributes:
+        on_partial_write: called when `send_nowait` wrote a frame in part, for `wait_ready` to
+            finish.
+    """
+
+    on_partial_write: Callable[[], None]
+
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Write one frame whole, or raise `trio.WouldBlock`."""
+
+    async def wait_ready(self) -> None:
+        """Wait until `send_nowait` has room again."""
+
+
+class Delivery:
+    """One subscriber's subscription and everything else the server sends by itself."""
+
+    __slots__ = (
+        "_behind",
+        "_catching_up",
+        "_ended",
+        "_engine",
+        "_nursery",
+        "_pinged",
+        "_role",
+        "_status_told",
+        "_stream",
+        "_subscription",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        stream: DeliveryStream,
+        role: str,
+        nursery: trio.Nursery,
+        ended: Callable[[Exception], None],
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            engine: the hub, the book and the sources' states.
+            stream: where frames go.
+            role: the subscriber's.
+            nursery: where the task runs that catches up; it ends with this object's block.
+            ended: called with what made sending impossible: trio's BrokenResourceError or
+                ClosedResourceError where the peer has gone, anything else is a fault of ours.
+        """
+        self._engine = engine
+        self._stream = stream
+        self._role = role
+        stream.on_partial_write = self._catch_up_soon
+        self._nursery = nursery
+        self._ended = ended
+        self._subscription: Subscription | None = None
+        self._behind = False
+        self._catching_up: trio.CancelScope | None = None
+        self._pinged = False
+        self._status_told: tuple[SourceState, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """End the subscription, and the task that catches up; never awaits."""
+        self.unsubscribe()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._ended = _nobody
+        self._stream.on_partial_write = _nothing
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols subscribed to; empty without a subscription."""
+        if self._subscription is None:
+            return ()
+        symbols = self._engine.book.symbols
+        return tuple(symbols[place] for place in self._subscription.topic.places)
+
+    def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
+        """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
+        self._status_told = self._engine.status_for(self._role)
+        # Live is what everybody expects; only what is stale is worth a word at the start.
+        stale = [_status_frame(state) for state in self._status_told if state.state != "live"]
+        first = b"".join([greeting, *stale])
+        if symbols:
+            self.subscribe(symbols, every, first=first)
+        elif not self._offer(first):
+            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
+
+    def subscribe(self, symbols: Sequence[str], every: int, *, first: bytes = b"") -> None:
+        """Replace the subscription; what is sent next is a snapshot.
+
+        Args:
+            symbols: what to send.
+            every: the interval in ticks.
+            first: what is to go out before it, in the same write; there must be room.
+        """
+        self.unsubscribe()
+        self._subscription = self._engine.hub.subscribe(
+            symbols, every, self._stream, self._fell_behind
+        )
+        try:
+            resumed = self._subscription.resume(first)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            self._ended(gone)
+            return
+        if first and not resumed:
+            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
+        elif not resumed:
+            self._catch_up_soon()
+
+    def unsubscribe(self) -> None:
+        """End the subscription: no tick follows, not even one that is under way."""
+        if self._subscription is not None:
+            self._subscription.end()
+            self._subscription = None
+
+    def tell_status(self) -> None:
+        """Tell which sources went stale or live, where the subscriber does not know yet."""
+        states = self._engine.status_for(self._role)
+        news = [state for state in states if state not in self._status_told]
+        if not news or self._offer(b"".join(map(_status_frame, news))):
+            self._status_told = states
+
+    def watch_silence(self, *, silent: bool) -> None:
+        """Send one ping each time the peer has become silent."""
+        if not silent:
+            self._pinged = False
+        elif not self._pinged:
+            self._pinged = self._offer(PING_FRAME)
+
+    def _offer(self, frame: bytes) -> bool:
+        """Send a frame past the hub; False where there is no room for it now."""
+        try:
+            self._stream.send_nowait(frame)
+        except trio.WouldBlock:
+            self._catch_up_soon()
+            return False
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            self._ended(gone)
+            return False
+        return True
+
+    def _fell_behind(self, error: Exception | None) -> None:
+        if error is None:
+            self._catch_up_soon()
+        else:
+            self._ended(error)
+
+    def _catch_up_soon(self) -> None:
+        self._behind = True
+        if self._catching_up is None:
+            self._catching_up = trio.CancelScope()
+            self._nursery.start_soon(self._catch_up, self._catching_up)
+
+    async def _catch_up(self, scope: trio.CancelScope) -> None:
+        """Wait until there is room; then say what was missed, the newest prices last."""
+        try:
+            with scope:
+                while self._behind:
+                    await self._stream.wait_ready()
+                    # Whoever finds no room from here on sets this again, and the loop goes on.
+                    self._behind = False
+                    if self._subscription is None or self._subscription.resume():
+                        self.tell_status()
+                    else:
+                        self._behind = True
+        except Exception as error:  # noqa: BLE001 - goes to the session, which contains it
+            self._ended(error)
+        finally:
+            self._catching_up = None
+
+
+def _nobody(_error: Exception) -> None:
+    """Tell nobody: the session is over, and is not to be kept alive by what it held."""
+
+
+def _nothing() -> None:
+    """Do nothing: whoever says the goodbye finishes what was cut short before it."""
+
+
+def _status_frame(state: SourceState) -> bytes:
+    return Status(
+        state=state.state,
+        source=state.source,
+        since=state.since,
+        reason=state.reason,
+        symbols=state.symbols,
+    ).frame()
