@@ -15,6 +15,8 @@ nox.options.error_on_missing_interpreters = True
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 SLOW = ("-m", "slow", "-s")
+#: Modules are spread over the cores; each keeps the servers it shares to itself.
+DEFAULT = ("-m", "not slow and not browser", "-n", "auto", "--dist", "loadfile")
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -24,10 +26,11 @@ def install(session: nox.Session, *groups: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff with every rule, and its formatter."""
-    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    """Ruff with every rule, its formatter, and the layers of the rooms."""
+    install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
 
 
 @nox.session
@@ -39,9 +42,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Units, virtual time, and the whole program over real sockets; about four minutes."""
+    """Units, virtual time, and the whole program over real sockets; at most five minutes."""
     install(session, "test")
-    session.run("pytest", "-m", "not slow and not browser", *session.posargs)
+    session.run("pytest", *DEFAULT, *session.posargs)
 
 
 @nox.session
@@ -66,7 +69,7 @@ def browser(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """The default tests on each supported Python that is installed."""
     install(session, "test")
-    session.run("pytest", "-m", "not slow and not browser", *session.posargs)
+    session.run("pytest", *DEFAULT, *session.posargs)
 
 
 @nox.session(default=False)
@@ -79,14 +82,14 @@ def minimums(session: nox.Session) -> None:
     constraints.write_text(bounds)
     test = nox.project.dependency_groups(PYPROJECT, "test")
     session.install("-c", str(constraints), "-e", ".", *test)
-    session.run("pytest", "-m", "not slow and not browser", *session.posargs)
+    session.run("pytest", *DEFAULT, *session.posargs)
 
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the default tests reach, the started programs included."""
     install(session, "test")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not slow and not browser")
+    session.run("coverage", "run", "-m", "pytest", *DEFAULT)
     session.run("coverage", "combine")
     session.run("coverage", "report")
 

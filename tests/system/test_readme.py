@@ -64,8 +64,16 @@ def run(server: Server, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_two_commands_that_matter_are_there_letter_by_letter() -> None:
-    assert "python -m pip install . && ticker serve" in commands()
-    assert "python -m pip install nox && nox" in commands()
+    environment = "python3 -m venv .venv && .venv/bin/pip install"
+    assert f"{environment} . && .venv/bin/ticker serve" in commands()
+    assert f"{environment} nox && .venv/bin/nox" in commands()
+
+
+def test_the_command_that_ci_runs_is_the_one_that_passes_the_tests() -> None:
+    ci = ROOT / ".ci" / "run"
+    if not ci.is_file():
+        pytest.skip("no part of a source distribution")
+    assert one("python3 -m venv .venv && .venv/bin/pip install nox") in ci.read_text().splitlines()
 
 
 def test_every_command_of_ours_is_one_that_there_is() -> None:
@@ -78,8 +86,8 @@ def test_every_command_of_ours_is_one_that_there_is() -> None:
 
 
 def test_ticker_serve_serves(tmp_path: Path) -> None:
-    served = one("python -m pip install . &&").rpartition("&& ")[2]
-    name, *args = shlex.split(served)
+    served = one("python3 -m venv .venv && .venv/bin/pip install . &&").rpartition("&& ")[2]
+    name, *args = shlex.split(served.removeprefix(".venv/bin/"))
     env = {"TICKER_PORT": "0"}
     with started("serve", tmp_path / "data", command=[script(name), *args], env=env) as server:
         assert server.request("GET", "/")[0] == 200

@@ -20,7 +20,7 @@ def head_of(target: str, *headers: str) -> Head:
     return head
 
 
-@pytest.mark.parametrize("secret", [TOKEN, API_KEY])
+@pytest.mark.parametrize("secret", [TOKEN, API_KEY], ids=["token", "api_key"])
 @pytest.mark.parametrize(
     ("target", "header", "shown"),
     [
