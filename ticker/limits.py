@@ -257,50 +257,6 @@ TOKEN_PURGE_BATCH: Final = 1000
 #: What `ticker keys list` and `ticker tokens list` show at most.
 LIST_ROWS: Final = 10_000
 
-# --- The client library (`ticker/client/`): what one client may wait for, keep and send ---
-
-#: The DNS look-up, TCP and TLS, and the WebSocket handshake together: a minute's patience
-#: helps nobody while other tries could succeed.
-CLIENT_CONNECT_SECONDS: Final = 10.0
-#: Entering `ticker.connect()` tries this long to reach a server, in several attempts.
-CLIENT_OPEN_SECONDS: Final = 10.0
-#: `welcome` is sent at once; a peer that shakes hands and then says nothing is not Ticker.
-CLIENT_WELCOME_SECONDS: Final = 10.0
-#: `subscribe`, `unsubscribe`, `ping` and `auth` are answered from memory: longer is a fault.
-CLIENT_ANSWER_SECONDS: Final = 10.0
-#: The whole exchange of an API key: it may wait for a database and for slowed-down guesses.
-CLIENT_EXCHANGE_SECONDS: Final = 15.0
-#: The token answer is about 200 bytes; more is not an answer of ours.
-CLIENT_EXCHANGE_BYTES: Final = 64 * 1024
-#: The server pings within 25 s, so this long without one byte means that the path is dead.
-CLIENT_SILENCE_SECONDS: Final = 30.0
-#: What we write is below 4 KiB, less than any socket buffer: waiting means a dead path.
-CLIENT_WRITE_SECONDS: Final = 10.0
-#: The farewell is a courtesy: a peer that does not answer it must not hold up the program.
-CLIENT_CLOSE_SECONDS: Final = 1.0
-#: A tick is about 80 bytes a symbol; this holds one of ten thousand symbols.
-CLIENT_MESSAGE_BYTES: Final = 1024 * 1024
-#: The server closes with 1009 above this, so a larger request is refused before it is sent.
-CLIENT_REQUEST_BYTES: Final = 4 * 1024
-#: Read size of the socket: some hundreds of ticks in one system call when behind.
-CLIENT_RECEIVE_BYTES: Final = 64 * 1024
-#: Messages other than prices kept for a slow consumer: they come a few a minute.
-CLIENT_CONTROL_BACKLOG: Final = 256
-#: The first reconnect is due within this, so that a restart goes almost unnoticed ...
-CLIENT_BACKOFF_INITIAL_SECONDS: Final = 0.5
-#: ... and later ones within at most this, so that a returning server is found again soon.
-CLIENT_BACKOFF_MAXIMUM_SECONDS: Final = 30.0
-#: Only a stream that lasted this long shows that the fault is mended and resets the backoff.
-CLIENT_STABLE_SECONDS: Final = 10.0
-#: A server may ask for patience (`Retry-After`, `retry_after_ms`), but not for ever.
-CLIENT_RETRY_AFTER_MAXIMUM_SECONDS: Final = 300.0
-#: So many connections in a row that spoke nonsense are no accident: the peer is not Ticker.
-CLIENT_NONSENSE_CONNECTIONS: Final = 3
-#: A token is renewed after between these parts of its life: far enough ahead for several
-#: tries, and spread so that clients started together do not renew together.
-CLIENT_RENEW_AFTER_PART: Final = 0.6
-CLIENT_RENEW_SPREAD_PART: Final = 0.2
-
 # --- `ticker watch` ---
 
 #: Somebody sits before it: a server that is not there should be said soon.

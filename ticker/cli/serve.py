@@ -14,6 +14,7 @@ from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.utils import LifespanFailureError
 
 from ticker import limits, logs
+from ticker.exception_groups import first
 from ticker.server import worker
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
@@ -45,7 +46,7 @@ def serve(common: dict[str, Any], /, config: Path | None, **options: str | None)
     except* LifespanFailureError:
         pass  # what failed is known to the application, and was logged if it had begun
     except* OSError as errors:
-        fault = f"cannot listen on {settings.host}:{settings.port}: {_first(errors)}"
+        fault = f"cannot listen on {settings.host}:{settings.port}: {first(errors)}"
     if app.refusal is not None:
         kind = click.UsageError if app.refusal.settings else click.ClickException
         raise kind(str(app.refusal))
@@ -72,10 +73,3 @@ def _server_config(settings: Settings, logger: logging.Logger) -> Config:
     server.errorlog = logger
     server.loglevel = "WARNING"
     return server
-
-
-def _first(group: BaseException) -> BaseException:
-    """Return the first exception in a group that is none itself."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group

@@ -24,6 +24,7 @@ from rich.live import Live
 from ticker.cli.board import Board
 from ticker.client import Client, Message, Ticker, TickerError, connect
 from ticker.client.address import Address, parse_address
+from ticker.exception_groups import first
 from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
 from ticker.security.demo import DEMO_KEY_FILE
 from ticker.security.secrets_file import SecretFileError, read_line
@@ -99,9 +100,7 @@ def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | N
     except* BrokenPipeError:
         sys.stdout = None  # Python would flush it once more as it exits, and complain
     except* TickerError as group:
-        fault = group
-        while isinstance(fault, BaseExceptionGroup):
-            fault = fault.exceptions[0]
+        fault = first(group)
     if fault is not None:
         raise click.ClickException(str(fault))
 

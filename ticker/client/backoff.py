@@ -10,17 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ticker.limits import CLIENT_BACKOFF_INITIAL_SECONDS, CLIENT_BACKOFF_MAXIMUM_SECONDS
+from ticker.client.limits import BACKOFF_INITIAL_SECONDS, BACKOFF_MAXIMUM_SECONDS
 
 
 def bound(attempt: int) -> float:
     """The longest wait in seconds before reconnect number `attempt`, counted from 0."""
     try:
-        return min(
-            CLIENT_BACKOFF_MAXIMUM_SECONDS, math.ldexp(CLIENT_BACKOFF_INITIAL_SECONDS, attempt)
-        )
+        return min(BACKOFF_MAXIMUM_SECONDS, math.ldexp(BACKOFF_INITIAL_SECONDS, attempt))
     except OverflowError:  # after a thousand attempts
-        return CLIENT_BACKOFF_MAXIMUM_SECONDS
+        return BACKOFF_MAXIMUM_SECONDS
 
 
 def full_jitter(attempt: int, asked_seconds: float, draw: Callable[[], float]) -> float:

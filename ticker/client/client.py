@@ -1,10 +1,10 @@
-"""The client: the stream as one thing, whatever becomes of the connections beneath it.
+"""The client: one stream of messages over one connection after the other.
 
 Theory of operation: one task (`Client.run`) makes one connection after the other. Each
 lives in its own nursery, with the reader of trio-websocket, a task that subscribes as
 before and one that renews the token; whichever fails first ends the connection, and
 the exception says what to do: a `Retry` is followed by backoff and the next connection,
-a `TickerError` ends the client and is raised to whoever iterates or asks. What arrives
+a `TickerError` ends the client and is raised from iterating and from requests. What arrives
 goes through a `LatestWinsBuffer`, which is all that the consumer's task shares with `run`.
 """
 
@@ -19,11 +19,17 @@ import trio
 
 from ticker.client.address import Address
 from ticker.client.backoff import full_jitter
-from ticker.client.connection import open_link, principal
+from ticker.client.connection import open_connection, reason_of_end
 from ticker.client.credentials import Credentials
-from ticker.client.disconnects import Nonsense, Retry, StaleToken
+from ticker.client.disconnects import ProtocolViolation, Retry, StaleToken
 from ticker.client.errors import ProtocolError, RequestError, TickerError, UnreachableError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
+from ticker.client.limits import (
+    ANSWER_SECONDS,
+    CLOSE_SECONDS,
+    PROTOCOL_VIOLATIONS,
+    STABLE_SECONDS,
+)
 from ticker.client.messages import (
     Authenticate,
     Authenticated,
@@ -36,14 +42,8 @@ from ticker.client.messages import (
     Unsubscribe,
     Unsubscribed,
 )
-from ticker.client.requests import A, Conversation
+from ticker.client.requests import A, Requests
 from ticker.client.statistics import ClientStatistics, State
-from ticker.limits import (
-    CLIENT_ANSWER_SECONDS,
-    CLIENT_CLOSE_SECONDS,
-    CLIENT_NONSENSE_CONNECTIONS,
-    CLIENT_STABLE_SECONDS,
-)
 
 
 def subscription(symbols: Sequence[str] | None, interval_ms: int | None) -> Subscribe:
@@ -72,12 +72,12 @@ class Client:
         self._dial = dial
         self._wanted = wanted  # None: the default stream, which needs no request
         self._counts = ClientStatistics()
-        self._mailbox = LatestWinsBuffer(self._counts)
-        self._conversation: Conversation | None = None
+        self._buffer = LatestWinsBuffer(self._counts)
+        self._requests: Requests | None = None
         self._changed = trio.Event()  # set, and replaced, when a request may go on
         self._failure: TickerError | trio.ClosedResourceError | None = None
         self._attempt = 0
-        self._nonsense = 0
+        self._violations = 0
         self._leaving = False
 
     # --- What a user calls ---
@@ -95,7 +95,7 @@ class Client:
         return self
 
     async def __anext__(self) -> Message:
-        return await self._mailbox.take()
+        return await self._buffer.take()
 
     async def subscribe(
         self, symbols: Sequence[str] | None = None, *, interval_ms: int | None = None
@@ -128,23 +128,23 @@ class Client:
         return trio.current_time() - begin
 
     async def _ask(self, request: Request, expected: type[A]) -> A:
-        with trio.move_on_after(CLIENT_ANSWER_SECONDS):
-            while self._conversation is None:
+        with trio.move_on_after(ANSWER_SECONDS):
+            while self._requests is None:
                 if self._failure is not None:
                     raise self._failure
                 await self._changed.wait()
             try:
-                return await self._conversation.ask(request, expected)
+                return await self._requests.ask(request, expected)
             except Retry as fault:
                 raise RequestError("disconnected", f"{fault}; ask again") from None
-        raise RequestError("timeout", f"no answer within {CLIENT_ANSWER_SECONDS:g} s")
+        raise RequestError("timeout", f"no answer within {ANSWER_SECONDS:g} s")
 
     # --- What `running` calls ---
 
     async def opened(self, within: float) -> None:
         """Wait so many seconds for the first connection; raises why there is none."""
         with trio.move_on_after(within):
-            while self._conversation is None:
+            while self._requests is None:
                 if self._failure is not None:
                     raise self._failure
                 await self._changed.wait()
@@ -155,11 +155,11 @@ class Client:
             "check the URL and whether the server runs"
         )
 
-    async def farewell(self) -> None:
-        """Close the stream politely, where there is one."""
+    async def close(self) -> None:
+        """Make the closing handshake, where there is a connection."""
         self._leaving = True
-        if self._conversation is not None:
-            await self._conversation.close()
+        if self._requests is not None:
+            await self._requests.close()
 
     async def run(self) -> None:
         """Make one connection after the other until left, or until none makes sense."""
@@ -180,16 +180,16 @@ class Client:
         finally:
             self._counts.state = State.CLOSED
             self._failure = failure
-            self._mailbox.end(failure)
+            self._buffer.end(failure)
             self._wake()
 
     async def _recover(self, fault: Retry) -> None:
         self._counts.last_fault = str(fault)
         if isinstance(fault, StaleToken):
             self._credentials.reject(str(fault))
-        if isinstance(fault, Nonsense):
-            self._nonsense += 1
-            if self._nonsense == CLIENT_NONSENSE_CONNECTIONS:
+        if isinstance(fault, ProtocolViolation):
+            self._violations += 1
+            if self._violations == PROTOCOL_VIOLATIONS:
                 raise ProtocolError(f"{self._address} is no Ticker server: {fault}; check the URL")
         self._counts.state = State.WAITING
         await self._pause(self._attempt, fault)
@@ -203,51 +203,51 @@ class Client:
         stream = await self._dial()
         try:
             async with trio.open_nursery() as nursery:
-                link = await open_link(nursery, stream, self._address, token)
+                connection = await open_connection(nursery, stream, self._address, token)
                 muted = self._wanted is not None
-                conversation = Conversation(link, self._mailbox, self._counts, muted=muted)
-                nursery.start_soon(self._open, conversation)
-                nursery.start_soon(self._renew, conversation)
+                requests = Requests(connection, self._buffer, self._counts, muted=muted)
+                nursery.start_soon(self._open, requests)
+                nursery.start_soon(self._renew, requests)
                 try:
-                    await conversation.listen()
+                    await requests.listen()
                 except Retry as fault:
                     if self._leaving:
-                        # The reader is to hear the server's goodbye; `running` ends the wait.
-                        await trio.sleep(CLIENT_CLOSE_SECONDS)
-                    fault.after_seconds = max(fault.after_seconds, conversation.come_back_after)
+                        # The reader waits for the server's close frame; `running` ends the wait.
+                        await trio.sleep(CLOSE_SECONDS)
+                    fault.after_seconds = max(fault.after_seconds, requests.retry_after)
                     raise
                 finally:
-                    self._conversation = None
-                    conversation.end()
+                    self._requests = None
+                    requests.end()
         except BaseExceptionGroup as group:
-            raise principal(group) from None
+            raise reason_of_end(group) from None
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _open(self, conversation: Conversation) -> None:
+    async def _open(self, requests: Requests) -> None:
         """Bring the stream to where the user wants it, and see whether it lasts."""
-        await conversation.welcome()
+        await requests.welcome()
         match self._wanted:
             case Subscribe() as wanted:
-                await conversation.ask(wanted, Subscribed)
+                await requests.ask(wanted, Subscribed)
             case Unsubscribe() as wanted:
-                await conversation.ask(wanted, Unsubscribed)
-        self._conversation = conversation
+                await requests.ask(wanted, Unsubscribed)
+        self._requests = requests
         self._counts.state = State.OPEN
         self._counts.connections += 1
         self._wake()
-        await trio.sleep(CLIENT_STABLE_SECONDS)
-        self._attempt = self._nonsense = 0
+        await trio.sleep(STABLE_SECONDS)
+        self._attempt = self._violations = 0
         self._credentials.accepted()
 
-    async def _renew(self, conversation: Conversation) -> None:
+    async def _renew(self, requests: Requests) -> None:
         """Renew the token ahead of time, for as long as the connection lasts."""
         while True:
             await self._credentials.until_due()
             for attempt in itertools.count():
                 try:
                     token = await self._credentials.renew()
-                    await conversation.ask(Authenticate(token=token), Authenticated)
+                    await requests.ask(Authenticate(token=token), Authenticated)
                 except Retry as retry:
                     fault = retry
                 except RequestError as error:

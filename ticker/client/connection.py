@@ -1,13 +1,12 @@
 """One WebSocket connection to the server, over trio-websocket, with a limit on every wait.
 
-Rules for this module: transport only; what messages mean is `conversation.py`'s. The
+Rules for this module: transport only; what messages mean is `requests.py`'s. The
 reader task that trio-websocket needs lives in the nursery that the caller hands in.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import Final, cast
 
 import h11
@@ -22,17 +21,18 @@ from trio_websocket import (
 )
 
 from ticker.client.address import Address
-from ticker.client.disconnects import Nonsense, Retry, of_close, of_handshake
+from ticker.client.disconnects import ProtocolViolation, Retry, of_close, of_handshake
 from ticker.client.errors import TickerError
-from ticker.client.token_request import refused
-from ticker.limits import (
-    CLIENT_CLOSE_SECONDS,
-    CLIENT_CONNECT_SECONDS,
-    CLIENT_MESSAGE_BYTES,
-    CLIENT_RECEIVE_BYTES,
-    CLIENT_SILENCE_SECONDS,
-    CLIENT_WRITE_SECONDS,
+from ticker.client.limits import (
+    CLOSE_SECONDS,
+    CONNECT_SECONDS,
+    MESSAGE_BYTES,
+    RECEIVE_BYTES,
+    SILENCE_SECONDS,
+    WRITE_SECONDS,
 )
+from ticker.client.token_request import connect_fault
+from ticker.exception_groups import leaves
 
 SUBPROTOCOL: Final = "ticker.v1"
 _ABNORMAL: Final = 1006
@@ -49,14 +49,14 @@ async def dial(address: Address, ssl_context: ssl.SSLContext | None) -> trio.abc
     """Open the connection that the WebSocket will run over.
 
     Raises:
-        Retry: nobody answers there now.
+        Retry: there is no answer now.
         UntrustedServerError: the server's certificate is not accepted.
     """
-    with trio.move_on_after(CLIENT_CONNECT_SECONDS):
+    with trio.move_on_after(CONNECT_SECONDS):
         try:
             stream = await trio.open_tcp_stream(address.host, address.port)
         except (OSError, UnicodeError) as error:
-            raise refused(address, error) from None
+            raise connect_fault(address, error) from None
         if ssl_context is None:
             return stream
         secured = trio.SSLStream(
@@ -67,17 +67,17 @@ async def dial(address: Address, ssl_context: ssl.SSLContext | None) -> trio.abc
         except BaseException as error:
             await trio.aclose_forcefully(stream)
             if isinstance(error, trio.BrokenResourceError):
-                raise refused(address, error) from None
+                raise connect_fault(address, error) from None
             raise
         return secured
-    raise Retry(f"{address} did not answer within {CLIENT_CONNECT_SECONDS:g} s")
+    raise Retry(f"{address} did not answer within {CONNECT_SECONDS:g} s")
 
 
 class WatchedStream(trio.abc.Stream):
     """A stream that breaks by itself when nothing arrives or nothing can be written.
 
-    A path that has died silently (half-open) is found out this way: every byte counts,
-    so also the server's pings, of which trio-websocket tells nobody.
+    A path that has died silently (half-open) is found out this way: every byte counts, the
+    server's pings included, which trio-websocket answers without showing them.
 
     Attributes:
         ended: set once nothing more will arrive.
@@ -90,22 +90,22 @@ class WatchedStream(trio.abc.Stream):
         self._stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive bytes, within `CLIENT_SILENCE_SECONDS`."""
+        """Receive bytes, within `SILENCE_SECONDS`."""
         data: bytes | bytearray = b""
         try:
-            with trio.move_on_after(CLIENT_SILENCE_SECONDS) as patience:
+            with trio.move_on_after(SILENCE_SECONDS) as scope:
                 data = await self._stream.receive_some(max_bytes)
         finally:
             if not data:
                 self.ended.set()
-        if patience.cancelled_caught:
+        if scope.cancelled_caught:
             self.silent = True
             raise trio.BrokenResourceError("silent for too long")
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes, within `CLIENT_WRITE_SECONDS`."""
-        with trio.move_on_after(CLIENT_WRITE_SECONDS):
+        """Send bytes, within `WRITE_SECONDS`."""
+        with trio.move_on_after(WRITE_SECONDS):
             await self._stream.send_all(data)
             return
         raise trio.BrokenResourceError("nothing can be written")
@@ -120,7 +120,7 @@ class WatchedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class Link:
+class Connection:
     """An open WebSocket."""
 
     def __init__(self, websocket: WebSocketConnection, stream: WatchedStream) -> None:
@@ -147,21 +147,21 @@ class Link:
             raise self._fault(closed) from None
 
     async def close(self) -> None:
-        """Say goodbye with code 1000, and wait a moment for the peer to do so."""
-        with trio.move_on_after(CLIENT_CLOSE_SECONDS):
+        """Make the closing handshake with code 1000, within `CLOSE_SECONDS`."""
+        with trio.move_on_after(CLOSE_SECONDS):
             await self._websocket.aclose()
 
     def _fault(self, closed: ConnectionClosed) -> Retry | TickerError:
         if self._stream.silent:
-            return Retry(f"nothing came from the server for {CLIENT_SILENCE_SECONDS:g} s")
+            return Retry(f"nothing came from the server for {SILENCE_SECONDS:g} s")
         if closed.reason is None:
             return of_close(_ABNORMAL, None)
         return of_close(closed.reason.code, closed.reason.reason)
 
 
-async def open_link(
+async def open_connection(
     readers: trio.Nursery, stream: trio.abc.Stream, address: Address, token: str
-) -> Link:
+) -> Connection:
     """Make the WebSocket handshake.
 
     A refusal (`trio_websocket.ConnectionRejected`) comes out of the nursery, where
@@ -172,7 +172,7 @@ async def open_link(
     """
     watched = WatchedStream(stream)
     websocket: WebSocketConnection | None = None
-    with trio.move_on_after(CLIENT_CONNECT_SECONDS) as patience:
+    with trio.move_on_after(CONNECT_SECONDS) as scope:
         async with trio.open_nursery() as race:
             # trio-websocket would wait on where the stream ends before the handshake does.
             race.start_soon(_cancel_at, watched.ended, race.cancel_scope)
@@ -183,14 +183,14 @@ async def open_link(
                 address.stream_path,
                 subprotocols=[SUBPROTOCOL],
                 extra_headers=[(b"Authorization", b"Bearer " + token.encode())],
-                max_message_size=CLIENT_MESSAGE_BYTES,
-                receive_buffer_size=CLIENT_RECEIVE_BYTES,
+                max_message_size=MESSAGE_BYTES,
+                receive_buffer_size=RECEIVE_BYTES,
             )
             race.cancel_scope.cancel()
     if websocket is None:
-        how = "was too slow" if patience.cancelled_caught else "broke off"
+        how = "was too slow" if scope.cancelled_caught else "broke off"
         raise Retry(f"the WebSocket handshake with {address} {how}")
-    return Link(websocket, watched)
+    return Connection(websocket, watched)
 
 
 async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -198,7 +198,7 @@ async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def reason_of_end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one exception of a connection's nursery that says why the connection ended.
 
     A refused handshake says more than anything else; then comes what was raised first.
@@ -206,8 +206,8 @@ def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """
     if group.split((trio.Cancelled, Retry, TickerError, *_READER_FAULTS))[1] is not None:
         return group
-    leaves = sorted(_leaves(group), key=lambda leaf: not isinstance(leaf, ConnectionRejected))
-    for leaf in leaves:
+    ranked = sorted(leaves(group), key=lambda leaf: not isinstance(leaf, ConnectionRejected))
+    for leaf in ranked:
         match leaf:
             case ConnectionRejected(status_code=status, headers=headers):
                 retry_after = dict(headers).get(b"retry-after", b"")
@@ -215,13 +215,5 @@ def principal(group: BaseExceptionGroup[BaseException]) -> BaseException:
             case Retry() | TickerError():
                 return leaf
             case leaf if isinstance(leaf, _READER_FAULTS):
-                return Nonsense("the peer broke the WebSocket protocol")
+                return ProtocolViolation("the peer broke the WebSocket protocol")
     return group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from ticker.client.errors import AuthenticationError
-from ticker.limits import CLIENT_RENEW_AFTER_PART, CLIENT_RENEW_SPREAD_PART
+from ticker.client.limits import RENEW_AFTER_PART, RENEW_SPREAD_PART
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Credentials:
         if self.api_key is None:
             raise AssertionError("a token without a key is never due")
         issued = await self.exchange(self.api_key)
-        part = CLIENT_RENEW_AFTER_PART + CLIENT_RENEW_SPREAD_PART * random.random()  # noqa: S311 - spreads load, guards nothing
+        part = RENEW_AFTER_PART + RENEW_SPREAD_PART * random.random()  # noqa: S311 - spreads load, guards nothing
         self._renew_at = trio.current_time() + issued.expires_in * part
         self.token = issued.value
         return issued.value

@@ -18,7 +18,7 @@ from ticker.client.errors import (
     ProtocolError,
     TickerError,
 )
-from ticker.limits import CLIENT_RETRY_AFTER_MAXIMUM_SECONDS
+from ticker.client.limits import RETRY_AFTER_MAXIMUM_SECONDS
 from ticker.protocol.close_codes import CloseCode
 
 NEW_KEY = "create a new API key with `ticker keys create`, or check for a typing error"
@@ -29,14 +29,14 @@ class Retry(Exception):  # noqa: N818 - it is a decision, not an error
 
     def __init__(self, cause: str, after_seconds: float = 0.0) -> None:
         super().__init__(cause)
-        self.after_seconds = patience(after_seconds)
+        self.after_seconds = bounded_wait(after_seconds)
 
 
 class StaleToken(Retry):
     """Connect again with a new token."""
 
 
-class Nonsense(Retry):
+class ProtocolViolation(Retry):
     """The peer broke the protocol: worth another try, but not for ever."""
 
 
@@ -98,16 +98,16 @@ def seconds_of(retry_after: str) -> float:
     """A `Retry-After` header (RFC 9110 section 10.2.3) in seconds; 0 where it says nothing."""
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        return patience(float(text))
+        return bounded_wait(float(text))
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return 0.0
     if moment.tzinfo is None:  # the zone "-0000"
         moment = moment.replace(tzinfo=UTC)
-    return patience((moment - datetime.now(UTC)).total_seconds())
+    return bounded_wait((moment - datetime.now(UTC)).total_seconds())
 
 
-def patience(seconds: float) -> float:
-    """What the server asks us to wait, within reason."""
-    return min(max(seconds, 0.0), CLIENT_RETRY_AFTER_MAXIMUM_SECONDS)
+def bounded_wait(seconds: float) -> float:
+    """The wait that a server asks for in seconds, bounded."""
+    return min(max(seconds, 0.0), RETRY_AFTER_MAXIMUM_SECONDS)

@@ -1,7 +1,6 @@
-"""`connect()`: the one thing of the client that most people need.
+"""`connect()`: checks its arguments and runs a client beside the block.
 
-Rules for this module: it checks arguments and puts the pieces together; it owns the one
-nursery that everything of a client runs in.
+Rules for this module: it owns the one nursery that everything of a client runs in.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from ticker.client.address import parse_address
 from ticker.client.client import Client, subscription
 from ticker.client.connection import dial
 from ticker.client.credentials import Credentials
+from ticker.client.limits import OPEN_SECONDS
 from ticker.client.token_request import exchange_key
-from ticker.limits import CLIENT_OPEN_SECONDS
 
 
 @asynccontextmanager
@@ -30,7 +29,7 @@ async def connect(
     symbols: Sequence[str] | None = None,
     interval_ms: int | None = None,
     ssl_context: ssl.SSLContext | None = None,
-    open_timeout: float = CLIENT_OPEN_SECONDS,
+    open_timeout: float = OPEN_SECONDS,
 ) -> AsyncGenerator[Client, None]:
     """Open a stream of prices that stays open.
 
@@ -48,7 +47,7 @@ async def connect(
     wait to be taken only the newest is kept, and since each holds every symbol of the
     subscription, nothing of the present is lost. Other messages are kept in order.
 
-    Leaving says goodbye to the server, for at most a second; no task outlives the block.
+    Leaving makes the closing handshake, for at most a second; no task outlives the block.
 
     Args:
         url: the server, `http(s)://host:port` or `ws(s)://host:port/ws/ticker`.
@@ -96,7 +95,7 @@ async def running(client: Client, open_timeout: float) -> AsyncGenerator[None, N
         try:
             await client.opened(open_timeout)
             yield
-            await client.farewell()
+            await client.close()
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised = error
         nursery.cancel_scope.cancel()

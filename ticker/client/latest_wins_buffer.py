@@ -1,4 +1,4 @@
-"""Between the stream and its consumer: a box that never grows, however slow the consumer.
+"""Between the stream and its consumer: a buffer that never grows, however slow the consumer.
 
 Rules for this module: putting is synchronous and never waits, so that the stream is read
 at full speed and the server never finds us behind. Only the newest `Ticker` is kept, marked
@@ -14,9 +14,9 @@ import msgspec
 import trio
 
 from ticker.client.errors import TickerError
+from ticker.client.limits import CONTROL_BACKLOG
 from ticker.client.messages import Message, Ticker
 from ticker.client.statistics import ClientStatistics
-from ticker.limits import CLIENT_CONTROL_BACKLOG
 
 
 class LatestWinsBuffer:
@@ -41,14 +41,14 @@ class LatestWinsBuffer:
                     message = msgspec.structs.replace(message, snapshot=True)
             self._newest = (self._arrivals, message)
         else:
-            if len(self._others) == CLIENT_CONTROL_BACKLOG:
+            if len(self._others) == CONTROL_BACKLOG:
                 self._others.popleft()
                 self._counts.dropped += 1
             self._others.append((self._arrivals, message))
         self._takers.unpark()
 
     def end(self, error: TickerError | trio.ClosedResourceError) -> None:
-        """Nothing more will come: once the box is empty, taking raises `error`."""
+        """Nothing more will come: once the buffer is empty, taking raises `error`."""
         self._end = self._end or error
         self._takers.unpark_all()
 

@@ -152,7 +152,7 @@ Message = (
 Answer = Subscribed | Unsubscribed | Authenticated | Error | Pong
 
 
-class NonsenseError(ValueError):
+class MalformedMessageError(ValueError):
     """The text is no message of the protocol."""
 
 
@@ -181,7 +181,7 @@ def decode(text: str | bytes) -> Message | None:
     """Decode one message, or None where its type is not known here.
 
     Raises:
-        NonsenseError: no JSON object with a type, or a known type with wrong fields.
+        MalformedMessageError: no JSON object with a type, or a known type with wrong fields.
     """
     try:
         return _messages.decode(text)
@@ -190,9 +190,9 @@ def decode(text: str | bytes) -> Message | None:
     try:
         kind = _envelopes.decode(text).type
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise NonsenseError(f"not a message: {fault}") from None
+        raise MalformedMessageError(f"not a message: {fault}") from None
     if kind in _KNOWN:
-        raise NonsenseError(f"a wrong {kind!r} message: {fault}")
+        raise MalformedMessageError(f"a wrong {kind!r} message: {fault}")
     return None
 
 

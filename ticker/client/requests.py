@@ -1,7 +1,7 @@
-"""What is said on one connection: messages in, requests out, each answer to its asker.
+"""The messages of one connection: what arrives, and each request with its answer.
 
-Rules for this module: it lives as long as its link and knows nothing of reconnecting; all
-waiting for answers has a deadline.
+Rules for this module: it lives as long as its connection and knows nothing of reconnecting;
+every wait for an answer has a deadline.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from ticker.client.connection import Link
-from ticker.client.disconnects import Nonsense, Retry, patience
+from ticker.client.connection import Connection
+from ticker.client.disconnects import ProtocolViolation, Retry, bounded_wait
 from ticker.client.errors import RequestError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
+from ticker.client.limits import ANSWER_SECONDS, REQUEST_BYTES, WELCOME_SECONDS
 from ticker.client.messages import (
     Answer,
     Authenticated,
     Closing,
     Error,
+    MalformedMessageError,
     Message,
-    NonsenseError,
     Pong,
     Request,
     Subscribed,
@@ -34,12 +35,11 @@ from ticker.client.messages import (
     encode,
 )
 from ticker.client.statistics import ClientStatistics
-from ticker.limits import CLIENT_ANSWER_SECONDS, CLIENT_REQUEST_BYTES, CLIENT_WELCOME_SECONDS
 
 A = TypeVar("A", Subscribed, Unsubscribed, Authenticated, Pong)
 
 
-class _Question:
+class _Pending:
     """A request that waits for its answer."""
 
     def __init__(self, expected: type[Answer]) -> None:
@@ -52,25 +52,30 @@ class _Question:
         self.settled.set()
 
 
-class Conversation:
+class Requests:
     """One connection's messages.
 
     Attributes:
         muted: while True, prices are not passed on: they are of a subscription that is
             about to be replaced.
-        come_back_after: how many seconds the server asked us to stay away once it closes.
+        retry_after: how many seconds the server asked to wait once it closes.
     """
 
     def __init__(
-        self, link: Link, mailbox: LatestWinsBuffer, counts: ClientStatistics, *, muted: bool
+        self,
+        connection: Connection,
+        buffer: LatestWinsBuffer,
+        counts: ClientStatistics,
+        *,
+        muted: bool,
     ) -> None:
         self.muted = muted
-        self.come_back_after = 0.0
-        self._link = link
-        self._mailbox = mailbox
+        self.retry_after = 0.0
+        self._connection = connection
+        self._buffer = buffer
         self._counts = counts
         self._ids = itertools.count(1)
-        self._questions: dict[int, _Question] = {}
+        self._pending: dict[int, _Pending] = {}
         self._welcomed = trio.Event()
         self._ended = False
         self._tick_ms: float | None = None
@@ -85,22 +90,22 @@ class Conversation:
             TickerError: it does not.
         """
         while True:
-            text = await self._link.receive()
+            text = await self._connection.receive()
             try:
                 message = decode(text)
-            except NonsenseError as error:
-                raise Nonsense(str(error)) from None
+            except MalformedMessageError as error:
+                raise ProtocolViolation(str(error)) from None
             if message is None:
                 self._counts.unknown += 1
             else:
                 self._take(message)
 
     async def welcome(self) -> None:
-        """Wait for the server's first word."""
-        with trio.move_on_after(CLIENT_WELCOME_SECONDS):
+        """Wait for the first message."""
+        with trio.move_on_after(WELCOME_SECONDS):
             await self._welcomed.wait()
             return
-        raise Nonsense("the server sent no welcome")
+        raise ProtocolViolation("the server sent no welcome")
 
     async def ask(self, request: Request, expected: type[A]) -> A:
         """Send a request and wait for its answer.
@@ -111,39 +116,39 @@ class Conversation:
         """
         number = next(self._ids)
         text = encode(msgspec.structs.replace(request, id=number))
-        if len(text) > CLIENT_REQUEST_BYTES:
+        if len(text) > REQUEST_BYTES:
             raise RequestError(
                 "too_large",
                 f"the request is {len(text)} bytes long, the server takes "
-                f"{CLIENT_REQUEST_BYTES}: name fewer symbols",
+                f"{REQUEST_BYTES}: name fewer symbols",
             )
         if self._ended:
             raise _gone()
-        question = self._questions[number] = _Question(expected)
+        pending = self._pending[number] = _Pending(expected)
         try:
-            with trio.move_on_after(CLIENT_ANSWER_SECONDS):
-                await self._link.send(text)
-                await question.settled.wait()
+            with trio.move_on_after(ANSWER_SECONDS):
+                await self._connection.send(text)
+                await pending.settled.wait()
         finally:
-            self._questions.pop(number, None)
-        match question.answer:
+            self._pending.pop(number, None)
+        match pending.answer:
             case Error(code=code, message=message):
                 raise RequestError(code, message)
             case answer if isinstance(answer, expected):
                 return answer
-        if question.settled.is_set():
+        if pending.settled.is_set():
             raise _gone()
-        raise Retry(f"the server gave no answer within {CLIENT_ANSWER_SECONDS:g} s")
+        raise Retry(f"the server gave no answer within {ANSWER_SECONDS:g} s")
 
     async def close(self) -> None:
-        """Say goodbye."""
-        await self._link.close()
+        """Make the closing handshake."""
+        await self._connection.close()
 
     def end(self) -> None:
         """The connection is gone: no answer will come."""
         self._ended = True
-        for question in self._questions.values():
-            question.settle(None)
+        for pending in self._pending.values():
+            pending.settle(None)
 
     def _take(self, message: Message) -> None:
         self._counts.received += 1
@@ -158,23 +163,23 @@ class Conversation:
                 self._tick_ms = tick_ms
                 self._welcomed.set()
             case Closing(retry_after_ms=milliseconds):
-                self.come_back_after = patience(milliseconds / 1000)
+                self.retry_after = bounded_wait(milliseconds / 1000)
             case Subscribed() | Unsubscribed() | Authenticated() | Pong() | Error():
                 self._settle(message)
-        self._mailbox.put(message)
+        self._buffer.put(message)
 
     def _settle(self, answer: Answer) -> None:
-        question = self._questions.get(answer.id) if isinstance(answer.id, int) else None
-        if question is None:
-            return  # asked by nobody, or no longer
-        if not isinstance(answer, (question.expected, Error)):
-            raise Nonsense(f"the server answered a request with {type(answer).__name__}")
+        pending = self._pending.get(answer.id) if isinstance(answer.id, int) else None
+        if pending is None:
+            return  # nothing waits for it, or no longer
+        if not isinstance(answer, (pending.expected, Error)):
+            raise ProtocolViolation(f"the server answered a request with {type(answer).__name__}")
         if isinstance(answer, Subscribed | Unsubscribed):
             self.muted = False  # at once: the snapshot may follow in the same read
             self._seq = None
         if isinstance(answer, Subscribed) and self._tick_ms and answer.interval_ms:
             self._pace = math.ceil(answer.interval_ms / self._tick_ms)
-        question.settle(answer)
+        pending.settle(answer)
 
 
 def _gone() -> Retry:

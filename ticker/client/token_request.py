@@ -7,7 +7,6 @@ environment, so that the key goes to the given server and nowhere else.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from http import HTTPStatus
 
 import httpx
@@ -16,9 +15,10 @@ import trio
 
 from ticker.client.address import Address
 from ticker.client.credentials import IssuedToken
-from ticker.client.disconnects import Nonsense, Retry, of_exchange
+from ticker.client.disconnects import ProtocolViolation, Retry, of_exchange
 from ticker.client.errors import TickerError, UntrustedServerError
-from ticker.limits import CLIENT_EXCHANGE_BYTES, CLIENT_EXCHANGE_SECONDS
+from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
+from ticker.exception_groups import causes
 
 
 class _Answer(msgspec.Struct):
@@ -42,11 +42,11 @@ async def exchange_key(
         transport: takes the network's place in tests.
 
     Raises:
-        Retry: not now, or the answer was none of ours.
+        Retry: not now, or the answer was not that of a Ticker server.
         TickerError: the key, the server or its certificate is not good.
     """
     try:
-        with trio.move_on_after(CLIENT_EXCHANGE_SECONDS):
+        with trio.move_on_after(EXCHANGE_SECONDS):
             async with (
                 httpx.AsyncClient(
                     verify=ssl_context or False,  # without a context there is no TLS
@@ -60,18 +60,18 @@ async def exchange_key(
                     raise of_exchange(response.status_code, response.headers.get("Retry-After", ""))
                 return _read(await _body(response))
     except httpx.HTTPError as error:
-        raise refused(address, error) from None
-    raise Retry(f"the token endpoint gave no answer within {CLIENT_EXCHANGE_SECONDS:g} s")
+        raise connect_fault(address, error) from None
+    raise Retry(f"the token endpoint gave no answer within {EXCHANGE_SECONDS:g} s")
 
 
 async def _body(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         # To the end, which the scope around bounds: httpx's iterators are not to be left early.
-        if len(body) <= CLIENT_EXCHANGE_BYTES:
+        if len(body) <= EXCHANGE_BYTES:
             body += chunk
-    if len(body) > CLIENT_EXCHANGE_BYTES:
-        raise Nonsense("the token endpoint's answer is too long")
+    if len(body) > EXCHANGE_BYTES:
+        raise ProtocolViolation("the token endpoint's answer is too long")
     return bytes(body)
 
 
@@ -79,16 +79,16 @@ def _read(body: bytes) -> IssuedToken:
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeError):
-        raise Nonsense("the token endpoint's answer holds no token") from None
+        raise ProtocolViolation("the token endpoint's answer holds no token") from None
     if not (answer.token.isascii() and answer.token.isprintable()) or answer.expires_in <= 0:
-        raise Nonsense("the token endpoint's answer holds no usable token")
+        raise ProtocolViolation("the token endpoint's answer holds no usable token")
     return IssuedToken(answer.token, answer.expires_in)
 
 
-def refused(address: Address, error: BaseException) -> Retry | TickerError:
+def connect_fault(address: Address, error: BaseException) -> Retry | TickerError:
     """Why no connection was made: the certificate is a lasting reason, all else is not."""
     reason = str(error) or type(error).__name__
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return UntrustedServerError(
                 f"the certificate of {address} is not trusted: {cause.verify_message}; "
@@ -97,15 +97,3 @@ def refused(address: Address, error: BaseException) -> Retry | TickerError:
         if isinstance(cause, OSError) and cause.strerror:
             reason = cause.strerror
     return Retry(f"cannot reach {address}: {reason}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what led to it, one after the other, the root last."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        # trio gathers a failed attempt for each of a name's addresses; one is enough.
-        if isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        else:
-            cause = cause.__cause__ or cause.__context__

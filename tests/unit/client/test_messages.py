@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ticker.client import Closing, Error, Price, Subscribed, Ticker, Welcome
 from ticker.client.messages import (
     Authenticate,
-    NonsenseError,
+    MalformedMessageError,
     Ping,
     Subscribe,
     Unsubscribe,
@@ -117,7 +117,7 @@ def test_a_type_of_a_newer_server_is_skipped_or_a_known_one_checked(
 ) -> None:
     try:
         decode(json.dumps({"type": kind, "payload": value}))
-    except NonsenseError:
+    except MalformedMessageError:
         assert kind in {"welcome", "status", "subscribed", "authenticated", "error", "closing"}
 
 
@@ -138,14 +138,14 @@ def test_a_type_of_a_newer_server_is_skipped_or_a_known_one_checked(
         b"\xff\xfe",
     ],
 )
-def test_nonsense_is_told_from_messages(text: str | bytes) -> None:
-    with pytest.raises(NonsenseError):
+def test_a_malformed_message_raises(text: str | bytes) -> None:
+    with pytest.raises(MalformedMessageError):
         decode(text)
 
 
 @given(st.text() | st.binary() | json_values.map(json.dumps))
-def test_whatever_arrives_is_a_message_or_skipped_or_nonsense(text: str | bytes) -> None:
-    with suppress(NonsenseError):
+def test_any_text_is_a_message_or_skipped_or_malformed(text: str | bytes) -> None:
+    with suppress(MalformedMessageError):
         assert decode(text) is None or isinstance(decode(text), msgspec.Struct)
 
 

@@ -1,4 +1,4 @@
-"""What a slow consumer finds in its box."""
+"""What a slow consumer finds in the buffer."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ def tick(seq: int, *, snapshot: bool = False) -> Ticker:
 
 
 async def test_what_takes_the_place_of_a_snapshot_is_one() -> None:
-    # Whoever waits for the first message of a subscription finds its mark, however late.
-    box = LatestWinsBuffer(ClientStatistics())
-    box.put(Welcome(user_id="user:demo"))
-    box.put(tick(1, snapshot=True))
-    box.put(tick(2))
-    box.put(tick(3))
+    # A consumer that waits for the first message of a subscription finds its mark, however late.
+    buffer = LatestWinsBuffer(ClientStatistics())
+    buffer.put(Welcome(user_id="user:demo"))
+    buffer.put(tick(1, snapshot=True))
+    buffer.put(tick(2))
+    buffer.put(tick(3))
     with trio.fail_after(1):
-        taken = [await box.take(), await box.take()]
+        taken = [await buffer.take(), await buffer.take()]
     assert taken == [Welcome(user_id="user:demo"), tick(3, snapshot=True)]
 
 
 async def test_what_follows_a_snapshot_that_was_taken_is_none() -> None:
-    box = LatestWinsBuffer(ClientStatistics())
+    buffer = LatestWinsBuffer(ClientStatistics())
     with trio.fail_after(1):
-        box.put(tick(1, snapshot=True))
-        assert await box.take() == tick(1, snapshot=True)
-        box.put(tick(2))
-        box.put(tick(3))
-        assert await box.take() == tick(3)
+        buffer.put(tick(1, snapshot=True))
+        assert await buffer.take() == tick(1, snapshot=True)
+        buffer.put(tick(2))
+        buffer.put(tick(3))
+        assert await buffer.take() == tick(3)

@@ -17,9 +17,9 @@ from ticker.client import AuthenticationError, Client, ProtocolError, UntrustedS
 from ticker.client.address import parse_address
 from ticker.client.connection import dial
 from ticker.client.credentials import IssuedToken
-from ticker.client.disconnects import Nonsense, Retry
+from ticker.client.disconnects import ProtocolViolation, Retry
+from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
 from ticker.client.token_request import exchange_key
-from ticker.limits import CLIENT_EXCHANGE_BYTES, CLIENT_EXCHANGE_SECONDS
 
 ADDRESS = parse_address("http://ticker.test:8081")
 GOOD = {"token": "abc.def", "user_id": "user:demo", "role": "user", "expires_in": 3600}
@@ -67,11 +67,11 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
         b'{"token":"a","expires_in":0}',
         b'{"token":"a\\r\\nX: y","expires_in":9}',
         b"[" * 50_000,
-        b" " * (CLIENT_EXCHANGE_BYTES + 1),
+        b" " * (EXCHANGE_BYTES + 1),
     ],
 )
-async def test_an_answer_that_holds_no_token_is_nonsense(body: bytes) -> None:
-    with pytest.raises(Nonsense):
+async def test_an_answer_that_holds_no_token_is_a_protocol_violation(body: bytes) -> None:
+    with pytest.raises(ProtocolViolation):
         await exchange(httpx.Response(200, content=body))
 
 
@@ -85,12 +85,12 @@ async def test_an_exchange_that_takes_too_long_is_given_up(autojump_clock: MockC
     began = autojump_clock.current_time()
     with pytest.raises(Retry, match="no answer"):
         await exchange(httpx.Response(200, stream=Dripping()))
-    assert autojump_clock.current_time() - began == pytest.approx(CLIENT_EXCHANGE_SECONDS)
+    assert autojump_clock.current_time() - began == pytest.approx(EXCHANGE_SECONDS)
 
 
 @pytest.fixture
 async def tls_port(nursery: trio.Nursery) -> int:
-    """A server that speaks TLS with a certificate of an authority that nobody knows."""
+    """A server that speaks TLS with a certificate of an unknown authority."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -117,7 +117,7 @@ async def test_an_untrusted_certificate_is_no_passing_fault(tls_port: int) -> No
             await dial(parse_address(url), ssl.create_default_context())
 
 
-async def test_nobody_listening_is_a_passing_fault() -> None:
+async def test_a_refused_connection_is_tried_again() -> None:
     with pytest.raises(Retry, match="refused"):
         await dial(parse_address("http://127.0.0.1:1"), None)
 
