@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import trio
 
-from ticker.market.quote import Quote
-from ticker.market.sources import SourceContext, open_batches
+from ticker.sources import Quote, SourceContext, open_batches
 
 
 class Tide:

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
 
 import attrs
 import structlog
 import trio
 
 log = structlog.get_logger()
+
+
+@runtime_checkable
+class AsksToWait(Protocol):
+    """An exception that knows how soon trying again would be of use.
+
+    Attributes:
+        retry_after: the fewest seconds to wait.
+    """
+
+    retry_after: float
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +85,8 @@ async def supervise(
         chance: a uniform random number in [0, 1).
 
     An `Exception`, alone or in a group, ends one life and is logged once with its traceback;
-    anything else (cancellation, `KeyboardInterrupt`) goes through.
+    anything else (cancellation, `KeyboardInterrupt`) goes through. An exception that asks to
+    wait (`AsksToWait`) is not answered by a shorter pause than that.
     """
     crashes = 0
     while True:
@@ -89,6 +102,8 @@ async def supervise(
             return
         crashes = policy.crashes(crashes, trio.current_time() - started)
         pause = policy.pause(crashes, chance())
+        if isinstance(crash, AsksToWait):
+            pause = max(pause, crash.retry_after)
         log.error(
             "source_crashed",
             source=name,

@@ -104,3 +104,17 @@ async def test_what_ends_a_program_is_not_contained(
 
     with pytest.raises(error):
         await Service(life).supervised()
+
+
+class PatientError(Exception):
+    """A fault that knows when trying again would be of use."""
+
+    retry_after = 30.0
+
+
+async def test_a_fault_that_asks_to_wait_is_not_tried_again_before(
+    autojump_clock: MockClock,
+) -> None:
+    service = Service(crash_after(0, PatientError()), crash_after(0), end)
+    await service.supervised()
+    assert service.began == pytest.approx([0, 30, 32])

@@ -6,6 +6,7 @@ Rules for this module: values only, no I/O, no clock, nothing of ours imported.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -13,6 +14,13 @@ import msgspec
 
 #: A symbol is `BASE-QUOTE`, as in `BTC-USD`: what it prices, and what in.
 SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
+
+#: What is quoted where the user named no symbol, and where the simulation of each starts.
+DEFAULT_SYMBOLS: Final[Mapping[str, Decimal]] = {
+    "BTC-USD": Decimal(42000),
+    "ETH-USD": Decimal(2500),
+    "SOL-USD": Decimal(95),
+}
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ import attrs
 from sqlalchemy.engine import make_url
 
 from ticker import limits
+from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
 from ticker.security.policy import PolicySet
 from ticker.settings import readers as read
@@ -63,13 +64,6 @@ def _sources(raw: object) -> tuple[str, ...]:
     return specs
 
 
-_DEFAULT_SYMBOLS: Final[Mapping[str, Decimal | None]] = {
-    "BTC-USD": Decimal(42000),
-    "ETH-USD": Decimal(2500),
-    "SOL-USD": Decimal(95),
-}
-
-
 @attrs.frozen(kw_only=True)
 class Settings:
     """What an operator may choose. Times are in seconds."""
@@ -95,7 +89,7 @@ class Settings:
         show=_show_words,
     )
     symbols: Mapping[str, Decimal | None] = _setting(
-        _DEFAULT_SYMBOLS,
+        DEFAULT_SYMBOLS,
         read.symbols,
         "the symbols; =price seeds the simulation",
         show=read.show_symbols,

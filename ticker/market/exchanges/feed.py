@@ -33,16 +33,13 @@ from ticker.market.exchanges.connection import (
 from ticker.market.exchanges.dialect import Conversation, Dialect
 from ticker.market.exchanges.events import BadMessage, PriceSeen, Tradable
 from ticker.market.exchanges.price_filter import PriceFilter
-from ticker.market.quote import Quote
+from ticker.market.quote import DEFAULT_SYMBOLS, Quote
 from ticker.market.sources import SourceConfigError, SourceContext
 from ticker.market.sources.options import nearest, parse_options
 
 __all__ = ["Feed", "create_feed"]
 
 log = structlog.get_logger()
-
-#: What is quoted where the user named no symbol.
-DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD")
 
 Tap = Callable[[bytes | str], None]
 
@@ -241,7 +238,7 @@ def create_feed(dialect: Dialect, argument: str, context: SourceContext) -> Feed
         SourceConfigError: it takes no argument, the address is none, or the symbols are too many.
     """
     parse_options(dialect.name, argument, [])
-    symbols = tuple(context.symbols) or DEFAULT_SYMBOLS
+    symbols = tuple(context.symbols or DEFAULT_SYMBOLS)
     names: dict[str, list[str]] = {}
     for symbol in symbols:
         names.setdefault(dialect.canonical(symbol), []).append(symbol)

@@ -27,6 +27,7 @@ __all__ = [
     "find_source",
     "load_source",
     "open_batches",
+    "substitutes",
 ]
 
 #: The entry-point group a package registers its own sources in.
@@ -34,7 +35,16 @@ GROUP = "ticker.sources"
 
 
 class SourceError(Exception):
-    """A source ended for a reason that its text tells in one line, without a traceback."""
+    """A source ended for a reason that its text tells in one line, without a traceback.
+
+    Attributes:
+        retry_after: the fewest seconds to wait before it is started again; the supervisor
+            takes the longer of this and its own backoff.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class SourceConfigError(SourceError):
@@ -50,7 +60,10 @@ class Source(Protocol):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """Every symbol it will ever quote, in the order to show them."""
+        """Every symbol it was asked for or offers, in the order to show them.
+
+        Of those that it turns out not to have it tells by `SourceContext.report_symbol`.
+        """
 
     def batches(self) -> AsyncIterator[Sequence[Quote]]:
         """Bring batches of quotes until cancelled, or until there are no more.
@@ -75,15 +88,27 @@ class SourceContext:
         next_tick: returns when the market's next broadcast has gone out; a source that
             invents prices waits for it between batches and so moves once a tick.
         url: another address for an exchange's protocol, or None for the public one.
+        rest_url: another address for an exchange's REST, as in `https://host:port`; None for
+            the same host as `url` or, where there is none either, the public one.
+        proxy: an HTTP proxy for the way to an exchange, as in `http://host:port`; None for
+            what the environment's `HTTPS_PROXY` and `NO_PROXY` say.
         report: counts a named fault (`bad_message`, `gap`, ...) that the source got over
             by itself; `detail` is for the log and holds no secret.
+        report_symbol: tells that the source has no good price of one of its symbols, and why
+            in a few words for a user (`not listed`, `refused: ...`, `halted`), or, with None,
+            that it has one again. Until then the symbol is stale at this source, whatever
+            quotes of it came before; the others are not concerned. What was reported is
+            forgotten when `batches()` ends.
     """
 
     symbols: Mapping[str, Decimal | None]
     wall_ms: Callable[[], int] = _wall_ms
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
-    url: str | None = attrs.field(default=None, repr=False)  # may hold a proxy's credentials
+    url: str | None = attrs.field(default=None, repr=False)  # these may hold credentials
+    rest_url: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False)
     report: Callable[[str, str], None] = lambda kind, detail: None  # noqa: ARG005 - a default that does nothing
+    report_symbol: Callable[[str, str | None], None] = lambda symbol, reason: None  # noqa: ARG005 - the same
 
 
 #: A factory takes what follows the colon in `name:argument` (or "") and the context.
@@ -104,6 +129,17 @@ async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Sequence[
             yield channel
     else:
         yield batches
+
+
+def substitutes(source: Source) -> Mapping[str, str]:
+    """Return what a source quotes in another currency than it was asked for.
+
+    As in `{"BTC-USD": "BTC-USDT"}` of an exchange that has nothing in US dollars: its
+    `BTC-USD` is the price of `BTC-USDT`. A source tells by an attribute `substitutes`;
+    without one, it quotes what it was asked for.
+    """
+    found: Mapping[str, str] = getattr(source, "substitutes", {})
+    return found
 
 
 def find_source(spec: str) -> EntryPoint:

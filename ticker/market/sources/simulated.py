@@ -15,17 +15,12 @@ from typing import Final, Self
 import attrs
 
 from ticker.limits import SIMULATION_BAND
-from ticker.market.quote import Quote
+from ticker.market.quote import DEFAULT_SYMBOLS, Quote
 from ticker.market.sources import SourceConfigError, SourceContext
 from ticker.market.sources.options import parse_options
 
 __all__ = ["Walk", "create", "price_step"]
 
-DEFAULT_PRICES: Final[Mapping[str, Decimal]] = {
-    "BTC-USD": Decimal(42000),
-    "ETH-USD": Decimal(2500),
-    "SOL-USD": Decimal(95),
-}
 #: Where a symbol starts for which nobody gave a price.
 DEFAULT_PRICE: Final = Decimal(100)
 #: The largest move of one batch: a factor of 1 ± 0.1 %, uniformly distributed.
@@ -139,8 +134,8 @@ def create(argument: str, context: SourceContext) -> Simulated:
     """
     options = parse_options("simulated", argument, ["seed"])
     start = {
-        symbol: DEFAULT_PRICES.get(symbol, DEFAULT_PRICE) if price is None else price
-        for symbol, price in (context.symbols or DEFAULT_PRICES).items()
+        symbol: DEFAULT_SYMBOLS.get(symbol, DEFAULT_PRICE) if price is None else price
+        for symbol, price in (context.symbols or DEFAULT_SYMBOLS).items()
     }
     for symbol, price in start.items():
         if not (price.is_finite() and price > 0):

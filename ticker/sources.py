@@ -1,0 +1,24 @@
+"""What the author of a source of prices needs; `docs/sources.md` shows how to write one.
+
+This is the public name of it: it stays where it is, wherever the parts live.
+"""
+
+from __future__ import annotations
+
+from ticker.market.quote import Quote
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    SourceError,
+    open_batches,
+)
+
+__all__ = [
+    "Quote",
+    "Source",
+    "SourceConfigError",
+    "SourceContext",
+    "SourceError",
+    "open_batches",
+]
