@@ -39,6 +39,14 @@ def client_address(peer: str, forwarded: Sequence[str], trusted_hops: int) -> st
         return peer
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether a host, an address or a name, is this machine to itself and to none else."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @lru_cache(maxsize=1024)
 def limit_key(address: str) -> str:
     """Return the name under which limits count an address: IPv6 by its network."""

@@ -1,6 +1,6 @@
 """Every bound in the system, by name, with the reason for its size.
 
-Rules for this module: constants only, grouped by who is bounded; units in the name
+Rules for this module: constants only, in the order of the rooms; units in the name
 (`_BYTES`, `_SECONDS`, ...); a reason on every one. What an operator may want to change is
 a setting instead (`ticker/settings/model.py`).
 """
@@ -10,105 +10,171 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-# --- sources of prices --------------------------------------------------------------
-
-#: How many similar names an error about an unknown symbol offers: a line stays a line.
-NEAREST_MATCHES: Final = 3
+# --- Prices (market/) ---------------------------------------------------------------------
 
 #: A price has its first digit at most this many places from the point: none real is further.
 PRICE_EXPONENT: Final = 18
-
 #: How often the last prices of a source that is alive are affirmed: a second, as by the
 #: heartbeats of exchanges, and a tenth of a price's age limit (10 s).
 AFFIRM_SECONDS: Final = 1.0
+#: How many age limits a preferred source must have been fresh for, before it gets a symbol
+#: back: one that comes and goes every few seconds then changes nothing.
+RECOVERY_AGE_LIMITS: Final = 3
+#: How many similar names an error about an unknown symbol offers: a line stays a line.
+NEAREST_MATCHES: Final = 3
+#: Frames between two checkpoints: at 6 µs a frame three milliseconds, the most that a pong or a
+#: handshake waits for its turn. Smaller slices cost more per frame (docs/fan-out.md). A power of
+#: two, since it is the size of a ring too.
+FANOUT_SLICE_FRAMES: Final = 512
+
+# --- Sources (market/sources/) ------------------------------------------------------------
 
 #: A simulated price stays within this factor of its start: far enough to be interesting,
 #: near enough that rounding to the price step never stops it.
 SIMULATION_BAND: Final = 1.5
-
 #: One read of a recording: some thousand messages, about a millisecond of a thread.
 REPLAY_CHUNK_BYTES: Final = 256 * 1024
-
 #: The longest line of a recording that is read whole: sixteen of the longest messages live.
 REPLAY_LINE_BYTES: Final = 1024 * 1024
-
 #: How much of a recording is searched for its symbols at start: about a second's work.
 REPLAY_SCAN_BYTES: Final = 64 * 1024 * 1024
-
 #: A longer silence in a recording is shortened to this, so that a playback looks alive
 #: and is not taken for stale (its age limit is 10 s).
 REPLAY_GAP_SECONDS: Final = 5.0
-
 #: At high speed, quotes are gathered for as long as the market's usual tick.
 REPLAY_BATCH_SECONDS: Final = 0.01
-
 #: The wait before a recording starts again, so that one of a single message does not spin.
 REPLAY_LOOP_PAUSE_SECONDS: Final = 1.0
-
 #: The slowest and the fastest playback: beyond them a gap is minutes, or pace means nothing.
 REPLAY_SPEEDS: Final = (0.01, 1000.0)
-
-# --- feeds of exchanges ---------------------------------------------------------------
-
-#: DNS, TCP, TLS and the upgrade to an exchange: a second is usual, ten is broken.
-FEED_CONNECT_SECONDS: Final = 10.0
-
-#: The goodbye to an exchange is a courtesy; a silent one must not delay the reconnect.
-FEED_CLOSE_SECONDS: Final = 2.0
-
-#: How long an exchange may take to acknowledge a subscription or to list its symbols.
-FEED_ANSWER_SECONDS: Final = 10.0
-
-#: Five heartbeats of a second each may be missed. Half of a price's age limit (10 s), so that
-#: a silent feed is being restarted before its prices count as stale.
-FEED_SILENCE_SECONDS: Final = 5.0
-
-#: Where we ping: twice within the silence limit, and a tenth of what Binance allows.
-FEED_PING_SECONDS: Final = 2.0
-
-#: The longest message: the catalogue of Kraken or Coinbase takes about 1 MiB.
-FEED_MESSAGE_BYTES: Final = 4 * 1024 * 1024
-
-#: Messages read ahead of what is processed: a burst of one TCP read.
-FEED_QUEUE_MESSAGES: Final = 64
-
-#: The least time between two batches: the market's usual tick. A flood is conflated to it.
-FEED_BATCH_SECONDS: Final = 0.01
-
-#: A price further from the last one than this part of it is held back until confirmed.
-FEED_JUMP: Final = Decimal("0.5")
-
-#: ... by the next price, or by this long without another.
-FEED_HOLD_MS: Final = 3000
-
-#: How far an exchange's clock may be ahead of ours: more is nonsense from one of the two.
-FEED_CLOCK_AHEAD_MS: Final = 60_000
-
-#: Bitcoin's first block, 2009-01-03: no price of a coin is older.
-FEED_CLOCK_EARLIEST_MS: Final = 1_230_940_800_000
-
-#: How much of what an exchange said goes into a report: enough to recognise, not to flood a log.
-FEED_DETAIL_CHARACTERS: Final = 200
-
-#: Binance ends a connection after 24 h; an hour is left to replace it in.
-BINANCE_LIFETIME_SECONDS: Final = 23 * 3600.0
-
-#: A failed replacement is tried again after this long: sixty tries in that hour.
-FEED_REPLACE_RETRY_SECONDS: Final = 60.0
-
-#: What Binance allows on one connection.
-BINANCE_STREAMS: Final = 1024
-
 #: One file of a recording: some 200,000 messages, quick to copy and to search through.
 CAPTURE_FILE_BYTES: Final = 64 * 1024 * 1024
-
 #: Older files of a recording that are kept: a GiB in all.
 CAPTURE_FILES: Final = 15
 
-#: The longest that `ticker doctor` looks: an hour tells what a check can tell.
-DOCTOR_SECONDS: Final = 3600.0
+# --- Feeds of exchanges (market/exchanges/) -----------------------------------------------
 
-# --- The stream: what a subscriber may do, and what is kept for it -----------------------
+#: DNS, TCP, TLS and the upgrade to an exchange: a second is usual, ten is broken.
+FEED_CONNECT_SECONDS: Final = 10.0
+#: The goodbye to an exchange is a courtesy; a silent one must not delay the reconnect.
+FEED_CLOSE_SECONDS: Final = 2.0
+#: How long an exchange may take to acknowledge a subscription or to list its symbols.
+FEED_ANSWER_SECONDS: Final = 10.0
+#: Five heartbeats of a second each may be missed. Half of a price's age limit (10 s), so that
+#: a silent feed is being restarted before its prices count as stale.
+FEED_SILENCE_SECONDS: Final = 5.0
+#: Where we ping: twice within the silence limit, and a tenth of what Binance allows.
+FEED_PING_SECONDS: Final = 2.0
+#: The longest message: the catalogue of Kraken or Coinbase takes about 1 MiB.
+FEED_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+#: Messages read ahead of what is processed: a burst of one TCP read.
+FEED_QUEUE_MESSAGES: Final = 64
+#: The least time between two batches: the market's usual tick. A flood is conflated to it.
+FEED_BATCH_SECONDS: Final = 0.01
+#: A price further from the last one than this part of it is held back until confirmed.
+FEED_JUMP: Final = Decimal("0.5")
+#: ... by the next price, or by this long without another.
+FEED_HOLD_MS: Final = 3000
+#: How far an exchange's clock may be ahead of ours: more is nonsense from one of the two.
+FEED_CLOCK_AHEAD_MS: Final = 60_000
+#: Bitcoin's first block, 2009-01-03: no price of a coin is older.
+FEED_CLOCK_EARLIEST_MS: Final = 1_230_940_800_000
+#: How much of what an exchange said goes into a report: enough to recognise, not to flood a log.
+FEED_DETAIL_CHARACTERS: Final = 200
+#: Binance ends a connection after 24 h; an hour is left to replace it in.
+BINANCE_LIFETIME_SECONDS: Final = 23 * 3600.0
+#: A failed replacement is tried again after this long: sixty tries in that hour.
+FEED_REPLACE_RETRY_SECONDS: Final = 60.0
+#: What Binance allows on one connection.
+BINANCE_STREAMS: Final = 1024
+#: One line a minute for each kind of fault of a source, however many there are.
+FAULT_LOG_SECONDS: Final = 60.0
+
+# --- Keys and tokens (security/) ----------------------------------------------------------
+
+#: A secret file holds 65 bytes; one that is larger is no secret file and is not read whole.
+SECRET_FILE_BYTES: Final = 4096
+#: As long as the digest, as RFC 2104 §3 asks of HMAC keys.
+PEPPER_BYTES: Final = 32
+#: What an API key may be made for: a hundred years, so that its end is a date like any other.
+KEY_LIFETIME_SECONDS: Final = 100 * 366 * 86400.0
+#: Every key costs each handshake one HMAC (2 µs); a rotation needs two, a hurried one three.
+TOKEN_KEYS: Final = 8
+#: How often revocations are looked for. A look costs 1 ms of CPU; 1 s is promised in all.
+REVOCATION_POLL_SECONDS: Final = 0.4
+#: Revocations read at once, so that a flood of them holds neither memory nor the loop.
+REVOCATION_BATCH: Final = 500
+#: How long a process may be kept from the database and still learn of each revocation.
+REVOCATION_KEPT_SECONDS: Final = 7 * 86400.0
+#: How long a revocation is remembered in memory: longer than any handshake takes, so that a
+#: token read just before is refused just after.
+REVOCATION_REMEMBERED_SECONDS: Final = 120.0
+#: Live tokens known without a database read, 1 KB each; twice the streams of a full server
+#: have room. With TICKER_TOKEN_STORE=memory there are no others.
+TOKEN_CACHE_ENTRIES: Final = 65_536
+#: How often expired tokens are removed, and how many in one transaction (a few milliseconds,
+#: in which nobody else can write).
+TOKEN_PURGE_SECONDS: Final = 30.0
+TOKEN_PURGE_BATCH: Final = 1000
+#: What `ticker keys list` and `ticker tokens list` show at most.
+LIST_ROWS: Final = 10_000
+
+# --- The database that holds them (storage/) ----------------------------------------------
+
+#: How long a statement waits for another process's transaction; ours take milliseconds.
+DATABASE_BUSY_SECONDS: Final = 2.0
+#: Threads in the database at once, for each kind of call apart, so that a flood of one kind
+#: keeps none of the others waiting. SQLite has one writer: a second exchange reads meanwhile.
+DATABASE_EXCHANGES: Final = 2
+DATABASE_LOOKUPS: Final = 2
+DATABASE_WATCHES: Final = 1
+#: One connection for each of those threads.
+DATABASE_CONNECTIONS: Final = DATABASE_EXCHANGES + DATABASE_LOOKUPS + DATABASE_WATCHES
+#: How long a client waits for the database before it hears that there is none. Above the busy
+#: wait, so that a busy database is called busy; below what clients wait for an answer.
+DATABASE_DEADLINE_SECONDS: Final = 5.0
+
+# --- Bytes on their way (transport/) ------------------------------------------------------
+
+#: A reader that takes nothing for so long is cut off: what waits for it is worthless by then.
+STALL_SECONDS: Final = 5.0
+#: How long to wait for the peer's half of a closing handshake, and for its last bytes.
+CLOSE_SECONDS: Final = 1.0
+#: What is read and thrown away while waiting for a peer to close its side.
+LINGER_BYTES: Final = 65_536
+#: SO_SNDBUF of a stream; the kernel doubles it. What is on its way and not acknowledged: some
+#: forty small frames with the kernel's own overhead, enough for 100 a second over 300 ms.
+SEND_BUFFER_BYTES: Final = 32_768
+#: TCP_NOTSENT_LOWAT of a stream: nothing is taken while anything before it waits unsent, so
+#: that a resumed reader is not handed a queue of old ticks.
+NOT_SENT_BYTES: Final = 1
+#: What is read from a stream at once: a client's largest message.
+RECEIVE_BYTES: Final = 4096
+#: Frames from which on a ring costs less than a send for each.
+RING_FRAMES: Final = 8
+
+# --- The engine and its sessions ----------------------------------------------------------
+
+#: How often one shared task looks for silent peers and expired tokens.
+WATCH_SECONDS: Final = 0.5
+#: Sessions looked after between two checkpoints.
+WATCH_SLICE: Final = 500
+#: Over how long reconnects are spread after a restart, in milliseconds.
+RECONNECT_SPREAD_MS: Final = 5000
+
+# --- Requests (http/) ---------------------------------------------------------------------
+
+#: A request head, in bytes: eight times what a browser with a token sends.
+HEAD_BYTES: Final = 16_384
+#: How long a request head may take from its first byte, and a body from the head's end.
+HEAD_SECONDS: Final = 5.0
+BODY_SECONDS: Final = 10.0
+#: A request body: an API key is 100 bytes.
+BODY_BYTES: Final = 4096
+#: A write of a response: no reader needs longer for what the kernel would not take at once.
+WRITE_SECONDS: Final = 5.0
+
+# --- Streams: what a subscriber may do, and what is kept for it (streams/) ----------------
 
 #: A client's message, in bytes: a `subscribe` naming 250 symbols fits; nothing needs more.
 MESSAGE_BYTES: Final = 4096
@@ -127,45 +193,19 @@ INTERVAL_MAX_MS: Final = 60_000
 REQUEST_ID_CHARS: Final = 80
 #: An error's text: one readable line.
 ERROR_TEXT_CHARS: Final = 200
+#: What of a client's own text is repeated to it in an error.
+SYMBOL_CHARS: Final = 41
 #: Silence after which a ping is sent, and after which the peer is taken for dead. Ten seconds
 #: between the two are enough for any link on which 10 ms prices make sense.
 PING_AFTER_SECONDS: Final = 15.0
 SILENT_SECONDS: Final = 25.0
-#: How often one shared task looks for silent peers and expired tokens.
-WATCH_SECONDS: Final = 0.5
-#: A reader that takes nothing for so long is cut off: what waits for it is worthless by then.
-STALL_SECONDS: Final = 5.0
-#: How long to wait for the peer's half of a closing handshake, and for its last bytes.
-CLOSE_SECONDS: Final = 1.0
-#: What is read and thrown away while waiting for a peer to close its side.
-LINGER_BYTES: Final = 65_536
-#: SO_SNDBUF of a stream; the kernel doubles it. What is on its way and not acknowledged: some
-#: forty small frames with the kernel's own overhead, enough for 100 a second over 300 ms.
-SEND_BUFFER_BYTES: Final = 32_768
-#: TCP_NOTSENT_LOWAT of a stream: nothing is taken while anything before it waits unsent, so
-#: that a resumed reader is not handed a queue of old ticks.
-NOT_SENT_BYTES: Final = 1
-#: What is read from a stream at once: a client's largest message.
-RECEIVE_BYTES: Final = 4096
+#: What a client is told to wait where the server is full, in seconds.
+RETRY_AFTER_SECONDS: Final = 5
+#: Addresses that are remembered for rate limits.
+LIMITER_ADDRESSES: Final = 10_000
 
-# --- Fan-out ------------------------------------------------------------------------------
+# --- Connections (server/) ----------------------------------------------------------------
 
-#: Frames between two checkpoints: at 6 µs a frame three milliseconds, the most that a pong or a
-#: handshake waits for its turn. Smaller slices cost more per frame (docs/fan-out.md). A power of
-#: two, since it is the size of a ring too.
-FANOUT_SLICE_FRAMES: Final = 512
-#: Frames from which on a ring costs less than a send for each.
-RING_FRAMES: Final = 8
-
-# --- Connections and HTTP -----------------------------------------------------------------
-
-#: A request head, in bytes: eight times what a browser with a token sends.
-HEAD_BYTES: Final = 16_384
-#: How long a request head may take from its first byte, and a body from the head's end.
-HEAD_SECONDS: Final = 5.0
-BODY_SECONDS: Final = 10.0
-#: A request body: an API key is 100 bytes.
-BODY_BYTES: Final = 4096
 #: A TLS handshake.
 TLS_SECONDS: Final = 10.0
 #: Open connections that are not streams (pages, tokens, scrapes, half-open handshakes).
@@ -173,8 +213,6 @@ HTTP_CONNECTIONS: Final = 2000
 #: Refusals beyond that which are waited with until the peer has read them; further ones may be cut
 #: off by a reset, so that a flood of refused requests holds no descriptors.
 REFUSALS_AT_ONCE: Final = 200
-#: A write of a response: no reader needs longer for what the kernel would not take at once.
-WRITE_SECONDS: Final = 5.0
 #: Connections that may wait to be accepted: a server restart brings everybody back at once.
 BACKLOG: Final = 4096
 #: Connections accepted between two checkpoints: some ten milliseconds' worth.
@@ -183,105 +221,33 @@ ACCEPT_BATCH: Final = 64
 #: between two batches while so many are in who have not asked for anything yet.
 ACCEPT_PAUSE_SECONDS: Final = 0.05
 HALF_OPEN_CROWD: Final = 1000
-#: Addresses that are remembered for rate limits.
-LIMITER_ADDRESSES: Final = 10_000
-#: What a client is told to wait where the server is full, in seconds.
-RETRY_AFTER_SECONDS: Final = 5
-#: Over how long reconnects are spread after a restart, in milliseconds.
-RECONNECT_SPREAD_MS: Final = 5000
+#: Left of the graceful timeout for the process to wind up once every connection was cut.
+SHUTDOWN_MARGIN_SECONDS: Final = 0.3
+
+# --- The application (web/) ---------------------------------------------------------------
+
 #: A refused token exchange is answered no sooner than this: guessing stays slow.
 REFUSED_EXCHANGE_SECONDS: Final = 0.25
+
+# --- The service and its process ----------------------------------------------------------
 
 #: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
 OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + REFUSALS_AT_ONCE + 200
 #: For how many streams to ask for descriptors where nobody bounds them.
 STREAMS_UNLIMITED: Final = 100_000
+#: New objects after which the garbage collector runs: those of a thousand streams, or what is
+#: left of 10,000 requests of HTTP, some six megabytes.
+COLLECT_AFTER_OBJECTS: Final = 100_000
+#: Close codes with a label of their own; a client may invent thousands.
+COUNTED_CLOSE_CODES: Final = frozenset(
+    {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4029, 4101}
+)
 
-# --- Starting and stopping ----------------------------------------------------------------
-
-#: Left of the graceful timeout for the process to wind up once every connection was cut.
-SHUTDOWN_MARGIN_SECONDS: Final = 0.3
-
-# --- Keys, tokens and the database that holds them ---------------------------------------
-
-#: A secret file holds 65 bytes; one that is larger is no secret file and is not read whole.
-SECRET_FILE_BYTES: Final = 4096
-
-#: As long as the digest, as RFC 2104 §3 asks of HMAC keys.
-PEPPER_BYTES: Final = 32
-
-#: What an API key may be made for: a hundred years, so that its end is a date like any other.
-KEY_LIFETIME_SECONDS: Final = 100 * 366 * 86400.0
-
-#: Every key costs each handshake one HMAC (2 µs); a rotation needs two, a hurried one three.
-TOKEN_KEYS: Final = 8
-
-#: How long a statement waits for another process's transaction; ours take milliseconds.
-DATABASE_BUSY_SECONDS: Final = 2.0
-
-#: Threads in the database at once, for each kind of call apart, so that a flood of one kind
-#: keeps none of the others waiting. SQLite has one writer: a second exchange reads meanwhile.
-DATABASE_EXCHANGES: Final = 2
-DATABASE_LOOKUPS: Final = 2
-DATABASE_WATCHES: Final = 1
-
-#: One connection for each of those threads.
-DATABASE_CONNECTIONS: Final = DATABASE_EXCHANGES + DATABASE_LOOKUPS + DATABASE_WATCHES
-
-#: How long a client waits for the database before it hears that there is none. Above the busy
-#: wait, so that a busy database is called busy; below what clients wait for an answer.
-DATABASE_DEADLINE_SECONDS: Final = 5.0
-
-#: How often revocations are looked for. A look costs 1 ms of CPU; 1 s is promised in all.
-REVOCATION_POLL_SECONDS: Final = 0.4
-
-#: Revocations read at once, so that a flood of them holds neither memory nor the loop.
-REVOCATION_BATCH: Final = 500
-
-#: How long a process may be kept from the database and still learn of each revocation.
-REVOCATION_KEPT_SECONDS: Final = 7 * 86400.0
-
-#: How long a revocation is remembered in memory: longer than any handshake takes, so that a
-#: token read just before is refused just after.
-REVOCATION_REMEMBERED_SECONDS: Final = 120.0
-
-#: Live tokens known without a database read, 1 KB each; twice the streams of a full server
-#: have room. With TICKER_TOKEN_STORE=memory there are no others.
-TOKEN_CACHE_ENTRIES: Final = 65_536
-
-#: How often expired tokens are removed, and how many in one transaction (a few milliseconds,
-#: in which nobody else can write).
-TOKEN_PURGE_SECONDS: Final = 30.0
-TOKEN_PURGE_BATCH: Final = 1000
-
-#: What `ticker keys list` and `ticker tokens list` show at most.
-LIST_ROWS: Final = 10_000
-
-# --- `ticker watch` ---
+# --- Commands (cli/) ----------------------------------------------------------------------
 
 #: Somebody sits before it: a server that is not there should be said soon.
 WATCH_OPEN_SECONDS: Final = 5.0
 #: How often the table is drawn: faster than anyone reads, slower than any terminal.
 WATCH_REDRAW_SECONDS: Final = 0.1
-
-# --- What the service says about itself ---------------------------------------------------
-
-#: New objects after which the garbage collector runs: those of a thousand streams, or what is
-#: left of 10,000 requests of HTTP, some six megabytes.
-COLLECT_AFTER_OBJECTS: Final = 100_000
-#: Sessions looked after between two checkpoints.
-WATCH_SLICE: Final = 500
-#: Close codes with a label of their own; a client may invent thousands.
-COUNTED_CLOSE_CODES: Final = frozenset(
-    {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4029, 4101}
-)
-#: One line a minute for each kind of fault of a source, however many there are.
-FAULT_LOG_SECONDS: Final = 60.0
-#: What of a client's own text is repeated to it in an error.
-SYMBOL_CHARS: Final = 41
-
-# --- Choosing between sources -------------------------------------------------------------
-
-#: How many age limits a preferred source must have been fresh for, before it gets a symbol
-#: back: one that comes and goes every few seconds then changes nothing.
-RECOVERY_AGE_LIMITS: Final = 3
+#: The longest that `ticker doctor` looks: an hour tells what a check can tell.
+DOCTOR_SECONDS: Final = 3600.0

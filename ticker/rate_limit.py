@@ -12,8 +12,8 @@ from collections import OrderedDict
 import attrs
 
 
-@attrs.define
-class RateLimit:
+@attrs.frozen
+class Rate:
     """So many events in so many seconds, all of which may come in one burst.
 
     Attributes:
@@ -51,7 +51,7 @@ class Bucket:
 
     __slots__ = ("_due", "_limit")
 
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(self, limit: Rate) -> None:
         self._limit = limit
         self._due = 0.0
 
@@ -68,7 +68,7 @@ class KeyedLimiter:
     more addresses than it holds it fails open for the quietest of them.
     """
 
-    def __init__(self, limit: RateLimit, *, capacity: int) -> None:
+    def __init__(self, limit: Rate, *, capacity: int) -> None:
         self._limit = limit
         self._capacity = capacity
         self._due: OrderedDict[str, float] = OrderedDict()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
-import ipaddress
 import os
 import resource
 import socket
@@ -23,6 +22,7 @@ import structlog
 import trio
 
 from ticker import limits
+from ticker.addresses import is_loopback
 from ticker.engine import Engine
 from ticker.market.sources import SourceConfigError
 from ticker.protocol.messages import TickerEncoder
@@ -247,7 +247,7 @@ def _exposed(settings: Settings) -> str | None:
     """Return an address we listen on, or will, that other machines can reach."""
     if not settings.loopback:
         return settings.host
-    return next((address for address in _listening() if not _is_loopback(address)), None)
+    return next((address for address in _listening() if not is_loopback(address)), None)
 
 
 def _listening() -> Iterator[str]:
@@ -260,7 +260,3 @@ def _listening() -> Iterator[str]:
             listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             if listens and candidate.family in {socket.AF_INET, socket.AF_INET6}:
                 yield candidate.getsockname()[0]
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback

@@ -18,7 +18,7 @@ import trio
 
 from tests.chaos.inprocess import serving
 from ticker.protocol.messages import text_frame
-from ticker.rate_limit import RateLimit
+from ticker.rate_limit import Rate
 from ticker.streams.websocket import EndedError, WebSocket
 
 #: Autobahn's largest message.
@@ -52,7 +52,7 @@ async def main(data_dir: Path, *, echo: bool) -> None:
         if echo:
             stack.enter_context(patch("ticker.streams.admit.Session", EchoSession))
             stack.enter_context(patch("ticker.limits.MESSAGE_BYTES", ECHO_BYTES))
-            stack.enter_context(patch("ticker.streams.inbound._FRAMES", RateLimit(0, 1.0)))
+            stack.enter_context(patch("ticker.streams.inbound._FRAMES", Rate(0, 1.0)))
         chosen = {"token_from": ("query",), "allowed_origins": ("*",), "token_ttl": 36_000.0}
         async with serving(data_dir, **chosen) as running:
             query = f"?x-auth-token={running.token}"

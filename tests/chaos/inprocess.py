@@ -24,10 +24,10 @@ from hypercorn.trio import serve
 
 from ticker.engine import Engine
 from ticker.market.hub import Subscription
+from ticker.rate_limit import Rate
 from ticker.server import worker as seam
 from ticker.service import Service
 from ticker.settings.model import Settings
-from ticker.settings.readers import Rate
 from ticker.transport.socket_stream import SocketStream
 from ticker.web.app import create_app
 from ticker.web.responses import EXTENSION

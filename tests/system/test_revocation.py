@@ -232,7 +232,7 @@ async def test_a_stream_is_renewed_only_by_a_good_token_of_its_own_user(server: 
             ("nonsense", "invalid_token"),
             ("", "invalid_token"),
             ("\u00e9" * 87, "invalid_token"),
-            (TokenSigner((b"x" * 32,)).issue(), "invalid_token"),
+            (TokenSigner((b"x" * 32,)).issue()[0], "invalid_token"),
         ):
             await stream.send({"type": "auth", "token": token, "id": 1})
             assert (await stream.until("error", id=1))["code"] == code

@@ -41,7 +41,7 @@ class Canary:
     api_key: str
     demo_key: str
     token_key: str
-    forged: str = attrs.field(factory=lambda: TokenSigner((secrets.token_bytes(32),)).issue())
+    forged: str = attrs.field(factory=lambda: TokenSigner((secrets.token_bytes(32),)).issue()[0])
     unknown_key: str = attrs.field(factory=lambda: new_key().text)
     tokens: list[str] = attrs.field(factory=list)
     answers: list[bytes] = attrs.field(factory=list)

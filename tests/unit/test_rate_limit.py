@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.rate_limit import Bucket, KeyedLimiter, RateLimit
+from ticker.rate_limit import Bucket, KeyedLimiter, Rate
 
 STEPS = st.lists(st.floats(0, 30, allow_nan=False), max_size=60)
 
 
-def admitted_at(limit: RateLimit, steps: Sequence[float]) -> list[float]:
+def admitted_at(limit: Rate, steps: Sequence[float]) -> list[float]:
     now, due, times = 1000.0, 0.0, []
     for step in steps:
         now += step
@@ -24,7 +24,7 @@ def admitted_at(limit: RateLimit, steps: Sequence[float]) -> list[float]:
 
 
 def test_a_burst_of_the_whole_count_passes_and_the_next_must_wait_for_one_share() -> None:
-    limit = RateLimit(30, 60.0)
+    limit = Rate(30, 60.0)
     due = 0.0
     for _ in range(30):
         due, wait = limit.admit(due, 1000.0)
@@ -41,7 +41,7 @@ def test_a_burst_of_the_whole_count_passes_and_the_next_must_wait_for_one_share(
 def test_no_window_holds_more_than_the_burst_and_its_share(
     count: int, seconds: float, steps: list[float]
 ) -> None:
-    times = admitted_at(RateLimit(count, seconds), steps)
+    times = admitted_at(Rate(count, seconds), steps)
     for first in range(len(times)):
         for last in range(first, len(times)):
             most = count + (times[last] - times[first]) * count / seconds
@@ -50,7 +50,7 @@ def test_no_window_holds_more_than_the_burst_and_its_share(
 
 @given(st.integers(1, 20), st.floats(0.1, 60), STEPS)
 def test_the_wait_it_tells_is_long_enough(count: int, seconds: float, steps: list[float]) -> None:
-    limit, now, due = RateLimit(count, seconds), 1000.0, 0.0
+    limit, now, due = Rate(count, seconds), 1000.0, 0.0
     for step in steps:
         now += step
         due, wait = limit.admit(due, now)
@@ -61,22 +61,22 @@ def test_the_wait_it_tells_is_long_enough(count: int, seconds: float, steps: lis
 @given(st.integers(1, 20), st.floats(0.1, 60))
 def test_whoever_keeps_to_the_pace_is_never_refused(count: int, seconds: float) -> None:
     steps = [seconds / count * 1.000001] * 50
-    assert len(admitted_at(RateLimit(count, seconds), steps)) == 50
+    assert len(admitted_at(Rate(count, seconds), steps)) == 50
 
 
 def test_a_refused_event_costs_nothing() -> None:
-    bucket = Bucket(RateLimit(2, 2.0))
+    bucket = Bucket(Rate(2, 2.0))
     assert [bucket.admit(50.0) for _ in range(5)] == [True, True, False, False, False]
     assert [bucket.admit(51.0), bucket.admit(51.0)] == [True, False]
 
 
 def test_a_count_of_zero_lifts_the_limit() -> None:
-    bucket = Bucket(RateLimit(0, 60.0))
+    bucket = Bucket(Rate(0, 60.0))
     assert all(bucket.admit(1.0) for _ in range(1000))
 
 
 def test_subjects_are_counted_apart_and_asking_counts_nothing() -> None:
-    limiter = KeyedLimiter(RateLimit(1, 10.0), capacity=10)
+    limiter = KeyedLimiter(Rate(1, 10.0), capacity=10)
     assert limiter.wait("a", 100.0) == 0.0
     assert limiter.wait("a", 100.0) == 0.0
     assert len(limiter) == 0
@@ -88,7 +88,7 @@ def test_subjects_are_counted_apart_and_asking_counts_nothing() -> None:
 
 
 def test_a_full_table_forgets_whom_it_has_not_heard_of_for_longest() -> None:
-    limiter = KeyedLimiter(RateLimit(1, 1000.0), capacity=2)
+    limiter = KeyedLimiter(Rate(1, 1000.0), capacity=2)
     for name in ("a", "b", "a", "c"):
         limiter.admit(name, 1.0)
     assert len(limiter) == 2

@@ -6,7 +6,6 @@ it, not faults.
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
+from ticker.addresses import is_loopback
 from ticker.cli.board import Board
 from ticker.client import Client, Message, Ticker, TickerError, connect
 from ticker.client.address import Address, parse_address
@@ -193,7 +193,7 @@ def _read_key(path: Path) -> str:
 def _demo_key(server: Address, data_dir: Path) -> str:
     """The demo key, where the server is on this machine: no other is to be told it."""
     key = None
-    if _is_loopback(server.host):
+    if is_loopback(server.host):
         try:
             key = read_line(data_dir / DEMO_KEY_FILE)
         except SecretFileError as error:
@@ -203,10 +203,3 @@ def _demo_key(server: Address, data_dir: Path) -> str:
     raise click.UsageError(
         "an API key is needed: pass --api-key-file or --api-key, or set TICKER_API_KEY"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -15,7 +15,6 @@ import trio
 
 from ticker import limits
 from ticker.http.head import Head, read_head
-from ticker.http.redaction import masked
 
 
 class HttpStream(trio.abc.HalfCloseableStream):
@@ -127,7 +126,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
 
     def _begin(self, head: Head) -> None:
         """Show a request to Hypercorn: its head, and of what came with it just its own body."""
-        head = masked(head)  # or an access log would keep a secret
+        head = head.redacted()  # or an access log would keep a secret
         size = head.body_bytes if head.method else None
         self._body_left = math.inf if size is None else size
         self._answered = trio.Event()

@@ -16,6 +16,7 @@ import h11
 import trio
 
 from ticker import limits
+from ticker.redaction import redact
 
 
 class Readable(Protocol):
@@ -92,12 +93,34 @@ class Head:
         ]
         return b"\r\n".join([*lines, b"connection: close"]) + b"\r\n\r\n"
 
+    def redacted(self) -> Head:
+        """Return it as it may be logged: itself, unless a secret stands in a wrong place.
+
+        Only `Authorization` may bring a token to the HTTP side, and no access log shows it
+        unless it is told to.
+        """
+        target = redact(self.target)
+        headers = tuple(
+            (name, value if name == b"authorization" else _redact_bytes(value))
+            for name, value in self.headers
+        )
+        if (target, headers) == (self.target, self.headers):
+            return self
+        lines = [f"{self.method} {target} HTTP/{self.version}".encode("latin-1")]
+        lines += [name + b": " + value for name, value in headers]
+        raw = b"\r\n".join(lines) + b"\r\n\r\n"
+        return attrs.evolve(self, raw=raw, target=target, headers=headers)
+
     @property
     def body_bytes(self) -> int | None:
         """How long its body is; None where only the chunks will tell."""
         if self.first(b"transfer-encoding") is not None:
             return None
         return int(self.first(b"content-length") or 0)
+
+
+def _redact_bytes(value: bytes) -> bytes:
+    return redact(value.decode("latin-1")).encode("latin-1")
 
 
 #: A request as every client of the stream sends it: no body, no folded line, nothing rare.
@@ -157,11 +180,6 @@ class HeadParser:
             tuple((name, value) for name, value in event.headers),
             event.http_version.decode("latin-1"),
         )
-
-
-def parse_head(data: bytes) -> Head | None:
-    """Parse the head at the start of some bytes; None while it is not complete."""
-    return HeadParser().feed(data)
 
 
 async def read_head(

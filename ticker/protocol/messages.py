@@ -12,9 +12,9 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from ticker import limits
-from ticker.http.redaction import hide
 from ticker.market.quote import Quote
 from ticker.protocol.close_codes import CloseCode
+from ticker.redaction import redact
 
 #: The subprotocol a client may offer, and the prefix of the one that carries its token.
 SUBPROTOCOL: Final = "ticker.v1"
@@ -91,7 +91,7 @@ def decode_request(message: str | bytes) -> Request:
         request = _requests.decode(message)
         request.id = _checked_id(request.id)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        text = hide(str(error))[: limits.ERROR_TEXT_CHARS]  # it may quote a misplaced token
+        text = redact(str(error))[: limits.ERROR_TEXT_CHARS]  # it may quote a misplaced token
         raise BadMessageError(text, _find_id(message)) from None
     if isinstance(request, Subscribe):
         _check_subscribe(request)

@@ -26,7 +26,6 @@ import trio
 
 from ticker import limits
 from ticker.security.grants import Grant, GrantCache, Issued, RecentlyEnded
-from ticker.security.key_admin import KeyAdmin, KeyAdminError
 from ticker.security.keys import MalformedKeyError, parse_key
 from ticker.security.policy import PolicySet
 from ticker.security.token_store import InvalidApiKeyError, TokenStore
@@ -97,13 +96,11 @@ class Authority:
         self._in_memory = store == "memory"
         self._now = now
         self._ledger = TokenStore(database, pepper, token_ttl, not self._in_memory, policies, now)
-        self._keyring = KeyAdmin(database, pepper, now)
         self._exchanges = trio.CapacityLimiter(limits.DATABASE_EXCHANGES)
         self._lookups = trio.CapacityLimiter(limits.DATABASE_LOOKUPS)
         self._watches = trio.CapacityLimiter(limits.DATABASE_WATCHES)
         self._cache = GrantCache(limits.TOKEN_CACHE_ENTRIES)
         self._ended = RecentlyEnded(limits.REVOCATION_REMEMBERED_SECONDS)
-        self._ended_here: list[str] = []
         self._seen = 0
         self._next_purge = 0.0
         self._available = True
@@ -140,8 +137,7 @@ class Authority:
         try:
             parsed = parse_key(api_key)
             key_id = parsed.key_id
-            token = self._signer.issue()
-            name = token_id(self._signer.verify(token))
+            token, name = self._signer.issue()
             grant, first_use = await self._in_thread(
                 self._exchanges, self._ledger.exchange, parsed, name, address
             )
@@ -244,9 +240,6 @@ class Authority:
 
     async def _look_for_revocations(self, ended: Callable[[Collection[str]], None]) -> bool:
         """Look once; tell whether there may be more to read at once."""
-        if self._ended_here:
-            here, self._ended_here = self._ended_here, []
-            ended(here)
         last, ids = await self._in_thread(self._watches, self._ledger.revoked_after, self._seen)
         if last < self._seen:
             # Another database took the place of the one we knew: believe nothing of it.
@@ -269,33 +262,6 @@ class Authority:
         removed = await self._in_thread(self._watches, self._ledger.purge)
         if removed >= limits.TOKEN_PURGE_BATCH:
             self._next_purge = trio.current_time()
-
-    async def revoke_key(self, key_id: str) -> None:
-        """Revoke a key; its tokens end as soon as the watch sees it, in this process too.
-
-        Raises:
-            KeyAdminError: there is no such key.
-            DatabaseUnavailableError: it cannot be done, or is not known to be done.
-        """
-        await self._in_thread(self._exchanges, self._keyring.revoke, key_id)
-
-    async def revoke_token(self, name: str) -> None:
-        """Revoke a token by its id; it ends as soon as the watch sees it.
-
-        Raises:
-            KeyAdminError: there is no such token.
-            DatabaseUnavailableError: it cannot be done, or is not known to be done.
-        """
-        if not self._in_memory:
-            await self._in_thread(self._exchanges, self._keyring.revoke_token, name)
-            return
-        grant = self._cache.get(name)
-        if grant is None:
-            raise KeyAdminError("there is no token with that id")
-        self._cache.forget(name)
-        self._ended.add([name], trio.current_time())
-        self._ended_here.append(name)
-        _log.info("token_revoked", token_id=name, key_id=grant.key_id, user_id=grant.user_id)
 
     async def _in_thread(
         self,

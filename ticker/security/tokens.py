@@ -82,10 +82,11 @@ class TokenSigner:
         mac.update(nonce)
         return mac.finalize()
 
-    def issue(self) -> str:
-        """Make a new token."""
+    def issue(self) -> tuple[str, str]:
+        """Make a new token; return it and its id."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return f"{_encode(nonce)}.{_encode(self._sign(self._macs[0], nonce))}"
+        token = f"{_encode(nonce)}.{_encode(self._sign(self._macs[0], nonce))}"
+        return token, token_id(nonce)
 
     def verify(self, token: str) -> bytes:
         """Return the 32 random bytes of a token that was signed with one of the keys.

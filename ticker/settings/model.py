@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +14,13 @@ import attrs
 from sqlalchemy.engine import make_url
 
 from ticker import limits
+from ticker.addresses import is_loopback
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
+from ticker.rate_limit import Rate
 from ticker.security.policy import PolicySet
 from ticker.settings import readers as read
-from ticker.settings.readers import Rate, TokenPlace
+from ticker.settings.readers import TokenPlace
 from ticker.storage.database import Database
 
 #: HMAC-SHA256 keys shorter than this are easier to guess than the digest (RFC 2104 §3).
@@ -210,7 +211,4 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)

@@ -18,6 +18,7 @@ import attrs
 
 from ticker import limits
 from ticker.market.quote import SYMBOL
+from ticker.rate_limit import Rate
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
@@ -25,14 +26,6 @@ _PERIODS: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _RATE: Final = re.compile(r"(\d{1,9})\s*/\s*(second|minute|hour)", re.ASCII)
 _PORTS: Final = range(65536)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-@attrs.frozen
-class Rate:
-    """So many events in so many seconds; a count of 0 lifts the limit."""
-
-    count: int
-    seconds: float
 
 
 def text(raw: object) -> str:

@@ -13,7 +13,7 @@ from ticker.engine import Engine
 from ticker.http.head import Head
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.messages import PATH
-from ticker.rate_limit import KeyedLimiter, RateLimit
+from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.streams import handshake
 from ticker.streams.handshake import Candidate, Refusal, RefusedError
@@ -57,9 +57,8 @@ class Streams:
         self.open = 0
         self.stalled = 0
         self._engine = engine
-        rate = engine.settings.refused_rate
         self._refusals = KeyedLimiter(
-            RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES
+            engine.settings.refused_rate, capacity=limits.LIMITER_ADDRESSES
         )
         self._nursery: trio.Nursery | None = None
 

@@ -17,7 +17,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from ticker import limits
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.messages import close_frame
-from ticker.rate_limit import Bucket, RateLimit
+from ticker.rate_limit import Bucket, Rate
 
 #: A final frame of this kind (RFC 6455 §5.2), the header of a short one with its mask, and how much
 #: a control frame may hold (§5.5).
@@ -25,7 +25,7 @@ _PONG: Final = 0x8A
 _MASKED_HEADER: Final = 6
 _CONTROL_BYTES: Final = 125
 
-_FRAMES = RateLimit(limits.FRAMES_BURST, limits.FRAMES_BURST / limits.FRAMES_PER_SECOND)
+_FRAMES = Rate(limits.FRAMES_BURST, limits.FRAMES_BURST / limits.FRAMES_PER_SECOND)
 
 
 class RefusedMessageError(Exception):

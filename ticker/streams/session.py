@@ -35,7 +35,7 @@ from ticker.protocol.messages import (
     Welcome,
     decode_request,
 )
-from ticker.rate_limit import Bucket, RateLimit
+from ticker.rate_limit import Bucket, Rate
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits
 from ticker.storage.database import DatabaseUnavailableError
@@ -111,7 +111,7 @@ class Session:
         self._accept_grant(grant)
         per_second = self._role_limits.messages_per_second or limits.MESSAGES_PER_SECOND
         burst = limits.MESSAGES_BURST * per_second / limits.MESSAGES_PER_SECOND
-        self._messages = Bucket(RateLimit(max(1, round(burst)), max(1, round(burst)) / per_second))
+        self._messages = Bucket(Rate(max(1, round(burst)), max(1, round(burst)) / per_second))
 
     async def run(self, response: bytes) -> int:
         """Converse until the connection ends or the session is ended; then close.

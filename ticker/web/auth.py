@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 from typing import Final
@@ -12,8 +11,8 @@ import trio
 from quart import Blueprint, Response, request
 
 from ticker import limits
-from ticker.addresses import limit_key
-from ticker.rate_limit import KeyedLimiter, RateLimit
+from ticker.addresses import is_loopback, limit_key
+from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
 from ticker.settings.model import Settings
 from ticker.web.responses import address, answer, error, running
@@ -29,8 +28,7 @@ class _BadBodyError(Exception):
 def make_blueprint(settings: Settings) -> Blueprint:
     """Make the routes, with the limiter that counts the requests of each address."""
     blueprint = Blueprint("auth", __name__)
-    rate = settings.auth_rate
-    limiter = KeyedLimiter(RateLimit(rate.count, rate.seconds), capacity=limits.LIMITER_ADDRESSES)
+    limiter = KeyedLimiter(settings.auth_rate, capacity=limits.LIMITER_ADDRESSES)
 
     @blueprint.post("/auth/token")
     async def token() -> Response:
@@ -112,11 +110,4 @@ def _on_this_machine() -> bool:
         names = [urlsplit(page).hostname or "" for page in pages]
     except ValueError:
         return False
-    return all(map(_is_loopback, [address(), *names]))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return all(map(is_loopback, [address(), *names]))

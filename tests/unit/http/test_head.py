@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ticker import limits
-from ticker.http.head import Head, HeadParser, _parse_plain, parse_head, read_head
+from ticker.http.head import Head, HeadParser, _parse_plain, read_head
 
 SIMPLE = b"GET /prices?x=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"
 
 
 def parsed(data: bytes) -> Head:
-    head = parse_head(data)
+    head = HeadParser().feed(data)
     assert head is not None
     return head
 
@@ -37,12 +37,12 @@ def test_a_head_is_read_with_its_names_in_lower_case_and_its_values_in_order() -
 
 @given(st.integers(0, len(SIMPLE) - 1))
 def test_half_a_head_is_none_yet(size: int) -> None:
-    assert parse_head(SIMPLE[:size]) is None
+    assert HeadParser().feed(SIMPLE[:size]) is None
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_do_worse_than_being_no_request(data: bytes) -> None:
-    head = parse_head(data)
+    head = HeadParser().feed(data)
     if head is not None:
         assert head.raw + head.rest == data
 
@@ -52,7 +52,7 @@ def test_any_bytes_in_a_header_are_taken_or_left_to_the_http_server(
     name: bytes, value: bytes
 ) -> None:
     data = b"GET / HTTP/1.1\r\nHost: a\r\n" + name + b": " + value + b"\r\n\r\n"
-    head = parse_head(data)
+    head = HeadParser().feed(data)
     if head is not None and head.method:
         assert head.method == "GET"
         assert all(isinstance(text, str) for key, _ in head.headers for text in head.all(key))
@@ -157,7 +157,7 @@ def test_a_head_is_the_same_however_it_is_cut(cuts: list[int], rest: bytes) -> N
     pieces = [SIMPLE[a:b] for a, b in pairwise(edges) if a < b]
     pieces[-1] += rest
     head = trio.run(read, Pieces(*pieces))
-    assert head == parse_head(SIMPLE + rest)
+    assert head == HeadParser().feed(SIMPLE + rest)
 
 
 async def test_a_peer_that_leaves_before_the_end_has_sent_none() -> None:
@@ -224,7 +224,7 @@ def test_the_short_cut_for_plain_requests_sees_what_h11_sees(
 ) -> None:
     lines = [f"GET /{target} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in fields)]
     data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    assert parse_head(data) == by_h11(data)
+    assert HeadParser().feed(data) == by_h11(data)
 
 
 def test_a_usual_handshake_takes_the_short_cut() -> None:

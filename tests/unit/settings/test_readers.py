@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticker.rate_limit import Rate
 from ticker.settings import readers as read
-from ticker.settings.readers import Rate
 
 READERS: list[Callable[[object], object]] = [
     read.text,

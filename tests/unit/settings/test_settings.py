@@ -10,9 +10,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from ticker.rate_limit import Rate
 from ticker.settings.loader import MASK, Loaded, SettingsError, load
 from ticker.settings.model import Settings
-from ticker.settings.readers import Rate
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
 from wsproto.events import Request as WsRequest
 
-from ticker.http.head import Head, parse_head
+from ticker.http.head import Head, HeadParser
 from ticker.settings.readers import TokenPlace
 from ticker.streams import handshake
 from ticker.streams.handshake import (
@@ -53,7 +53,7 @@ def head_of(
 ) -> Head:
     fields = {**GOOD, **(changes or {})}
     lines = [first, *(f"{n}: {v}" for n, v in fields.items() if v is not None), *more, "", ""]
-    head = parse_head("\r\n".join(lines).encode("latin-1") + rest)
+    head = HeadParser().feed("\r\n".join(lines).encode("latin-1") + rest)
     assert head is not None
     assert head.method, "h11 refuses it"
     return head

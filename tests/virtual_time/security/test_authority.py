@@ -23,7 +23,7 @@ from ticker.security.authority import (
     InvalidApiKeyError,
     InvalidTokenError,
 )
-from ticker.security.key_admin import KeyAdmin, KeyAdminError
+from ticker.security.key_admin import KeyAdmin
 from ticker.security.keys import new_key
 from ticker.security.token_store import TokenStore
 from ticker.security.tokens import TokenSigner
@@ -209,10 +209,10 @@ async def test_a_forged_or_cached_token_asks_no_database(world: World) -> None:
     issued = await authority.exchange(made.text, "10.0.0.1")
     begun = database_reads(world.database)
     assert await authority.authenticate(issued.token) == issued.grant
-    assert await refused_token(authority, TokenSigner([b"x" * 32]).issue()) == "forged"
+    assert await refused_token(authority, TokenSigner([b"x" * 32]).issue()[0]) == "forged"
     assert await refused_token(authority, issued.token + "=") == "malformed"
     assert begun == []
-    assert await refused_token(authority, world.signer.issue()) == "unknown"
+    assert await refused_token(authority, world.signer.issue()[0]) == "unknown"
     assert begun == ["begin"]
     assert authority.statistics().tokens_refused == {"forged": 1, "malformed": 1, "unknown": 1}
 
@@ -256,9 +256,10 @@ async def test_no_token_is_in_the_database_in_the_clear(world: World) -> None:
         assert secret.encode() not in stored
 
 
-@pytest.mark.parametrize("revoke", ["key", "token"])
-@pytest.mark.parametrize("store", ["database", "memory"])
-async def test_a_revocation_here_reaches_the_watch(world: World, revoke: str, store: str) -> None:
+@pytest.mark.parametrize(
+    ("revoke", "store"), [("key", "database"), ("token", "database"), ("key", "memory")]
+)
+async def test_a_revocation_reaches_the_watch(world: World, revoke: str, store: str) -> None:
     made = world.key_admin.create("ada", "user")
     other = world.key_admin.create("bob", "user")
     authority, ended = world.authority(store=store), Ended()
@@ -267,24 +268,15 @@ async def test_a_revocation_here_reaches_the_watch(world: World, revoke: str, st
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.watch_revocations, ended)
         if revoke == "key":
-            await authority.revoke_key(made.record.id)
+            world.key_admin.revoke(made.record.id)
         else:
-            await authority.revoke_token(issued.grant.token_id)
+            world.key_admin.revoke_token(issued.grant.token_id)
         await ended.wait_for(issued.grant.token_id)
         nursery.cancel_scope.cancel()
     assert not authority.still_good(issued.grant)
     assert await refused_token(authority, issued.token) in {"revoked", "unknown"}
     assert bystander.grant.token_id not in ended.ids
     assert await authority.authenticate(bystander.token) == bystander.grant
-
-
-@pytest.mark.parametrize("store", ["database", "memory"])
-async def test_revoking_what_is_not_there_is_an_error(world: World, store: str) -> None:
-    authority = world.authority(store=store)
-    with pytest.raises(KeyAdminError):
-        await authority.revoke_key("nothing")
-    with pytest.raises(KeyAdminError):
-        await authority.revoke_token("nothing")
 
 
 REVOKER = """
@@ -378,7 +370,7 @@ async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world:
         nursery.start_soon(authority.watch_revocations, ended)
         await until(lambda: authority.statistics().database_available)
         begun = trio.current_time()
-        await authority.revoke_key(made.record.id)
+        world.key_admin.revoke(made.record.id)
         await ended.wait_for(issued.grant.token_id)
         assert trio.current_time() - begun < 1.0
         nursery.cancel_scope.cancel()
@@ -406,7 +398,7 @@ async def test_a_token_revoked_while_it_is_looked_up_is_refused(
         async with trio.open_nursery() as looking_up:
             looking_up.start_soon(refused_token, authority, issued.token)
             await trio.to_thread.run_sync(has_read.wait, PATIENCE)
-            await authority.revoke_token(issued.grant.token_id)
+            world.key_admin.revoke_token(issued.grant.token_id)
             await ended.wait_for(issued.grant.token_id)
             go_on.set()
         nursery.cancel_scope.cancel()

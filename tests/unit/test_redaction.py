@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ticker.http.head import Head, parse_head
-from ticker.http.redaction import masked
+from ticker.http.head import Head, HeadParser
 from ticker.security.keys import new_key
 from ticker.security.tokens import TokenSigner
 
-TOKEN = TokenSigner((b"k" * 32,)).issue()
+TOKEN = TokenSigner((b"k" * 32,)).issue()[0]
 API_KEY = new_key().text
 
 
 def head_of(target: str, *headers: str) -> Head:
     lines = [f"GET {target} HTTP/1.1", "Host: a.example", *headers, "", ""]
-    head = parse_head("\r\n".join(lines).encode("latin-1"))
+    head = HeadParser().feed("\r\n".join(lines).encode("latin-1"))
     assert head is not None
     return head
 
@@ -38,16 +37,16 @@ def head_of(target: str, *headers: str) -> Head:
 def test_a_secret_in_a_wrong_place_is_masked(
     secret: str, target: str, header: str, shown: str
 ) -> None:
-    head = masked(head_of(target.format(secret), header.format(secret)))
+    head = head_of(target.format(secret), header.format(secret)).redacted()
     assert head.target.removesuffix("suffix").replace("prefix", "") == shown
     assert secret not in repr(head)
-    again = parse_head(head.raw)
+    again = HeadParser().feed(head.raw)
     assert again is not None
     assert (again.target, again.headers) == (head.target, head.headers)
 
 
 def test_what_is_called_a_token_is_masked_however_it_is_written() -> None:
-    head = masked(head_of(f"/?x-auth-token={TOKEN.replace('.', '%2E')}"))
+    head = head_of(f"/?x-auth-token={TOKEN.replace('.', '%2E')}").redacted()
     assert head.target == "/?x-auth-token=***"
 
 
@@ -60,4 +59,4 @@ def test_what_is_called_a_token_is_masked_however_it_is_written() -> None:
     ],
 )
 def test_a_request_without_a_misplaced_secret_goes_on_as_it_came(head: Head) -> None:
-    assert masked(head) is head
+    assert head.redacted() is head
