@@ -12,7 +12,8 @@ import gc
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -23,18 +24,31 @@ import trio
 
 from ticker import limits
 from ticker.addresses import is_loopback
+from ticker.admission import Admission, StreamLimits
 from ticker.engine import Engine
-from ticker.market.sources import SourceConfigError
+from ticker.market.book import Book
+from ticker.market.broadcast import Broadcast, TickInterval
+from ticker.market.hub import Hub
+from ticker.market.ingest import Ingest
+from ticker.market.market import Market
+from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.subscriber import ONE_BY_ONE, Fanout
+from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
 from ticker.protocol.messages import TickerEncoder
 from ticker.security import secrets_file
+from ticker.security.access import Access
 from ticker.security.authority import Authority
 from ticker.security.demo import ensure_demo_key
 from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
 from ticker.security.tokens import TokenSigner
 from ticker.server.router import Router
+from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+from ticker.streams.admit import Streams
+from ticker.streams.context import StreamContext
+from ticker.supervision import RestartPolicy
 from ticker.transport.fanout import open_fanout
 
 log = structlog.get_logger()
@@ -54,19 +68,152 @@ class ServiceError(Exception):
         self.settings = settings
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Service:
-    """A service that is running.
+    """A service, put together.
 
     Attributes:
-        engine: the market and its sessions.
-        gateway: the connections.
+        settings: what it was made with.
+        metrics: what is counted where it happens.
+        fanout_durations: how long each tick took to go out, in seconds.
+        authority: keys and tokens.
+        access: what roles may do with the symbols of the market.
+        market: the prices.
+        sessions: the register of live sessions.
+        admission: the places for streams.
+        engine: what runs.
+        router: the connections.
         demo_key: the demo key, while there is one.
     """
 
+    settings: Settings
+    metrics: Metrics
+    fanout_durations: Durations
+    authority: Authority
+    access: Access
+    market: Market
+    sessions: Sessions
+    admission: Admission
     engine: Engine
-    gateway: Router
-    demo_key: str | None = attrs.field(repr=False)
+    router: Router
+    demo_key: str | None = attrs.field(default=None, repr=False)
+
+
+def make_service(
+    settings: Settings,
+    authority: Authority,
+    *,
+    fanout: Fanout = ONE_BY_ONE,
+    demo_key: str | None = None,
+    load: Callable[[str, SourceContext], Source] = load_source,
+    wall: Callable[[], float] = time.time,
+) -> Service:
+    """Put a service together; nothing of it runs yet.
+
+    Args:
+        settings: of everything.
+        authority: which keys and tokens are good.
+        fanout: how a frame gets to many subscribers.
+        demo_key: the demo key, if there is one.
+        load: makes a source from what the settings say of it.
+        wall: the wall clock, in seconds since the epoch.
+
+    Raises:
+        SourceConfigError: a source cannot be set up as the settings ask.
+    """
+    metrics = Metrics()
+    durations = Durations(FANOUT_BUCKETS)
+    sessions = Sessions()
+    market = _make_market(settings, fanout, metrics, durations, sessions, load, wall)
+    access = Access(settings.policies, market.book.symbols)
+    admission = Admission(
+        StreamLimits(
+            server=settings.max_streams,
+            token=settings.max_streams_per_token,
+            address=settings.max_streams_per_address,
+        )
+    )
+    engine = Engine(market, authority, sessions)
+    streams = Streams(
+        StreamContext(
+            market=market,
+            access=access,
+            authority=authority,
+            sessions=sessions,
+            close_seconds=min(limits.CLOSE_SECONDS, settings.graceful_timeout),
+        ),
+        settings,
+        admission,
+        metrics,
+        draining=lambda: engine.draining,
+    )
+    return Service(
+        settings=settings,
+        metrics=metrics,
+        fanout_durations=durations,
+        authority=authority,
+        access=access,
+        market=market,
+        sessions=sessions,
+        admission=admission,
+        engine=engine,
+        router=Router(engine, streams, metrics, settings.graceful_timeout),
+        demo_key=demo_key,
+    )
+
+
+def _make_market(
+    settings: Settings,
+    fanout: Fanout,
+    metrics: Metrics,
+    durations: Durations,
+    sessions: Sessions,
+    load: Callable[[str, SourceContext], Source],
+    wall: Callable[[], float],
+) -> Market:
+    ticked = trio.lowlevel.ParkingLot()
+
+    def wall_ms() -> int:
+        return int(wall() * 1000)
+
+    def source(spec: str) -> Source:
+        name = spec.partition(":")[0]
+
+        def report(kind: str, detail: str) -> None:
+            ingest.count_fault(name, kind)
+            metrics.log_source_fault(name, kind, detail)
+
+        context = SourceContext(
+            symbols=settings.source_symbols,
+            wall_ms=wall_ms,
+            next_tick=ticked.park,
+            url=getattr(settings, f"{name}_url", None),
+            report=report,
+        )
+        return load(spec, context)
+
+    sources = [source(spec) for spec in settings.source]
+    book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
+    hub = Hub(book, TickerEncoder(), wall_ms=wall_ms, fanout=fanout)
+    ingest = Ingest(
+        sources,
+        book,
+        RestartPolicy(
+            initial=settings.restart_initial,
+            factor=settings.restart_factor,
+            maximum=settings.restart_max,
+            jitter=settings.restart_jitter,
+            reset_after=settings.restart_reset,
+        ),
+        stale_after=settings.stale_after,
+        wall_ms=wall_ms,
+        changed=sessions.tell_status,
+    )
+    interval = TickInterval(settings.tick)
+    broadcast = Broadcast(interval, hub, book, ingest, ticked=ticked, durations=durations)
+    return Market(
+        book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
+    )
 
 
 @asynccontextmanager
@@ -85,15 +232,16 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             open_fanout(settings.io_uring) as fanout,
         ):
             opened = await trio.to_thread.run_sync(_open, settings, database)
-            engine = Engine(settings, opened.authority, TickerEncoder(), fanout=fanout)
+            service = make_service(
+                settings, opened.authority, fanout=fanout, demo_key=opened.demo_key
+            )
             # Only now is it sure that the service starts, and what to tell is of use.
             _tell(settings, opened)
             async with trio.open_nursery() as nursery:
-                gateway = Router(engine)
-                await nursery.start(engine.run)
-                await nursery.start(gateway.streams.run)
+                await nursery.start(service.engine.run)
+                await nursery.start(service.router.streams.run)
                 with _collecting_seldom():
-                    yield Service(engine, gateway, opened.demo_key)
+                    yield service
                 nursery.cancel_scope.cancel()
     except DatabaseUrlError as error:
         raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None

@@ -73,11 +73,11 @@ class Running:
         statistics = self.engine.statistics()
         return Held(
             sessions=statistics.sessions,
-            streams=statistics.streams_open,
+            streams=self.service.admission.taken,
             subscriptions=statistics.hub.subscriptions,
             topics=statistics.hub.topics,
             behind=statistics.hub.behind,
-            connections=self.service.gateway.connections,
+            connections=self.service.router.connections,
             tasks=trio.lowlevel.current_statistics().tasks_living,
             descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are enough
         )
@@ -110,7 +110,7 @@ async def serving(data_dir: Path, **chosen: Any) -> AsyncIterator[Running]:
                 partial(serve, shutdown_trigger=shutdown.wait), app, config
             )
             service = cast("Service", app.extensions[EXTENSION])
-            issued = await service.engine.authority.exchange(service.demo_key or "", "127.0.0.1")
+            issued = await service.authority.exchange(service.demo_key or "", "127.0.0.1")
             running = Running(service, int(binds[0].rpartition(":")[2]), issued.token, logged)
             with _watched(running):
                 yield running
@@ -120,7 +120,7 @@ async def serving(data_dir: Path, **chosen: Any) -> AsyncIterator[Running]:
 @contextmanager
 def _watched(running: Running) -> Iterator[None]:
     """Note when each subscription ends."""
-    hub = running.engine.hub
+    hub = running.service.market.hub
     subscribe, end = hub.subscribe, hub.end
     ports: dict[Subscription, int] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from tests.chaos.inprocess import Running, serving
 from tests.support.frames import CLOSE
 from tests.support.raw import RawStream, read_response
 from tests.support.waiting import eventually
+from ticker import service
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
 from ticker.protocol.messages import Request, decode_request
@@ -72,7 +74,7 @@ async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for _ in range(STREAMS):
                     nursery.start_soon(converse, await _stream(running))
-        await eventually(lambda: not running.engine.sessions, "everybody to go")
+        await eventually(lambda: not running.service.sessions, "everybody to go")
         logged = [event for event in running.logged if event["event"] == "session_crashed"]
     crashes = decoded // ONE_IN
     assert crashes > 0
@@ -108,7 +110,7 @@ async def test_a_source_that_crashes_on_every_tick_does_not_spin(tmp_path: Path)
         return made[-1]
 
     paced: dict[str, Any] = {"restart_initial": 0.1, "restart_factor": 2.0, "restart_jitter": 0.0}
-    with patch("ticker.engine.load_source", load):
+    with patch.object(service, "make_service", partial(service.make_service, load=load)):
         async with serving(tmp_path / "data", **paced) as running:
             streams = [await _stream(running) for _ in range(20)]
             began = trio.current_time()
@@ -121,6 +123,6 @@ async def test_a_source_that_crashes_on_every_tick_does_not_spin(tmp_path: Path)
             # Pauses of 0.1, 0.2, 0.4 and 0.8 s: five lives take 1.5 s, and not one more fits.
             assert made[0].lives <= 6
             assert trio.current_time() - began > 1.0
-            assert len(running.engine.sessions) == len(streams)
+            assert len(running.service.sessions) == len(streams)
             for stream in streams:
                 await stream.stream.aclose()

@@ -32,9 +32,9 @@ async def _killed(running: Running, kills: Iterator[Kill]) -> dict[Kill, list[fl
         for kill in kills:
             victim = await subscriber(running.port, running.token)
             if kill is Kill.RST_UNREAD:
-                seq = running.engine.book.seq
+                seq = running.service.market.book.seq
                 await eventually(
-                    lambda seq=seq: running.engine.book.seq >= seq + UNREAD,  # type: ignore[misc]
+                    lambda seq=seq: running.service.market.book.seq >= seq + UNREAD,  # type: ignore[misc]
                     "500 ticks",
                     seconds=30,
                 )
@@ -57,7 +57,7 @@ async def _check(data_dir: Path, count: int, capsys: pytest.CaptureFixture[str])
     async with serving(data_dir, tick=TICK) as running:
         # One connection first, so that everything kept for reuse is there.
         await (await subscriber(running.port, running.token)).kill(Kill.RST)
-        await eventually(lambda: not running.engine.sessions, "the first to go")
+        await eventually(lambda: not running.service.sessions, "the first to go")
         before, threads = running.held(), running.threads()
         kills = iter([chance.choice(list(Kill)) for _ in range(count)])
         waits = await _killed(running, kills)

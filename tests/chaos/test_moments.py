@@ -69,7 +69,7 @@ async def test_a_goodbye_is_answered_also_to_one_who_is_full(tmp_path: Path) -> 
                     heard = heard[-100:] + data
             assert heard.endswith(b"\x88\x02\x03\xe8")
             victim.connection.close()
-        await eventually(lambda: not running.engine.sessions, "the last to go")
+        await eventually(lambda: not running.service.sessions, "the last to go")
         closed = [event for event in running.logged if event["event"] == "stream_closed"]
         assert [event["code"] for event in closed] == [1000] * len(victims)
 
@@ -82,7 +82,7 @@ async def test_a_reset_right_after_a_request_is_no_fault(tmp_path: Path) -> None
             await connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             connection.close()
-        await eventually(lambda: not running.service.gateway.connections, "the last to go")
+        await eventually(lambda: not running.service.router.connections, "the last to go")
         assert "connection_crashed" not in {event["event"] for event in running.logged}
 
 
@@ -95,7 +95,7 @@ async def test_a_stream_does_not_hold_on_to_its_request(tmp_path: Path) -> None:
         await later.connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         await later.take(100)
         await later.connection.send(upgrade(running.token))
-        await eventually(lambda: len(running.engine.sessions) == 11, "the streams")
+        await eventually(lambda: len(running.service.sessions) == 11, "the streams")
         gc.collect()
         assert [each for each in gc.get_objects() if type(each) is Head] == []
         for victim in [*victims, later]:
@@ -117,7 +117,7 @@ async def test_refused_handshakes_count_as_connections(
             assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 503 ")), answer
             # It leaves the rest to the server.
             refused.append(connection)
-            assert running.service.gateway.connections <= 10 + 5 + 2
+            assert running.service.router.connections <= 10 + 5 + 2
         async with trio.open_nursery() as nursery:
             for connection in refused:
                 nursery.start_soon(_ended, connection)

@@ -53,7 +53,7 @@ class Life(RuleBasedStateMachine):
     def connect(self, seconds: float) -> Client:
         self.number += 1
         client = Client(f"client {self.number}", f"token-{self.number}", self.world.now)
-        full = len(self._live()) >= self.world.engine.settings.max_streams
+        full = len(self._live()) >= self.world.service.settings.max_streams
         self.world.do(lambda: self.world.connect(client, seconds))
         draining = self.world.drained_at is not None
         status = client.response[9:12]
@@ -168,7 +168,12 @@ class Life(RuleBasedStateMachine):
             self.world.do(client.reset)
         self.world.do(lambda: self.world.pass_time(limits.CLOSE_SECONDS + TICK))
         statistics = self.world.engine.statistics()
-        assert statistics.sessions == statistics.streams_open == self.world.gateway.connections == 0
+        assert (
+            statistics.sessions
+            == self.world.service.admission.taken
+            == self.world.gateway.connections
+            == 0
+        )
         assert statistics.hub.subscriptions == statistics.hub.topics == statistics.hub.behind == 0
 
     # What must hold after every step.
@@ -192,7 +197,7 @@ class Life(RuleBasedStateMachine):
 
     def _subscriptions_equal_sessions_that_want_one(self) -> None:
         statistics = self.world.engine.statistics()
-        registered = [cast("Session", session) for session in self.world.engine.sessions]
+        registered = [cast("Session", session) for session in self.world.service.sessions]
         sessions = [session for session in registered if session.close_code is None]
         wanting = sum(bool(session._delivery.symbols) for session in sessions)
         assert statistics.hub.subscriptions == wanting
@@ -201,12 +206,12 @@ class Life(RuleBasedStateMachine):
         assert sum(client.wanted for client in readers) <= wanting
         if not sessions:
             assert statistics.hub.topics == 0
-        assert statistics.streams_open <= len(self._live())
+        assert self.world.service.admission.taken <= len(self._live())
 
     def _healthy_subscribers_have_the_newest_tick(self) -> None:
         if self.world.drained_at is not None:
             return
-        seq = self.world.engine.book.seq
+        seq = self.world.market.book.seq
         for client in self._clients():
             if client.healthy and client.wanted and seq:
                 assert client.seq > seq - client.every, f"{client.name} has {client.seq}, not {seq}"
@@ -214,7 +219,7 @@ class Life(RuleBasedStateMachine):
     def _subscribers_know_whether_prices_are_live(self) -> None:
         for client in self._clients():
             if client.healthy and self.world.drained_at is None:
-                state = self.world.engine.status()[0].state
+                state = self.world.market.status[0].state
                 assert client.last_status.get("scripted", "live") == state, client.name
 
     def _what_is_held_is_bounded(self) -> None:
@@ -269,5 +274,5 @@ class Life(RuleBasedStateMachine):
         if client.wire.full_since is not None:
             dues.append(client.wire.full_since + limits.STALL_SECONDS + LOOK)
         if self.world.drained_at is not None:
-            dues.append(self.world.drained_at + self.world.engine.settings.graceful_timeout)
+            dues.append(self.world.drained_at + self.world.service.settings.graceful_timeout)
         return min(dues)

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import patch
 
 import structlog
 import trio
@@ -23,12 +22,10 @@ import trio.testing
 from hypercorn.trio.worker_context import WorkerContext
 
 from tests.simulation.wire import Client, kernel
-from ticker.engine import Engine
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
-from ticker.protocol.messages import TickerEncoder
 from ticker.security.authority import Authority, Grant, InvalidTokenError
-from ticker.server.router import Router
+from ticker.service import make_service
 from ticker.settings.model import Settings
 
 SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
@@ -200,14 +197,17 @@ class World:
         with ExitStack() as stack, trio.CancelScope() as self._scope:
             self._token = trio.lowlevel.current_trio_token()
             stack.enter_context(kernel())
-            stack.enter_context(patch("ticker.engine.load_source", self._load_source))
             stack.enter_context(structlog.testing.capture_logs())
             self.authority = SimulatedAuthority(self.wall)
             settings = Settings(tick=TICK, max_streams=6, restart_reset=1.0)
-            self.engine = Engine(
-                settings, cast("Authority", self.authority), TickerEncoder(), wall=self.wall
+            self.service = make_service(
+                settings,
+                cast("Authority", self.authority),
+                load=self._load_source,
+                wall=self.wall,
             )
-            self.gateway = Router(self.engine)
+            self.engine, self.market = self.service.engine, self.service.market
+            self.gateway = self.service.router
             self._context = WorkerContext(None)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.engine.run)

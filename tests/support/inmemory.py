@@ -20,11 +20,9 @@ import trio.testing
 
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.waiting import eventually
-from ticker.engine import Engine
 from ticker.market.quote import Quote
-from ticker.market.sources import Source
-from ticker.protocol.messages import TickerEncoder
 from ticker.security.authority import Authority, Grant, InvalidTokenError
+from ticker.service import make_service
 from ticker.settings.model import Settings
 from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
@@ -254,9 +252,15 @@ class World:
         self.authority = PlainAuthority()
         self.wall_offset = 0.0
         self._began = trio.current_time()
-        self.engine = Engine(
-            settings, cast("Authority", self.authority), TickerEncoder(), wall=self.wall
+        self.service = make_service(
+            settings,
+            cast("Authority", self.authority),
+            load=lambda _spec, _context: self.source,
+            wall=self.wall,
         )
+        self.engine = self.service.engine
+        self.market = self.service.market
+        self.context = self.service.router.streams.context
 
     def wall(self) -> float:
         """Return the wall clock, which a test may let jump."""
@@ -283,7 +287,7 @@ class World:
         try:
             async with trio.open_nursery() as nursery:
                 client.connection = nursery.cancel_scope
-                session = Session(self.engine, WebSocket(stream), stream, granted, nursery)
+                session = Session(self.context, WebSocket(stream), stream, granted, nursery)
                 client.code = await session.run(b"")
                 nursery.cancel_scope.cancel()
         finally:
@@ -292,17 +296,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(monkeypatch: Any, **settings: Any) -> AsyncIterator[World]:
+async def world(**settings: Any) -> AsyncIterator[World]:
     """Run an engine whose one source is a `ScriptedSource`."""
     chosen = Settings(**{"source": ("scripted",), "stale_after": 1e6, **settings})
-    scripted: list[Source] = []
-    monkeypatch.setattr("ticker.engine.load_source", lambda *_args: scripted[0])
     async with trio.open_nursery() as nursery:
-        source = ScriptedSource()
-        scripted.append(source)
         result = World(nursery, chosen)
-        result.source = source
         await nursery.start(result.engine.run)
-        await eventually(lambda: result.engine.ingest.live, "the first prices")
+        await eventually(lambda: result.market.ingest.live, "the first prices")
         yield result
         nursery.cancel_scope.cancel()

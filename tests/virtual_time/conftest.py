@@ -10,7 +10,7 @@ from tests.support.inmemory import World, world
 
 
 @pytest.fixture
-async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def running() -> AsyncIterator[World]:
     """A running engine with a scripted source."""
-    async with world(monkeypatch) as result:
+    async with world() as result:
         yield result

@@ -14,8 +14,9 @@ from trio.testing import MockClock
 from tests.support.frames import TEXT
 from tests.support.inmemory import World, quotes, world
 from tests.support.waiting import eventually
-from ticker.engine import _sleep_until
+from ticker.market.broadcast import _sleep_until
 from ticker.market.ingest import SourceState
+from ticker.market.market import Market
 
 
 async def test_ticks_are_on_a_grid_that_never_drifts(
@@ -26,14 +27,14 @@ async def test_ticks_are_on_a_grid_that_never_drifts(
     await trio.sleep(100)
     assert running.engine.statistics().ticks - before == pytest.approx(10_000, abs=1)
     assert running.engine.statistics().ticks_skipped == 0
-    assert running.engine.book.seq == running.engine.statistics().ticks
+    assert running.market.book.seq == running.engine.statistics().ticks
     assert trio.current_time() - began == 100
 
 
 async def test_a_tick_whose_turn_has_passed_is_skipped_and_the_rest_stay_on_the_grid(
     autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish, times = running.engine.hub.publish, []
+    publish, times = running.market.hub.publish, []
 
     async def slow_once() -> None:
         times.append(trio.current_time())
@@ -41,7 +42,7 @@ async def test_a_tick_whose_turn_has_passed_is_skipped_and_the_rest_stay_on_the_
         if len(times) == 5:
             await trio.sleep(0.0351)
 
-    monkeypatch.setattr(running.engine.hub, "publish", slow_once, raising=False)
+    monkeypatch.setattr(running.market.hub, "publish", slow_once, raising=False)
     await trio.sleep(1)
     gaps = [round(later - earlier, 6) for earlier, later in pairwise(times)]
     # Two turns had passed; the third had come, and went out late; the fourth was on the grid.
@@ -90,9 +91,9 @@ async def test_pauses_grow_and_a_stable_run_forgets_them(
 ) -> None:
     async def down_for() -> float:
         running.source.put.send_nowait(RuntimeError("crash"))
-        await eventually(lambda: not running.engine.ingest.live, "the crash")
+        await eventually(lambda: not running.market.ingest.live, "the crash")
         began = trio.current_time()
-        await eventually(lambda: running.engine.ingest.live, "the next life")
+        await eventually(lambda: running.market.ingest.live, "the next life")
         return trio.current_time() - began
 
     await trio.sleep(6)
@@ -131,8 +132,8 @@ async def test_a_fault_of_the_broadcast_ends_the_engine(
 
     caught: list[BaseException] = []
     try:
-        async with world(monkeypatch) as found:
-            monkeypatch.setattr(found.engine.hub, "publish", fail, raising=False)
+        async with world() as found:
+            monkeypatch.setattr(found.market.hub, "publish", fail, raising=False)
             await trio.sleep_forever()
     except* ZeroDivisionError as group:
         caught += _leaves(group)
@@ -184,7 +185,7 @@ async def test_a_drain_with_nobody_there_takes_no_time(
 async def test_an_interval_is_rounded_up_to_ticks(
     autojump_clock: MockClock, running: World, asked: float, ticks: int
 ) -> None:
-    assert running.engine.ticks_in(asked) == ticks
+    assert running.market.interval.ticks_in(asked) == ticks
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 5.0])
@@ -206,19 +207,19 @@ async def test_a_role_is_told_only_of_symbols_that_it_may_have(
     autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed: dict[str, tuple[str, ...]] = {"user": ("ETH-USD",)}
-    monkeypatch.setattr(running.engine, "allowed", lambda role, _action: allowed[role])
+    monkeypatch.setattr(running.service.access, "allowed", lambda role, _action: allowed[role])
     silent = SourceState("scripted", "stale", 1, "silent", ("BTC-USD", "ETH-USD"))
-    monkeypatch.setattr(running.engine, "status", lambda: (silent,))
-    assert running.engine.status_for("user") == (attrs.evolve(silent, symbols=("ETH-USD",)),)
+    monkeypatch.setattr(Market, "status", (silent,))
+    assert running.context.status_for("user") == (attrs.evolve(silent, symbols=("ETH-USD",)),)
     allowed["user"] = ()
-    assert running.engine.status_for("user") == (SourceState("scripted", "live", 1),)
+    assert running.context.status_for("user") == (SourceState("scripted", "live", 1),)
 
 
 async def test_a_stream_is_told_only_of_symbols_that_its_role_may_have(
     autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.engine, "allowed", lambda _role, _action: ("ETH-USD",))
+    monkeypatch.setattr(running.service.access, "allowed", lambda _role, _action: ("ETH-USD",))
     silent = SourceState("scripted", "stale", 1, "silent", ("BTC-USD", "ETH-USD"))
-    monkeypatch.setattr(running.engine, "status", lambda: (silent,))
+    monkeypatch.setattr(Market, "status", (silent,))
     async with running.client() as client:
         assert (await client.until("status"))["symbols"] == ["ETH-USD"]

@@ -17,6 +17,7 @@ from ticker import limits
 from ticker.engine import Engine
 from ticker.http.bridge import HttpStream
 from ticker.http.head import Head, read_head
+from ticker.metrics import Metrics
 from ticker.protocol.messages import PATH
 from ticker.server.accept import accept_all
 from ticker.server.fault_boundary import FaultBoundary
@@ -38,13 +39,18 @@ class Router:
 
     Attributes:
         streams: those connections that became streams.
+        graceful_seconds: how long a shutdown may take.
         drained: set once a drain is over and every connection is closed or cut off.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.streams = Streams(engine)
+    def __init__(
+        self, engine: Engine, streams: Streams, metrics: Metrics, graceful_seconds: float
+    ) -> None:
+        self.streams = streams
+        self.graceful_seconds = graceful_seconds
         self.drained = trio.Event()
         self._engine = engine
+        self._metrics = metrics
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
         self._closed = trio.lowlevel.ParkingLot()
@@ -58,11 +64,6 @@ class Router:
     def crowded(self) -> bool:
         """Say whether many connections are open that have not asked for anything yet."""
         return len(self._waiting) >= limits.HALF_OPEN_CROWD
-
-    @property
-    def graceful_seconds(self) -> float:
-        """How long a shutdown may take."""
-        return self._engine.settings.graceful_timeout
 
     def listens(self, listening: socket.socket) -> None:
         """Take a second handle of a listening socket, to answer on while a drain lasts."""
@@ -101,7 +102,7 @@ class Router:
         """Answer whoever comes that the server restarts."""
 
         async def refused(stream: SocketStream) -> None:
-            with FaultBoundary(self._engine.metrics), closing(stream), trio.CancelScope() as scope:
+            with FaultBoundary(self._metrics), closing(stream), trio.CancelScope() as scope:
                 head = await read_head(stream, scope, idle_seconds=limits.HEAD_SECONDS)
                 if head is not None:
                     await refuse(stream, handshake.DRAINING)
@@ -119,7 +120,7 @@ class Router:
         Who called closes what was accepted.
         """
         accepted: Accepted = connection.stream
-        with FaultBoundary(self._engine.metrics), trio.CancelScope() as scope:
+        with FaultBoundary(self._metrics), trio.CancelScope() as scope:
             self._open[scope] = self._waiting[scope] = None
             try:
                 head = await self._first_head(accepted, scope)

@@ -48,9 +48,7 @@ class Gateway(Protocol):
     async def serve(self, connection: TickerTCPServer) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
 
-    @property
-    def graceful_seconds(self) -> float:
-        """How long a shutdown may take."""
+    graceful_seconds: float
 
     def crowded(self) -> bool:
         """Say whether many connections are open that have not asked for anything yet."""

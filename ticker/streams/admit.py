@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import structlog
 import trio
 
 from ticker import limits
 from ticker.addresses import client_address, limit_key
-from ticker.admission import FullError, Place
-from ticker.engine import Engine
+from ticker.admission import Admission, FullError, Place
 from ticker.http.head import Head
+from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.messages import PATH
 from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+from ticker.settings.model import Settings
 from ticker.streams import handshake
+from ticker.streams.context import StreamContext
 from ticker.streams.handshake import Candidate, Refusal, RefusedError
 from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
@@ -49,17 +53,27 @@ class Streams:
     """Every stream, and every request for one that is not answered yet.
 
     Attributes:
+        context: what they share.
         open: how many there are.
         stalled: how many were cut off because nobody read.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self,
+        context: StreamContext,
+        settings: Settings,
+        admission: Admission,
+        metrics: Metrics,
+        draining: Callable[[], bool],
+    ) -> None:
         self.open = 0
         self.stalled = 0
-        self._engine = engine
-        self._refusals = KeyedLimiter(
-            engine.settings.refused_rate, capacity=limits.LIMITER_ADDRESSES
-        )
+        self.context = context
+        self._settings = settings
+        self._admission = admission
+        self._metrics = metrics
+        self._draining = draining
+        self._refusals = KeyedLimiter(settings.refused_rate, capacity=limits.LIMITER_ADDRESSES)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -96,19 +110,19 @@ class Streams:
             with admitted.place:
                 log.info("stream_opened", **audit)
                 websocket = WebSocket(connection)
-                session = Session(self._engine, websocket, connection, grant, self._nursery)
+                session = Session(self.context, websocket, connection, grant, self._nursery)
                 code = await session.run(admitted.response)
         finally:
             connection.abort()
             self.open -= 1
             self.stalled += connection.stalled
-            self._engine.metrics.stream_closed(code)
+            self._metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)
 
     async def _admit_or_count(self, connection: Connection, head: Head) -> Admitted:
         """Find out whether a request is granted, within the limit of refusals for its address."""
         forwarded = head.all(b"x-forwarded-for")
-        address = client_address(connection.peer, forwarded, self._engine.settings.trusted_hops)
+        address = client_address(connection.peer, forwarded, self._settings.trusted_hops)
         counted_as = limit_key(address)
         now = trio.current_time()
         try:
@@ -119,7 +133,7 @@ class Streams:
             place = self._place(grant, counted_as)
         except RefusedError as error:
             self._refusals.admit(counted_as, now)
-            self._engine.metrics.handshake_refused(error.refusal.reason)
+            self._metrics.handshake_refused(error.refusal.reason)
             log.info("handshake_refused", reason=error.refusal.reason, address=address)
             raise
         return Admitted(candidate.response(), grant, place, address)
@@ -136,7 +150,7 @@ class Streams:
             raise RefusedError(handshake.BAD_TARGET)
         if head.path != PATH:
             raise RefusedError(handshake.NOT_FOUND)
-        settings = self._engine.settings
+        settings = self._settings
         candidate = handshake.examine(
             head,
             token_from=settings.token_from,
@@ -144,25 +158,25 @@ class Streams:
             secure=_secure(connection, head, settings.trusted_hops),
         )
         try:
-            grant = await self._engine.authority.authenticate(candidate.token)
+            grant = await self.context.authority.authenticate(candidate.token)
         except InvalidTokenError:
             raise RefusedError(handshake.INVALID_TOKEN) from None
         except DatabaseUnavailableError:
             raise RefusedError(handshake.UNAVAILABLE) from None
-        if not self._engine.allowed(grant.role, "connect"):
+        if not self.context.access.allowed(grant.role, "connect"):
             raise RefusedError(handshake.FORBIDDEN)
-        if self._engine.draining:
+        if self._draining():
             raise RefusedError(handshake.DRAINING)
         return candidate, grant
 
     def _place(self, grant: Grant, counted_as: str) -> Place:
         """Take a place for a stream; raises RefusedError where there is none."""
         try:
-            return self._engine.admission.place(
+            return self._admission.place(
                 token=grant.token_id,
                 address=counted_as,
                 key=grant.key_id,
-                key_limit=self._engine.policies.limits(grant.role).max_streams,
+                key_limit=self.context.access.limits(grant.role).max_streams,
             )
         except FullError as full:
             server = full.scope == "server"

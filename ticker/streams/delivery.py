@@ -12,10 +12,10 @@ from typing import Protocol, Self
 
 import trio
 
-from ticker.engine import Engine
 from ticker.market.hub import Subscription
 from ticker.market.ingest import SourceState
 from ticker.protocol.messages import PING_FRAME, Status
+from ticker.streams.context import StreamContext
 
 
 class DeliveryStream(Protocol):
@@ -41,8 +41,8 @@ class Delivery:
     __slots__ = (
         "_behind",
         "_catching_up",
+        "_context",
         "_ended",
-        "_engine",
         "_nursery",
         "_pinged",
         "_role",
@@ -53,7 +53,7 @@ class Delivery:
 
     def __init__(
         self,
-        engine: Engine,
+        context: StreamContext,
         stream: DeliveryStream,
         role: str,
         nursery: trio.Nursery,
@@ -62,14 +62,14 @@ class Delivery:
         """Prepare; nothing is sent yet.
 
         Args:
-            engine: the hub, the book and the sources' states.
+            context: the hub, the book and the sources' states.
             stream: where frames go.
             role: the subscriber's.
             nursery: where the task runs that catches up; it ends with this object's block.
             ended: called with what made sending impossible: trio's BrokenResourceError or
                 ClosedResourceError where the peer has gone, anything else is a fault of ours.
         """
-        self._engine = engine
+        self._context = context
         self._stream = stream
         self._role = role
         stream.on_partial_write = self._catch_up_soon
@@ -97,12 +97,12 @@ class Delivery:
         """The symbols subscribed to; empty without a subscription."""
         if self._subscription is None:
             return ()
-        symbols = self._engine.book.symbols
+        symbols = self._context.market.book.symbols
         return tuple(symbols[place] for place in self._subscription.topic.places)
 
     def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
         """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
-        self._status_told = self._engine.status_for(self._role)
+        self._status_told = self._context.status_for(self._role)
         # Live is what everybody expects; only what is stale is worth a word at the start.
         stale = [_status_frame(state) for state in self._status_told if state.state != "live"]
         first = b"".join([greeting, *stale])
@@ -120,7 +120,7 @@ class Delivery:
             first: what is to go out before it, in the same write; there must be room.
         """
         self.unsubscribe()
-        self._subscription = self._engine.hub.subscribe(
+        self._subscription = self._context.market.hub.subscribe(
             symbols, every, self._stream, self._fell_behind
         )
         try:
@@ -141,7 +141,7 @@ class Delivery:
 
     def tell_status(self) -> None:
         """Tell which sources went stale or live, where the subscriber does not know yet."""
-        states = self._engine.status_for(self._role)
+        states = self._context.status_for(self._role)
         news = [state for state in states if state not in self._status_told]
         if not news or self._offer(b"".join(map(_status_frame, news))):
             self._status_told = states

@@ -16,7 +16,6 @@ import structlog
 import trio
 
 from ticker import __version__, limits
-from ticker.engine import Engine
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.messages import (
     Auth,
@@ -39,6 +38,7 @@ from ticker.rate_limit import Bucket, Rate
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits
 from ticker.storage.database import DatabaseUnavailableError
+from ticker.streams.context import StreamContext
 from ticker.streams.delivery import Delivery, DeliveryStream
 from ticker.streams.inbound import RefusedMessageError
 from ticker.streams.websocket import ABNORMAL, EndedError, WebSocket
@@ -71,8 +71,8 @@ class Session:
 
     __slots__ = (
         "_bad_at",
+        "_context",
         "_delivery",
-        "_engine",
         "_expires_at",
         "_messages",
         "_retry_after_ms",
@@ -85,7 +85,7 @@ class Session:
 
     def __init__(
         self,
-        engine: Engine,
+        context: StreamContext,
         websocket: WebSocket,
         stream: SessionStream,
         grant: Grant,
@@ -94,17 +94,17 @@ class Session:
         """Prepare a session; `run` begins it.
 
         Args:
-            engine: the market, the authority and the register of sessions.
+            context: the market, the authority and the register of sessions.
             websocket: the accepted connection.
             stream: the stream under it.
             grant: what its token allows.
             nursery: where the session catches up once it has fallen behind.
         """
-        self._engine = engine
+        self._context = context
         self._websocket = websocket
         self._stream = stream
         self._scope = trio.CancelScope()
-        self._delivery = Delivery(engine, stream, grant.role, nursery, self._undeliverable)
+        self._delivery = Delivery(context, stream, grant.role, nursery, self._undeliverable)
         self._bad_at: list[float] = []
         self._retry_after_ms = 0
         self.close_code: int | None = None
@@ -125,9 +125,9 @@ class Session:
         Never raises for what a peer did. A fault of ours is logged once, with its
         traceback, and ends just this session.
         """
-        self._engine.sessions.enter(self)
+        self._context.sessions.enter(self)
         try:
-            if not self._engine.authority.still_good(self.grant):
+            if not self._context.authority.still_good(self.grant):
                 # Revoked between the look-up and the register, which is asked from now on.
                 self.end(CloseCode.UNAUTHENTICATED)
             try:
@@ -143,7 +143,7 @@ class Session:
             await self._close()
         finally:
             self._websocket.end()
-            self._engine.sessions.leave(self)
+            self._context.sessions.leave(self)
         return CloseCode.FAULT if self.close_code is None else self.close_code
 
     def end(self, code: CloseCode, *, retry_after_ms: int = 0) -> None:
@@ -187,7 +187,7 @@ class Session:
 
     @property
     def _role_limits(self) -> Limits:
-        return self._engine.policies.limits(self.grant.role)
+        return self._context.access.limits(self.grant.role)
 
     def _accept_grant(self, grant: Grant) -> None:
         self.grant = grant
@@ -195,13 +195,13 @@ class Session:
             self._expires_at = float("inf")
         else:
             # A deadline on the monotonic clock: no jump of the wall clock moves it.
-            self._expires_at = trio.current_time() + grant.expires_at - self._engine.wall()
+            self._expires_at = trio.current_time() + grant.expires_at - self._context.market.wall()
 
     def _expires_in(self) -> int:
-        return max(0, round(self.grant.expires_at - self._engine.wall()))
+        return max(0, round(self.grant.expires_at - self._context.market.wall()))
 
     def _allowed(self, action: Action) -> tuple[str, ...]:
-        return self._engine.allowed(self.grant.role, action)
+        return self._context.access.allowed(self.grant.role, action)
 
     def _greet(self, response: bytes) -> None:
         """Accept, welcome, and subscribe to everything: all in one write, without a checkpoint."""
@@ -210,9 +210,9 @@ class Session:
             user_id=self.grant.user_id,
             role=self.grant.role,
             symbols=symbols,
-            tick_ms=self._engine.tick_ms,
+            tick_ms=self._context.market.interval.milliseconds,
             expires_in=self._expires_in(),
-            time=self._engine.wall_ms(),
+            time=self._context.market.wall_ms(),
             version=__version__,
         )
         self._delivery.begin(response + welcome.frame(), symbols, self._every(None))
@@ -257,7 +257,7 @@ class Session:
         allowed = self._allowed("subscribe")
         symbols = allowed if request.symbols is None else tuple(dict.fromkeys(request.symbols))
         for symbol in symbols:
-            if symbol not in self._engine.book:
+            if symbol not in self._context.market.book:
                 text = f"there is no symbol {symbol[: limits.SYMBOL_CHARS]!r}"
                 await self._say(Error(id=request.id, code="unknown_symbol", message=text))
                 return
@@ -270,13 +270,17 @@ class Session:
         # No tick of the old subscription may follow the answer, nor one of the new precede it.
         self._delivery.unsubscribe()
         await self._say(
-            Subscribed(id=request.id, symbols=symbols, interval_ms=every * self._engine.tick_ms)
+            Subscribed(
+                id=request.id,
+                symbols=symbols,
+                interval_ms=every * self._context.market.interval.milliseconds,
+            )
         )
         self._delivery.subscribe(symbols, every)
 
     async def _answer_auth(self, request: Auth) -> None:
         try:
-            grant = await self._engine.authority.authenticate(request.token)
+            grant = await self._context.authority.authenticate(request.token)
         except InvalidTokenError:
             await self._say(Error(id=request.id, code="invalid_token", message="invalid token"))
             return
@@ -295,7 +299,7 @@ class Session:
     def _every(self, interval_ms: int | None) -> int:
         """Turn an interval into ticks: never faster than the tick or the role allows."""
         fastest = self._role_limits.fastest_interval_ms or 0
-        return self._engine.ticks_in(max(interval_ms or 0, fastest))
+        return self._context.market.interval.ticks_in(max(interval_ms or 0, fastest))
 
     async def _say(self, message: Message) -> None:
         await self._stream.send_all(message.frame())
@@ -316,8 +320,7 @@ class Session:
         """Close the connection, politely where somebody may be listening."""
         code = self.close_code
         with trio.CancelScope(shield=True) as patience:
-            graceful = self._engine.settings.graceful_timeout
-            patience.deadline = trio.current_time() + min(limits.CLOSE_SECONDS, graceful)
+            patience.deadline = trio.current_time() + self._context.close_seconds
             if isinstance(code, CloseCode) and not self._websocket.over:
                 try:
                     if code is CloseCode.RESTART:

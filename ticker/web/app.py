@@ -68,13 +68,13 @@ class Lifespan:
                     context = TickerWorkerContext.newest
                     end_with_arbiter()
                     if context is not None:
-                        nursery.start_soon(running.gateway.drain_with, context)
+                        nursery.start_soon(running.router.drain_with, context)
                         nursery.start_soon(_terminate_on_signal, context)
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
                     if context is not None:
                         # Hypercorn waits for connections, but not for a drain of ours.
-                        await running.gateway.drained.wait()
+                        await running.router.drained.wait()
                     nursery.cancel_scope.cancel()
         except* ServiceError as group:
             refused = group.exceptions[0]
@@ -156,7 +156,7 @@ class TickerApp(QuartTrio):
     def gateway(self) -> Router | None:
         """Where accepted connections go while the service runs; the seam with Hypercorn asks."""
         running: Service | None = self.extensions.get(EXTENSION)
-        return running.gateway if running is not None else None
+        return running.router if running is not None else None
 
 
 def create_app(settings: Settings) -> TickerApp:

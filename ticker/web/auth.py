@@ -42,7 +42,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             api_key = _api_key(bytes(await request.body))
         except _BadBodyError as problem:
             return _refused(400, str(problem), "bad_request")
-        authority = running().engine.authority
+        authority = running().authority
         started = trio.current_time()
         try:
             issued = await authority.exchange(api_key, client)
@@ -52,7 +52,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             return _refused(401, "invalid API key", refused.reason)
         except DatabaseUnavailableError:
             return _refused(503, "database unavailable", "database")
-        running().engine.metrics.tokens_issued.inc()
+        running().metrics.tokens_issued.inc()
         grant = issued.grant
         return answer(
             {
@@ -70,7 +70,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
         if key is None or not _on_this_machine():
             return error(404, "not found")
         try:
-            works = await running().engine.authority.accepts(key)
+            works = await running().authority.accepts(key)
         except DatabaseUnavailableError:
             return error(503, "database unavailable")
         # The first real key ended it, or whoever revoked it.
@@ -80,7 +80,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
 
 
 def _refused(status: int, text: str, reason: str, **headers: str) -> Response:
-    running().engine.metrics.token_request_refused(reason)
+    running().metrics.token_request_refused(reason)
     return error(status, text, **headers)
 
 

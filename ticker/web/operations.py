@@ -33,23 +33,22 @@ async def readyz() -> Response:
 async def metrics() -> Response:
     """Answer everything that is counted, in Prometheus' text format."""
     service = running()
-    return Response(service.engine.metrics.text(_families(service)), content_type=_METRICS_TYPE)
+    return Response(service.metrics.text(_families(service)), content_type=_METRICS_TYPE)
 
 
 def _families(service: Service) -> Iterator[Metric]:
     """Turn the statistics of the engine and the gateway into metrics."""
-    engine = service.engine
-    statistics = engine.statistics()
+    statistics = service.engine.statistics()
     hub, ingest = statistics.hub, statistics.ingest
     yield from (
         GaugeMetricFamily(name, text, value=value)
         for name, text, value in (
-            ("ticker_streams_open", "Streams that are open", statistics.streams_open),
+            ("ticker_streams_open", "Streams that are open", service.admission.taken),
             ("ticker_sessions", "Sessions that converse", statistics.sessions),
             ("ticker_subscriptions", "Subscriptions to topics", hub.subscriptions),
             ("ticker_topics", "Topics with a subscriber", hub.topics),
             ("ticker_streams_behind", "Subscribers that are skipped until writable", hub.behind),
-            ("ticker_connections_open", "Connections of any kind", service.gateway.connections),
+            ("ticker_connections_open", "Connections of any kind", service.router.connections),
             ("ticker_tasks", "Trio tasks", current_statistics().tasks_living),
         )
     )
@@ -61,7 +60,7 @@ def _families(service: Service) -> Iterator[Metric]:
             ("ticker_frames_encoded", "Ticker frames encoded, once a topic", hub.frames_encoded),
             ("ticker_ticks", "Ticks of the market", statistics.ticks),
             ("ticker_ticks_skipped", "Ticks whose turn had passed", statistics.ticks_skipped),
-            ("ticker_streams_stalled", "Readers cut off", service.gateway.streams.stalled),
+            ("ticker_streams_stalled", "Readers cut off", service.router.streams.stalled),
         )
     )
     up = GaugeMetricFamily("ticker_source_up", "Whether a source is live", labels=["source"])
@@ -80,9 +79,11 @@ def _families(service: Service) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "ticker_price_age_seconds", "Since the newest quote came", labels=["symbol"]
     )
-    now_ms = engine.wall_ms()
-    for quote in engine.book.quotes:
+    now_ms = service.market.wall_ms()
+    for quote in service.market.book.quotes:
         if quote is not None:
             age.add_metric([quote.symbol], max(0, now_ms - quote.received_ms) / 1000)
     yield from (up, restarts, faults, age)
-    yield engine.fanout.metric("ticker_fanout_seconds", "How long a tick took to go out to all")
+    yield service.fanout_durations.metric(
+        "ticker_fanout_seconds", "How long a tick took to go out to all"
+    )

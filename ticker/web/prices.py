@@ -20,13 +20,13 @@ async def latest() -> Response:
     grant = await bearer()
     if isinstance(grant, Response):
         return grant
-    engine = running().engine
-    allowed = engine.allowed(grant.role, "read")
+    market = running().market
+    allowed = running().access.allowed(grant.role, "read")
     if not allowed:
         return error(403, "forbidden")
-    quotes = (engine.book.get(symbol) for symbol in allowed)
+    quotes = (market.book.get(symbol) for symbol in allowed)
     data = [_shown(quote) for quote in quotes if quote is not None]
-    return answer({"data": data, "seq": engine.book.seq, "time": engine.wall_ms()})
+    return answer({"data": data, "seq": market.book.seq, "time": market.wall_ms()})
 
 
 @blueprint.get("/prices/<symbol>")
@@ -35,7 +35,7 @@ async def one(symbol: str) -> Response:
     refused = await _refused(symbol)
     if refused is not None:
         return refused
-    quote = running().engine.book.get(symbol)
+    quote = running().market.book.get(symbol)
     return error(503, "no price yet") if quote is None else answer(_shown(quote))
 
 
@@ -45,9 +45,9 @@ async def history(symbol: str) -> Response:
     refused = await _refused(symbol)
     if refused is not None:
         return refused
-    engine = running().engine
-    kept = engine.book.history(symbol)
-    bars = [] if kept is None else kept.bars(engine.wall_ms())
+    market = running().market
+    kept = market.book.history(symbol)
+    bars = [] if kept is None else kept.bars(market.wall_ms())
     return answer({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
 
 
@@ -56,10 +56,9 @@ async def _refused(symbol: str) -> Response | None:
     grant: Grant | Response = await bearer()
     if isinstance(grant, Response):
         return grant
-    engine = running().engine
-    if symbol not in engine.book:
+    if symbol not in running().market.book:
         return error(404, "unknown symbol")
-    if symbol not in engine.allowed(grant.role, "read"):
+    if symbol not in running().access.allowed(grant.role, "read"):
         return error(403, "forbidden")
     return None
 

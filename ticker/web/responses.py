@@ -40,7 +40,7 @@ def error(status: int, text: str, **headers: str) -> Response:
 
 def address() -> str:
     """Return the address of the client that sends this request."""
-    hops = running().engine.settings.trusted_hops
+    hops = running().settings.trusted_hops
     peer = (request.remote_addr or UNKNOWN).rpartition(":")
     forwarded = request.headers.getlist("X-Forwarded-For")
     return client_address(peer[0] or peer[2], forwarded, hops)
@@ -53,7 +53,7 @@ async def bearer() -> Grant | Response:
     if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
         return error(401, "authentication required", WWW_Authenticate='Bearer realm="ticker"')
     try:
-        return await running().engine.authority.authenticate(token.strip())
+        return await running().authority.authenticate(token.strip())
     except InvalidTokenError:
         challenge = 'Bearer realm="ticker", error="invalid_token"'
         return error(401, "invalid token", WWW_Authenticate=challenge)

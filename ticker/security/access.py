@@ -1,0 +1,32 @@
+"""What a role may do with the symbols of one market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ticker.security.policy import Action, Limits, PolicySet
+
+
+class Access:
+    """The policies, applied to the symbols of a market.
+
+    Neither changes while the service runs, so each answer is worked out once: the table is
+    bounded by the roles and the actions.
+    """
+
+    def __init__(self, policies: PolicySet, symbols: Sequence[str]) -> None:
+        self._policies = policies
+        self._symbols = tuple(symbols)
+        self._allowed: dict[tuple[str, Action], tuple[str, ...]] = {}
+
+    def allowed(self, role: str, action: Action) -> tuple[str, ...]:
+        """Return the symbols of the market on which a role may do something."""
+        known = self._allowed.get((role, action))
+        if known is None:
+            known = self._policies.allowed(role, action, self._symbols)
+            self._allowed[role, action] = known
+        return known
+
+    def limits(self, role: str) -> Limits:
+        """Return what bounds a role's streams."""
+        return self._policies.limits(role)

@@ -1,0 +1,35 @@
+"""What all the streams of a service share."""
+
+from __future__ import annotations
+
+import attrs
+
+from ticker.market.ingest import SourceState
+from ticker.market.market import Market
+from ticker.security.access import Access
+from ticker.security.authority import Authority
+from ticker.sessions import Sessions
+
+
+@attrs.frozen(kw_only=True)
+class StreamContext:
+    """What a session is given of its surroundings, the same for all of them.
+
+    Attributes:
+        market: what is subscribed to.
+        access: what a role may have of it.
+        authority: which tokens are good.
+        sessions: the register of live sessions.
+        close_seconds: how long a closing handshake may take at most.
+    """
+
+    market: Market
+    access: Access
+    authority: Authority
+    sessions: Sessions
+    close_seconds: float
+
+    def status_for(self, role: str) -> tuple[SourceState, ...]:
+        """Return the state of each source as a role may know it, the most preferred first."""
+        allowed = self.access.allowed(role, "subscribe")
+        return tuple(state.among(allowed) for state in self.market.status)
