@@ -9,8 +9,9 @@ import structlog
 import trio
 
 from ticker import limits
-from ticker.addresses import client_address, limit_key
+from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
+from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
@@ -121,8 +122,8 @@ class Streams:
 
     async def _admit_or_count(self, connection: Connection, head: Head) -> Admitted:
         """Find out whether a request is granted, within the limit of refusals for its address."""
-        forwarded = head.all(b"x-forwarded-for")
-        address = client_address(connection.peer, forwarded, self._settings.trusted_hops)
+        hops = self._settings.trusted_hops
+        address = client_address(head, connection.peer, hops)
         counted_as = limit_key(address)
         now = trio.current_time()
         try:
@@ -155,7 +156,11 @@ class Streams:
             head,
             token_from=settings.token_from,
             allowed_origins=settings.allowed_origins,
-            secure=_secure(connection, head, settings.trusted_hops),
+            secure=client_secure(
+                head,
+                encrypted=isinstance(connection, TlsStream),
+                trusted_hops=settings.trusted_hops,
+            ),
         )
         try:
             grant = await self.context.authority.authenticate(candidate.token)
@@ -199,10 +204,3 @@ async def refuse(
             await connection.aclose()
             return
     await trio.aclose_forcefully(connection)
-
-
-def _secure(connection: Connection, head: Head, trusted_hops: int) -> bool:
-    """Whether the client's side of the connection is encrypted."""
-    if trusted_hops and (said := head.first(b"x-forwarded-proto")) is not None:
-        return said.rpartition(",")[2].strip().lower() in {"https", "wss"}
-    return isinstance(connection, TlsStream)

@@ -7,7 +7,9 @@ from typing import Any, Final, cast
 import msgspec
 from quart import Response, current_app, request
 
-from ticker.addresses import UNKNOWN, client_address
+from ticker.addresses import UNKNOWN
+from ticker.http.forwarded import client_address
+from ticker.http.head import Head
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.service import Service
 
@@ -38,12 +40,25 @@ def error(status: int, text: str, **headers: str) -> Response:
     return response
 
 
+def request_head() -> Head:
+    """Return the head of this request, as Hypercorn took it from the wire."""
+    scope = request.scope
+    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    return Head(
+        b"",
+        b"",
+        request.method,
+        target.decode("latin-1"),
+        tuple(scope["headers"]),
+        scope["http_version"],
+    )
+
+
 def address() -> str:
     """Return the address of the client that sends this request."""
+    peer = request.scope["client"]  # host and port; none over a Unix socket
     hops = running().settings.trusted_hops
-    peer = (request.remote_addr or UNKNOWN).rpartition(":")
-    forwarded = request.headers.getlist("X-Forwarded-For")
-    return client_address(peer[0] or peer[2], forwarded, hops)
+    return client_address(request_head(), peer[0] if peer else UNKNOWN, hops)
 
 
 async def bearer() -> Grant | Response:
