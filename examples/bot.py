@@ -3,8 +3,9 @@
     TICKER_API_KEY="$(cat data/demo-api-key)" python examples/bot.py BTC-USD 0.1
 
 It says so whenever the price has moved by 0.1 % since it last spoke; a third argument ends it
-after so many moves. It shows what a program that runs for months has to think of: prices that
-stand still must not be acted on, and a key that was revoked must not be retried for ever.
+after so many moves. It shows what a program that runs for months has to think of: a price must
+not be acted on while the stream is away or its source is stale, a move made meanwhile is no move
+of a moment, and a key that was revoked must not be retried for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import trio
 
 from ticker.client import (
     AuthenticationError,
+    Disconnected,
     Price,
+    Reconnected,
     Status,
     Ticker,
     TickerError,
@@ -34,6 +37,10 @@ class Mover:
         self._last: Decimal | None = None
         self.moves = 0
 
+    def forget(self) -> None:
+        """Begin anew: what comes next is not compared with what was before."""
+        self._last = None
+
     def see(self, price: Price) -> None:
         """Look at the newest price."""
         last = self._last
@@ -48,16 +55,21 @@ class Mover:
 async def main(url: str, api_key: str, symbol: str, percent: Decimal, moves: int | None) -> None:
     """Watch one symbol and speak about its moves."""
     mover = Mover(percent)
-    trusted = True
     async with connect(url, api_key=api_key, symbols=[symbol]) as client:
         async for message in client:
             match message:
                 case Welcome(user_id=user):
                     print(f"connected as {user}", file=sys.stderr)
-                case Status(state=state):
-                    trusted = state == "live"
-                    print(f"prices are {state}", file=sys.stderr)
-                case Ticker(data=[price]) if trusted:
+                case Disconnected(reason=reason, retry_in=seconds):
+                    mover.forget()
+                    print(f"prices are old: {reason}; again in {seconds:.1f} s", file=sys.stderr)
+                case Reconnected():
+                    print("the stream is back", file=sys.stderr)
+                case Status(source=source, state=state, reason=reason):
+                    print(f"{source} is {state} {reason}".rstrip(), file=sys.stderr)
+                    if not client.is_live(symbol):
+                        mover.forget()
+                case Ticker(data=[price]) if client.is_live(symbol):
                     mover.see(price)
                     if mover.moves == moves:
                         return

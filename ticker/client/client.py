@@ -1,24 +1,26 @@
 """The client: one stream of messages over one connection after the other.
 
 Theory of operation: one task (`Client.run`) makes one connection after the other. Each
-lives in its own nursery, with the reader of trio-websocket, a task that subscribes as
-before and one that renews the token; whichever fails first ends the connection, and
-the exception says what to do: a `Retry` is followed by backoff and the next connection,
+lives in its own nursery, with the reader of trio-websocket, a task that looks for silence,
+one that subscribes as before and one that renews the token; whichever fails first ends the
+connection, and the exception says what to do: a `Retry` is followed by backoff and the next,
 a `TickerError` ends the client and is raised from iterating and from requests. What arrives
-goes through a `LatestWinsBuffer`, which is all that the consumer's task shares with `run`.
+goes through a `LatestWinsBuffer` to the consumer's task, and into a `Book`, which tells at any
+time what is newest. A loss and its mending are messages too, between those of the server.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 
 import trio
 
 from ticker.client.address import Address
 from ticker.client.backoff import full_jitter
+from ticker.client.book import Book
 from ticker.client.connection import open_connection, reason_of_end
 from ticker.client.credentials import Credentials
 from ticker.client.disconnects import ProtocolViolation, Retry, StaleToken
@@ -33,9 +35,12 @@ from ticker.client.limits import (
 from ticker.client.messages import (
     Authenticate,
     Authenticated,
+    Disconnected,
     Message,
     Ping,
     Pong,
+    Price,
+    Reconnected,
     Request,
     Subscribe,
     Subscribed,
@@ -76,8 +81,11 @@ class Client:
         self._requests: Requests | None = None
         self._changed = trio.Event()  # set, and replaced, when a request may go on
         self._failure: TickerError | trio.ClosedResourceError | None = None
+        self._book = Book()
         self._attempt = 0
         self._violations = 0
+        self._shown = False  # prices were passed on, so that their end is to be told
+        self._lost = False  # told, and not yet mended
         self._leaving = False
 
     # --- What a user calls ---
@@ -86,6 +94,22 @@ class Client:
     def state(self) -> State:
         """Where the client is: connecting, open, waiting to reconnect, or closed."""
         return self._counts.state
+
+    @property
+    def latest(self) -> Mapping[str, Price]:
+        """Symbol to newest price, of the subscription in force; a view that stays current.
+
+        It keeps the last prices while the stream is away or its source is stale: `is_live`.
+        """
+        return self._book.latest
+
+    def is_live(self, symbol: str) -> bool:
+        """Whether the price in `latest` may be acted on.
+
+        It may while the stream is open and the price's source is not stale, be it in this
+        symbol or as a whole.
+        """
+        return self._shown and self._book.is_fresh(symbol)
 
     def statistics(self) -> ClientStatistics:
         """What the client has counted so far."""
@@ -179,6 +203,7 @@ class Client:
             self._counts.last_fault = str(error)
         finally:
             self._counts.state = State.CLOSED
+            self._shown = False
             self._failure = failure
             self._buffer.end(failure)
             self._wake()
@@ -192,7 +217,11 @@ class Client:
             if self._violations == PROTOCOL_VIOLATIONS:
                 raise ProtocolError(f"{self._address} is no Ticker server: {fault}; check the URL")
         self._counts.state = State.WAITING
-        await self._pause(self._attempt, fault)
+        wait = self._wait(self._attempt, fault)
+        if self._shown:
+            self._shown, self._lost = False, True
+            self._buffer.put(Disconnected(reason=str(fault), retry_in=wait))
+        await trio.sleep(wait)
         self._attempt += 1
 
     # --- One connection ---
@@ -204,8 +233,15 @@ class Client:
         try:
             async with trio.open_nursery() as nursery:
                 connection = await open_connection(nursery, stream, self._address, token)
-                muted = self._wanted is not None
-                requests = Requests(connection, self._buffer, self._counts, muted=muted)
+                requests = Requests(
+                    connection,
+                    self._buffer,
+                    self._book,
+                    self._counts,
+                    muted=self._wanted is not None,
+                    opened=self._showing,
+                )
+                nursery.start_soon(connection.watch)
                 nursery.start_soon(self._open, requests)
                 nursery.start_soon(self._renew, requests)
                 try:
@@ -259,12 +295,19 @@ class Client:
                     break
                 # The old token is good for a while yet.
                 self._counts.last_fault = f"the token was not renewed: {fault}"
-                await self._pause(attempt, fault)
+                await trio.sleep(self._wait(attempt, fault))
 
     @staticmethod
-    async def _pause(attempt: int, fault: Retry) -> None:
+    def _wait(attempt: int, fault: Retry) -> float:
         draw = random.random  # spreads clients, guards nothing
-        await trio.sleep(full_jitter(attempt, fault.after_seconds, draw))
+        return full_jitter(attempt, fault.after_seconds, draw)
+
+    def _showing(self) -> None:
+        """Prices are passed on from here on."""
+        self._shown = True
+        if self._lost:
+            self._lost = False
+            self._buffer.put(Reconnected())
 
     def _wake(self) -> None:
         self._changed.set()

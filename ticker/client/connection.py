@@ -7,10 +7,11 @@ reader task that trio-websocket needs lives in the nursery that the caller hands
 from __future__ import annotations
 
 import ssl
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 import h11
 import trio
+import trio.lowlevel
 import wsproto.utilities
 from trio_websocket import (
     ConnectionClosed,
@@ -27,6 +28,7 @@ from ticker.client.limits import (
     CLOSE_SECONDS,
     CONNECT_SECONDS,
     MESSAGE_BYTES,
+    PROBE_AFTER_SECONDS,
     RECEIVE_BYTES,
     SILENCE_SECONDS,
     WRITE_SECONDS,
@@ -74,33 +76,30 @@ async def dial(address: Address, ssl_context: ssl.SSLContext | None) -> trio.abc
 
 
 class WatchedStream(trio.abc.Stream):
-    """A stream that breaks by itself when nothing arrives or nothing can be written.
+    """A stream that knows when it was last heard, and breaks where nothing can be written.
 
-    A path that has died silently (half-open) is found out this way: every byte counts, the
-    server's pings included, which trio-websocket answers without showing them.
+    Every byte counts as a sign of life, pings and pongs included, which trio-websocket handles
+    without showing them.
 
     Attributes:
+        heard_at: when bytes last arrived, on trio's clock.
         ended: set once nothing more will arrive.
-        silent: True where that is because nothing came for too long.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
+        self.heard_at = trio.current_time()
         self.ended = trio.Event()
-        self.silent = False
         self._stream = stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive bytes, within `SILENCE_SECONDS`."""
+        """Receive bytes."""
         data: bytes | bytearray = b""
         try:
-            with trio.move_on_after(SILENCE_SECONDS) as scope:
-                data = await self._stream.receive_some(max_bytes)
+            data = await self._stream.receive_some(max_bytes)
         finally:
             if not data:
                 self.ended.set()
-        if scope.cancelled_caught:
-            self.silent = True
-            raise trio.BrokenResourceError("silent for too long")
+        self.heard_at = trio.current_time()
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -146,14 +145,39 @@ class Connection:
         except ConnectionClosed as closed:
             raise self._fault(closed) from None
 
+    async def watch(self) -> NoReturn:
+        """Find out a path that has died silently (half-open): ping it where it says nothing.
+
+        Raises:
+            Retry: nothing came for `SILENCE_SECONDS`.
+        """
+        stream = self._stream
+        while True:
+            await trio.sleep_until(stream.heard_at + PROBE_AFTER_SECONDS)
+            if trio.current_time() < stream.heard_at + PROBE_AFTER_SECONDS:
+                continue
+            quiet_since = stream.heard_at
+            with trio.move_on_at(quiet_since + SILENCE_SECONDS):
+                await self._ping()
+            # A busy program comes here late, with bytes still to be read: let the reader run.
+            await trio.lowlevel.checkpoint()
+            if stream.heard_at == quiet_since:
+                raise Retry(f"nothing came from the server for {SILENCE_SECONDS:g} s")
+
+    async def _ping(self) -> None:
+        """Send a ping and wait for its pong, or for the end."""
+        try:
+            await self._websocket.ping()
+        except ConnectionClosed:
+            await trio.sleep_forever()  # `receive` says why
+
     async def close(self) -> None:
         """Make the closing handshake with code 1000, within `CLOSE_SECONDS`."""
         with trio.move_on_after(CLOSE_SECONDS):
             await self._websocket.aclose()
 
-    def _fault(self, closed: ConnectionClosed) -> Retry | TickerError:
-        if self._stream.silent:
-            return Retry(f"nothing came from the server for {SILENCE_SECONDS:g} s")
+    @staticmethod
+    def _fault(closed: ConnectionClosed) -> Retry | TickerError:
         if closed.reason is None:
             return of_close(_ABNORMAL, None)
         return of_close(closed.reason.code, closed.reason.reason)

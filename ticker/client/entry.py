@@ -41,7 +41,9 @@ async def connect(
 
     Entering waits for the first connection. From then on the client reconnects by itself,
     with exponential backoff and full jitter, subscribes as before, and renews its token
-    ahead of time where it has the key; each connection begins with a `Welcome`.
+    ahead of time where it has the key. A lost stream is told as `Disconnected`, within a second
+    of a reset and three of silence, its return as `Reconnected`; `client.latest` has the newest
+    price of each symbol throughout, `client.is_live` says which may be acted on.
 
     A slow consumer gets fewer messages, not older ones: of the `Ticker` messages that
     wait to be taken only the newest is kept, and since each holds every symbol of the
@@ -60,11 +62,16 @@ async def connect(
         open_timeout: how many seconds to try for the first connection.
 
     Raises:
+        RuntimeError: this is no task of trio's.
         ValueError: the arguments do not fit together.
         UnreachableError: there was no connection within `open_timeout`.
         TickerError: connecting failed, or, while iterating or asking, went on to fail,
             in a way that connecting again does not mend; the subclass says which.
     """
+    if not trio.lowlevel.in_trio_task():
+        raise RuntimeError(
+            "this client runs under trio, not asyncio: start the program with `trio.run(main)`"
+        )
     address = parse_address(url)
     if (api_key is None) == (token is None):
         raise ValueError("pass either api_key or token")

@@ -20,8 +20,11 @@ ANSWER_SECONDS: Final = 10.0
 EXCHANGE_SECONDS: Final = 15.0
 #: The token answer is about 200 bytes; more is no answer of a Ticker server.
 EXCHANGE_BYTES: Final = 64 * 1024
-#: The server pings within 25 s, so this long without one byte means that the path is dead.
-SILENCE_SECONDS: Final = 30.0
+#: A stream that says nothing for so long is asked for a sign of life: ticks come every 10 ms, so
+#: that only a paused market, or a subscription at a slow pace, costs a ping a second.
+PROBE_AFTER_SECONDS: Final = 1.0
+#: Without an answer by then the path is dead; a program hears of it within 3 s of the last byte.
+SILENCE_SECONDS: Final = 2.5
 #: What we write is below 4 KiB, less than any socket buffer: waiting means a dead path.
 WRITE_SECONDS: Final = 10.0
 #: The closing handshake: a peer that does not answer it must not hold up the program.

@@ -86,9 +86,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defau
 
     Attributes:
         state: `live` or `stale`; a stale source's prices do not move until it is live again.
-        source: which one.
-        since: in milliseconds since the epoch.
-        symbols: those that are stale, where not all of the source are.
+        source: which one; prices of other sources are not concerned.
+        since: when prices stopped, or came back, in milliseconds since the epoch.
+        symbols: those that are stale, where not all of the source are. Each status of a source
+            replaces the one before.
         reason: why, for people; empty where there is no more to say.
     """
 
@@ -145,9 +146,31 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
     retry_after_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
 
 
-Message = (
+class Disconnected(
+    msgspec.Struct, frozen=True, kw_only=True, tag="disconnected", omit_defaults=True
+):
+    """The stream was lost, and the client connects again by itself; it is not of the server.
+
+    Until `Reconnected` comes, prices known so far are old.
+
+    Attributes:
+        reason: why, for people.
+        retry_in: seconds until the next attempt.
+    """
+
+    reason: str
+    retry_in: float
+
+
+class Reconnected(msgspec.Struct, frozen=True, kw_only=True, tag="reconnected"):
+    """The stream is back and subscribed as before; what comes next is a snapshot."""
+
+
+ServerMessage = (
     Welcome | Ticker | Status | Subscribed | Unsubscribed | Authenticated | Error | Pong | Closing
 )
+#: What a client yields.
+Message = ServerMessage | Disconnected | Reconnected
 #: What answers a request.
 Answer = Subscribed | Unsubscribed | Authenticated | Error | Pong
 
@@ -173,11 +196,11 @@ _KNOWN: Final = frozenset(
         "closing",
     }
 )
-_messages: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
+_messages: Final[msgspec.json.Decoder[ServerMessage]] = msgspec.json.Decoder(ServerMessage)
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
 
 
-def decode(text: str | bytes) -> Message | None:
+def decode(text: str | bytes) -> ServerMessage | None:
     """Decode one message, or None where its type is not known here.
 
     Raises:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 import trio
 
+from ticker.client.book import Book
 from ticker.client.connection import Connection
 from ticker.client.disconnects import ProtocolViolation, Retry, bounded_wait
 from ticker.client.errors import RequestError
@@ -24,9 +26,9 @@ from ticker.client.messages import (
     Closing,
     Error,
     MalformedMessageError,
-    Message,
     Pong,
     Request,
+    ServerMessage,
     Subscribed,
     Ticker,
     Unsubscribed,
@@ -56,8 +58,8 @@ class Requests:
     """One connection's messages.
 
     Attributes:
-        muted: while True, prices are not passed on: they are of a subscription that is
-            about to be replaced.
+        muted: while True, prices are not passed on: they are of the default subscription,
+            which is about to be replaced.
         retry_after: how many seconds the server asked to wait once it closes.
     """
 
@@ -65,14 +67,28 @@ class Requests:
         self,
         connection: Connection,
         buffer: LatestWinsBuffer,
+        book: Book,
         counts: ClientStatistics,
         *,
         muted: bool,
+        opened: Callable[[], None],
     ) -> None:
+        """Begin.
+
+        Args:
+            connection: where messages come from and requests go to.
+            buffer: where messages are passed on to.
+            book: takes in the same messages.
+            counts: counts them.
+            muted: whether prices are held back until the first subscription is confirmed.
+            opened: is called once, before the first price that is passed on.
+        """
         self.muted = muted
         self.retry_after = 0.0
         self._connection = connection
         self._buffer = buffer
+        self._book = book
+        self._opened = opened
         self._counts = counts
         self._ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
@@ -150,14 +166,15 @@ class Requests:
         for pending in self._pending.values():
             pending.settle(None)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: ServerMessage) -> None:
         self._counts.received += 1
+        muted = self.muted
         match message:
             case Ticker(seq=seq):
                 if self._seq is not None:
                     self._counts.skipped_ticks += max(0, seq - self._seq - self._pace)
                 self._seq = seq
-                if self.muted:
+                if muted:
                     return
             case Welcome(tick_ms=tick_ms):
                 self._tick_ms = tick_ms
@@ -166,7 +183,10 @@ class Requests:
                 self.retry_after = bounded_wait(milliseconds / 1000)
             case Subscribed() | Unsubscribed() | Authenticated() | Pong() | Error():
                 self._settle(message)
+        self._book.take(message)
         self._buffer.put(message)
+        if not self.muted and (muted or isinstance(message, Welcome)):
+            self._opened()
 
     def _settle(self, answer: Answer) -> None:
         pending = self._pending.get(answer.id) if isinstance(answer.id, int) else None

@@ -77,6 +77,14 @@ class Session:
         while True:
             await self.answer()
 
+    def fall_silent(self) -> None:
+        """Let nothing more reach the client, as on a path that has died."""
+        stream = self.stream
+        assert isinstance(stream, trio.StapledStream)
+        sending = stream.send_stream
+        assert isinstance(sending, trio.testing.MemorySendStream)
+        sending.send_all_hook = trio.sleep_forever
+
     async def close(self, code: int, reason: str | None = None) -> None:
         await self.websocket.aclose(code, reason)
 

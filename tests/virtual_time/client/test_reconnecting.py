@@ -14,9 +14,12 @@ from trio.testing import MockClock
 from ticker.client import (
     AuthenticationError,
     Client,
+    Closing,
+    Disconnected,
     ForbiddenError,
     Message,
     ProtocolError,
+    Reconnected,
     State,
     Subscribed,
     Ticker,
@@ -132,7 +135,7 @@ async def test_a_stable_stream_earns_another_new_token(
 ) -> None:
     async def revoked_later(session: Session) -> None:
         await session.welcome()
-        await trio.sleep(20)
+        await trio.sleep(20.5)  # not while a ping of the client is on its way
         await session.close(4001)
 
     peer.plan(closing_with(4001), revoked_later, steady)
@@ -245,31 +248,97 @@ async def test_a_silent_path_is_given_up_and_replaced(
 ) -> None:
     async def half_open(session: Session) -> None:
         await session.welcome()
+        await trio.sleep(7.3)
+        session.fall_silent()
         await trio.sleep(3600)
 
     peer.plan(half_open, steady)
     async with peer.client() as client:
         await upto(client, Welcome)
+        await trio.sleep(7.3)
         began = trio.current_time()
-        await upto(client, Welcome)
-        assert 30 <= trio.current_time() - began <= 31
-        assert "nothing came" in (client.statistics().last_fault or "")
+        lost = await upto(client, Disconnected)
+        assert isinstance(lost, Disconnected)
+        assert "nothing came" in lost.reason
+        assert trio.current_time() - began <= 3
+        await upto(client, Reconnected)
 
 
-async def test_the_servers_pings_are_sign_of_life_enough(
+async def test_a_quiet_stream_that_answers_pings_is_kept(
     autojump_clock: MockClock, peer: Peer
 ) -> None:
-    async def pinging(session: Session) -> None:
+    async def quiet(session: Session) -> None:
         await session.welcome()
-        while True:
-            await trio.sleep(25)
-            await session.websocket.ping()
+        await session.serve()
 
-    peer.plan(pinging)
+    peer.plan(quiet)
     async with peer.client() as client:
         await trio.sleep(600)
         assert client.state is State.OPEN
     assert len(peer.attempts) == 1
+
+
+async def test_a_loss_and_its_mending_are_told_between_the_messages_of_the_two_streams(
+    autojump_clock: MockClock, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def restarting(session: Session) -> None:
+        await session.welcome()
+        await session.tick(1)
+        await session.send(type="closing", code=1012, retry_after_ms=700)
+        await session.close(1012, "restart")
+
+    async def again(session: Session) -> None:
+        await session.welcome()
+        await session.tick(5)
+        await session.serve()
+
+    monkeypatch.setattr("random.random", lambda: 0.2)
+    peer.plan(restarting, again)
+    async with peer.client() as client:
+        told = [await anext(client) for _ in range(7)]
+    kinds = [Welcome, Ticker, Closing, Disconnected, Welcome, Reconnected, Ticker]
+    assert [type(message) for message in told] == kinds
+    lost = told[3]
+    assert isinstance(lost, Disconnected)
+    assert "1012" in lost.reason
+    assert lost.retry_in == pytest.approx(0.7 + 0.2 * 0.5)
+    assert peer.attempts[1] - peer.attempts[0] == pytest.approx(lost.retry_in)
+
+
+async def test_a_stream_with_a_subscription_is_back_once_that_is_confirmed(
+    autojump_clock: MockClock, peer: Peer
+) -> None:
+    async def going(session: Session) -> None:
+        await session.welcome()
+        await session.answer()
+        await session.close(1011)
+
+    async def again(session: Session) -> None:
+        await session.welcome()
+        await session.tick(5)  # of the default stream, which was not asked for
+        await session.answer()
+        await session.tick(6)
+        await session.serve()
+
+    peer.plan(going, again)
+    async with peer.client(wanted=Subscribe(("BTC-USD",))) as client:
+        told = [await anext(client) for _ in range(7)]
+    kinds = [Welcome, Subscribed, Disconnected, Welcome, Subscribed, Reconnected, Ticker]
+    assert [type(message) for message in told] == kinds
+    ticker = told[-1]
+    assert isinstance(ticker, Ticker)
+    assert ticker.seq == 6
+
+
+async def test_several_attempts_in_vain_are_one_loss(autojump_clock: MockClock, peer: Peer) -> None:
+    async def going(session: Session) -> None:
+        await session.welcome()
+        await session.close(1011)
+
+    peer.plan(going, rejecting_with(503), rejecting_with(429), steady)
+    async with peer.client() as client:
+        told = [await anext(client) for _ in range(4)]
+    assert [type(message) for message in told] == [Welcome, Disconnected, Welcome, Reconnected]
 
 
 async def test_a_connection_cut_within_the_handshake_is_noticed_at_once(

@@ -329,6 +329,56 @@ async def test_ticks_that_the_interval_leaves_out_are_not_counted_as_skipped(
         assert client.statistics().skipped_ticks == 10
 
 
+async def test_the_latest_prices_are_kept_current_and_told_from_old_ones(
+    autojump_clock: MockClock, peer: Peer
+) -> None:
+    async def going(session: Session) -> None:
+        await session.welcome()
+        for seq, price in enumerate((40000.0, 41000.5)):
+            await session.tick(seq, price)
+        await trio.sleep(5)
+        await session.send(type="status", state="stale", source="simulated", since=17)
+        await trio.sleep(5)
+        await session.send(type="status", state="live", source="simulated", since=18)
+        await trio.sleep(5)
+        await trio.aclose_forcefully(session.stream)
+        peer.accepting = False
+
+    peer.plan(going)
+    async with peer.client() as client:
+        latest = client.latest
+        live = []
+        for _ in range(4):
+            await trio.sleep(4.5)
+            assert str(latest["BTC-USD"].price) == "41000.5"
+            live.append(client.is_live("BTC-USD"))
+        assert live == [True, False, True, False]
+        assert not client.is_live("ETH-USD")
+
+
+async def test_the_latest_prices_are_those_of_the_subscription(
+    autojump_clock: MockClock, peer: Peer, upto: Upto
+) -> None:
+    async def serving(session: Session) -> None:
+        await session.welcome()
+        await session.tick(1)
+        await session.answer()
+        record = {"symbol": "ETH-USD", "price": 2500.0, "timestamp": 1790000000}
+        await session.send(type="ticker", data=[record], seq=2, time=1790000000123, snapshot=True)
+        await session.answer()
+        await session.serve()
+
+    peer.plan(serving)
+    async with peer.client() as client:
+        await upto(client, Ticker)
+        assert set(client.latest) == {"BTC-USD"}
+        await client.subscribe(["ETH-USD"])
+        await upto(client, Ticker)
+        assert set(client.latest) == {"ETH-USD"}
+        await client.unsubscribe()
+        assert client.latest == {}
+
+
 async def test_leaving_makes_the_closing_handshake_and_leaves_no_task_behind(
     autojump_clock: MockClock, peer: Peer
 ) -> None:
