@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 
-from ticker import logs
+from ticker import logs, standard_streams
 from ticker.server import worker
 from ticker.settings.loader import SettingsError, load
 from ticker.web.app import create_app
 
 __all__ = ["app"]
 
+standard_streams.take()
 try:
     _settings = load().settings
 except SettingsError as error:

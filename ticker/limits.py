@@ -89,6 +89,27 @@ FEED_REPLACE_RETRY_SECONDS: Final = 60.0
 BINANCE_STREAMS: Final = 1024
 #: One line a minute for each kind of fault of a source, however many there are.
 FAULT_LOG_SECONDS: Final = 60.0
+#: Lines of the log that wait to be written, in bytes: those of a rush of 10,000 streams.
+LOG_QUEUE_BYTES: Final = 4 * 1024 * 1024
+#: What a waiting line costs besides its text.
+LOG_LINE_OVERHEAD_BYTES: Final = 64
+#: What is written at once: what a pipe holds.
+LOG_WRITE_BYTES: Final = 64 * 1024
+#: How long lines are gathered before they are written: a reader notices no delay, and the thread
+#: that writes interrupts the loop no more often than a tick does.
+LOG_GATHER_SECONDS: Final = 0.01
+#: How often the log's thread looks for what is due by time: summaries, and a report of drops.
+LOG_LOOK_SECONDS: Final = 1.0
+#: How long an ending process waits for its last lines to be written, and how often it looks.
+LOG_DRAIN_SECONDS: Final = 0.5
+LOG_DRAIN_LOOK_SECONDS: Final = 0.002
+#: Lines a minute that one address, or one kind of event, may cause: enough to see what is wrong.
+#: The rest is summed up in one line.
+LOG_LINES_PER_MINUTE: Final = 20
+LOG_SUMMARY_SECONDS: Final = 60.0
+#: Addresses and events that are told apart within a minute, 1 KB each; and reasons of each.
+LOG_KEYS: Final = 1000
+LOG_REASONS: Final = 50
 
 # --- Keys and tokens (security/) ----------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.utils import LifespanFailureError
 
-from ticker import limits, logs
+from ticker import limits, logs, standard_streams
 from ticker.exception_groups import first
 from ticker.server import worker
 from ticker.settings.loader import load
@@ -35,6 +35,7 @@ def serve(common: dict[str, Any], /, config: Path | None, **options: str | None)
     """Serve the page, the token endpoint, the prices and the stream."""
     options = {name: value or common.get(name) for name, value in options.items()}
     settings = load(config=config or common["config"], options=options).settings
+    standard_streams.take()
     logs.configure(settings.log_format)
     worker.install()
     app = create_app(settings)

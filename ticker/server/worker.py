@@ -32,7 +32,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, LifespanState
 
-from ticker import limits
+from ticker import limits, logs, standard_streams
 from ticker.http.bridge import HttpStream
 from ticker.http.head import Head
 from ticker.server.accept import accept_all
@@ -213,7 +213,7 @@ def quit_worker() -> None:
     """
     arbiter = multiprocessing.parent_process()
     if arbiter is not None and arbiter.pid is not None:
-        sys.stderr.flush()
+        standard_streams.drain()
         os.kill(arbiter.pid, signal.SIGUSR1)
         os._exit(1)
 
@@ -249,6 +249,7 @@ class _Trio(ModuleType):
             finally:
                 stream.close()
 
+        logs.take_handlers()
         app, config, *_ = handler.args
         gateway = _gateway(app)
         crowded = gateway.crowded if gateway is not None else bool

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from quart import Blueprint, Response
 from trio.lowlevel import current_statistics
 
+from ticker import standard_streams
 from ticker.service import Service
 from ticker.web.responses import answer, error, running
 
@@ -61,6 +62,7 @@ def _families(service: Service) -> Iterator[Metric]:
             ("ticker_ticks", "Ticks of the market", statistics.ticks),
             ("ticker_ticks_skipped", "Ticks whose turn had passed", statistics.ticks_skipped),
             ("ticker_streams_stalled", "Readers cut off", service.router.streams.stalled),
+            ("ticker_log_dropped", "Lines of the log that were lost", standard_streams.dropped()),
         )
     )
     up = GaugeMetricFamily("ticker_source_up", "Whether a source is live", labels=["source"])

@@ -1,0 +1,137 @@
+"""Whatever becomes of the log, the service does the same as ever, under both launches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from tests.support.raw import ask, handshake, opened
+from tests.support.sabotage import APPLICATION, ENVIRONMENT, SERVE, break_part
+from tests.support.server import LAUNCHES, Launch, Server, command_of, environment
+from tests.support.waiting import wait_until
+
+#: How the log is ill: what a shell does to both outputs before the program starts.
+_REDIRECTIONS: Final = {
+    "closed": ">&- 2>&-",
+    "disk-full": ">/dev/full 2>/dev/full",
+    "reader-gone": "",
+    "never-read": "",
+}
+
+
+class _Silent(Server):
+    """A program of which nothing can be read."""
+
+    def __init__(self, process: subprocess.Popen[str], data_dir: Path, port: int) -> None:
+        self.process = process
+        self.data_dir = data_dir
+        self.pid = process.pid
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines = []
+        self._token = ""
+
+    def serves(self) -> bool:
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}"
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait(self, seconds: float = 10.0) -> int:
+        return self.process.wait(seconds)
+
+
+def _command(launch: Launch) -> list[str]:
+    """Return the command of a launch on a port that is free now, and can be broken on demand."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    if launch == "serve":
+        return [*SERVE[:-1], str(port)]
+    command = command_of("hypercorn", ["--access-logfile", "-"])
+    command[command.index("--bind") + 1] = f"127.0.0.1:{port}"
+    return [*command[:-1], APPLICATION]
+
+
+@contextmanager
+def ill(launch: Launch, data_dir: Path, how: str) -> Iterator[Server]:
+    """Run the program with a log that cannot be written, or not for long."""
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    command = _command(launch)
+    reader, end = os.pipe()
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {_REDIRECTIONS[how]}', "sh", *command],
+        cwd=data_dir.parent,
+        env=environment(data_dir, ENVIRONMENT),
+        stdin=subprocess.DEVNULL,
+        stdout=end,
+        stderr=end,
+        text=True,
+    )
+    os.close(end)
+    if how == "reader-gone":
+        os.close(reader)
+    port = next(word for word in reversed(command) if word.rpartition(":")[2].isdigit())
+    server = _Silent(process, data_dir, int(port.rpartition(":")[2]))
+    try:
+        wait_until(server.serves, "the program to serve", seconds=30)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        if how != "reader-gone":
+            os.close(reader)
+
+
+@pytest.mark.parametrize("how", _REDIRECTIONS)
+@pytest.mark.parametrize("launch", LAUNCHES)
+async def test_a_log_that_cannot_be_written_changes_nothing(
+    launch: Launch, how: str, tmp_path: Path
+) -> None:
+    with ill(launch, tmp_path / "data", how) as server:
+        async with opened(server) as stream:
+            await stream.until("ticker")
+            # Of each a line: some of them more than a pipe holds.
+            for _ in range(700 if how == "never-read" else 20):
+                async with opened(server) as other:
+                    await other.until("ticker")
+            for _ in range(20):
+                refused = await ask(server, handshake(server, "nonsense"))
+                assert refused.status == 401
+            body = '{"api_key": "x"}'
+            assert server.request("POST", "/auth/token", body=body)[0] == 401
+            assert server.new_token()
+            break_part(server, "source")
+            await stream.until("status", state="stale")
+            await stream.until("status", state="live")
+            await stream.until("ticker")
+            if how != "never-read":
+                assert server.metrics()["ticker_log_dropped_total"] > 0
+            server.send_signal(signal.SIGTERM)
+            await stream.until("closing")
+            assert await stream.closed() == 1012
+        assert await server.wait_async(5) == 0
+
+
+@pytest.mark.parametrize("how", ["disk-full", "never-read"])
+@pytest.mark.parametrize("launch", LAUNCHES)
+async def test_a_log_that_cannot_be_written_hides_no_failure_of_the_engine(
+    launch: Launch, how: str, tmp_path: Path
+) -> None:
+    with ill(launch, tmp_path / "data", how) as server:
+        break_part(server, "engine")
+        assert await server.wait_async(10) != 0
