@@ -16,8 +16,34 @@ _SECRET: Final = re.compile(
     r"(?<=x-auth-token=)[^&;#,\s]+",
     re.IGNORECASE,
 )
+#: The part of a URL that may hold a user and a password, and fields of its query that may.
+_URL_USER: Final = re.compile(r"(?<=//)[^\s'\"]*@")
+_QUERY_SECRET: Final = re.compile(
+    r"(?<=[?&])([^=&\s]*(?:pass|secret|token|key|auth|sign|credential)[^=&\s]*=)[^&#\s'\"]+",
+    re.IGNORECASE,
+)
+_BEFORE_AT: Final = re.compile(r"^(['\"]?(?:\w+:)?//)?.*@", re.DOTALL)
+_HOST_ALONE: Final = re.compile(r"(\[[^\]\s]*\]|[^\[\]:/?#@\s]*)(:\d*)?([/?#]|$)")
 
 
 def redact(text: str) -> str:
     """Return a text without the secrets in it."""
     return _SECRET.sub(MASK, text)
+
+
+def mask_credentials(text: str) -> str:
+    """Return a text in which no URL shows a user, a password, or a secret in its query.
+
+    A password may hold an unescaped `/` or `@`, so all up to the last `@` is masked, but for a
+    URL that begins with a host and a port alone, as `wss://stream.example/ws/btcusdt@trade` does.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        return match[0] if _HOST_ALONE.match(match[0]) else f"{MASK}@"
+
+    return _QUERY_SECRET.sub(rf"\1{MASK}", _URL_USER.sub(mask, text))
+
+
+def mask_before_at(text: str) -> str:
+    """Do the same for a text that may be a URL gone wrong: nothing before an `@` is shown."""
+    return _QUERY_SECRET.sub(rf"\1{MASK}", _BEFORE_AT.sub(rf"\1{MASK}@", text))

@@ -32,6 +32,7 @@ from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources.spec import SourceSpec
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
 from ticker.protocol.messages import TickerEncoder
@@ -176,21 +177,21 @@ def _make_market(
     def wall_ms() -> int:
         return int(wall() * 1000)
 
-    def source(spec: str) -> Source:
-        name = spec.partition(":")[0]
+    def source(spec: SourceSpec) -> Source:
+        name = spec.name
 
         def report(kind: str, detail: str) -> None:
             ingest.count_fault(name, kind)
             metrics.log_source_fault(name, kind, detail)
 
         context = SourceContext(
-            symbols=settings.source_symbols,
+            symbols=settings.symbols_for(spec),
             wall_ms=wall_ms,
             next_tick=ticked.park,
-            url=getattr(settings, f"{name}_url", None),
+            url=settings.feed_urls.get(name),
             report=report,
         )
-        return load(spec, context)
+        return load(spec.source, context)
 
     sources = [source(spec) for spec in settings.source]
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))

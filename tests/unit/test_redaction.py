@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticker.http.head import Head, HeadParser
+from ticker.redaction import mask_before_at, mask_credentials
 from ticker.security.keys import new_key
 from ticker.security.tokens import TokenSigner
 
@@ -60,3 +61,27 @@ def test_what_is_called_a_token_is_masked_however_it_is_written() -> None:
 )
 def test_a_request_without_a_misplaced_secret_goes_on_as_it_came(head: Head) -> None:
     assert head.redacted() is head
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://:s3cret@h:6379/0", "redis://***@h:6379/0"),
+        ("a wss://joe:s3@/cret@h/x and http://s3cret@g", "a wss://***@h/x and http://***@g"),
+        (
+            "postgresql://h/x?user=joe&password=s3cret&b=1",
+            "postgresql://h/x?user=joe&password=***&b=1",
+        ),
+        ("wss://h/?apiKey=s3cret#x", "wss://h/?apiKey=***#x"),
+        ("wss://stream.h:9443/ws/btcusdt@trade", "wss://stream.h:9443/ws/btcusdt@trade"),
+        ("wss://[::1]:9443/ws/btcusdt@trade", "wss://[::1]:9443/ws/btcusdt@trade"),
+        ("wss://joe:s3c/ret@h/ws/btcusdt@trade", "wss://***@trade"),
+    ],
+)
+def test_credentials_in_an_address_are_masked(text: str, shown: str) -> None:
+    assert mask_credentials(text) == shown
+
+
+@pytest.mark.parametrize("text", ["joe:s3cret@h/x", "http:joe:s3cret@h", "'//joe:s3 cret@h'"])
+def test_nothing_before_an_at_is_shown_of_an_address_gone_wrong(text: str) -> None:
+    assert "cret" not in mask_before_at(text).replace("***", "")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ticker.market.sources import SourceConfigError, SourceContext, load_source
-from ticker.settings.loader import PREFIX, SettingsError, load
+from ticker.settings.loader import SettingsError, load
 from ticker.settings.model import Settings
 
 
@@ -22,7 +22,7 @@ def config(common: dict[str, Any], file: Path | None) -> None:
     loaded = load(config=file or common["config"], options={"data_dir": common["data_dir"]})
     if faults := _source_faults(loaded.settings):
         raise SettingsError(faults)
-    rows = [(f"{PREFIX}{o.name.upper()}", o.shown, f"({o.where})") for o in loaded.origins]
+    rows = [(o.field.variable, o.shown, f"({o.where})") for o in loaded.origins]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     for ignored in loaded.settings.ignored:
         click.echo(f"ticker: {ignored}: there is no such setting", err=True)
@@ -55,9 +55,9 @@ def _source_faults(settings: Settings) -> list[str]:
     """
     faults = []
     for spec in settings.source:
-        url = getattr(settings, f"{spec.partition(':')[0]}_url", None)
+        symbols, url = settings.symbols_for(spec), settings.feed_urls.get(spec.name)
         try:
-            load_source(spec, SourceContext(symbols=settings.source_symbols, url=url))
+            load_source(spec.source, SourceContext(symbols=symbols, url=url))
         except SourceConfigError as error:
             faults.append(str(error))
     return faults

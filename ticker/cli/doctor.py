@@ -22,6 +22,7 @@ from ticker.market.sources import (
     load_source,
     open_batches,
 )
+from ticker.market.sources.spec import parse_spec
 from ticker.settings.model import Settings
 
 #: What a source said of itself: the faults that it got over, by kind.
@@ -55,17 +56,19 @@ def doctor(settings: Settings, source: str | None, seconds: float) -> int:
     Exits with 0 where every symbol had a price, else with 1.
     """
     logs.configure(settings.log_format)
-    spec = source or settings.source[0]
+    try:
+        spec = parse_spec(source) if source else settings.source[0]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--source'") from None
     faults: Faults = Counter()
-    name = spec.partition(":")[0]
     context = SourceContext(
-        symbols=attrs.evolve(settings, source=(spec,)).source_symbols,
-        url=getattr(settings, f"{name}_url", None),
+        symbols=attrs.evolve(settings, source=(spec,)).symbols_for(spec),
+        url=settings.feed_urls.get(spec.name),
         next_tick=partial(trio.sleep, settings.tick),
         report=lambda kind, _: faults.update([kind]),
     )
     try:
-        found = load_source(spec, context)
+        found = load_source(spec.source, context)
     except SourceConfigError as error:
         raise click.UsageError(str(error)) from None
     place = f" at {place_of(found.url)}" if isinstance(found, Feed) else ""

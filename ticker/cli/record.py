@@ -19,6 +19,7 @@ from ticker.market.sources import (
     open_batches,
 )
 from ticker.market.sources.recorder import CaptureError, CaptureWriter
+from ticker.market.sources.spec import SourceSpec
 from ticker.settings.model import Settings
 from ticker.supervision import RestartPolicy, supervise
 
@@ -54,8 +55,8 @@ def record(settings: Settings, file: Path, source: str) -> None:
 
 
 def _feed(settings: Settings, source: str) -> Feed:
-    symbols = attrs.evolve(settings, source=(source,)).source_symbols
-    url = getattr(settings, f"{source}_url")
+    symbols = attrs.evolve(settings, source=()).symbols_for(SourceSpec(source))
+    url = settings.feed_urls.get(source)
     feed = load_source(source, SourceContext(symbols=symbols, url=url))
     assert isinstance(feed, Feed)  # noqa: S101 - the choices of --source are feeds
     return feed

@@ -7,23 +7,33 @@ never part of a line.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
+from ticker.redaction import mask_before_at, mask_credentials
 from ticker.security.policy import PolicyError, PolicySet
-from ticker.settings.model import Settings
+from ticker.settings.fields import PREFIX, Field, SourceField, fields_of
+from ticker.settings.model import DATABASE_FILE, Settings
 
 #: Where settings are looked for when nobody names a file.
 DEFAULT_FILE: Final = Path("ticker.toml")
 #: The environment variable that names another file, for launches without a `--config`.
 FILE_VARIABLE: Final = "TICKER_CONFIG"
-#: What every environment variable of ours begins with, and those that are no settings.
-PREFIX: Final = "TICKER_"
+#: Variables that are no settings: the file's name, and what the command line's client takes.
 _NO_SETTINGS: Final = frozenset({FILE_VARIABLE, "TICKER_API_KEY"})
+#: What Kubernetes names the address of a service by (https://kubernetes.io/docs/concepts/
+#: services-networking/service/#environment-variables), for one whose name begins with `ticker`.
+_KUBERNETES: Final = re.compile(
+    r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
+_ENVIRONMENT: Final = "environment"
+_LISTED: Final = "`ticker config` lists them"
 MASK: Final = "********"
 _TICK_SECONDS: Final = (0.001, 60.0)
 
@@ -40,10 +50,9 @@ class SettingsError(Exception):
 class Origin:
     """Where one setting's value came from, and how to show it."""
 
-    name: str
+    field: Field
     shown: str
     where: str
-    meaning: str
 
 
 @attrs.frozen
@@ -52,10 +61,6 @@ class Loaded:
 
     settings: Settings
     origins: tuple[Origin, ...]
-
-
-def _fields() -> dict[str, Any]:
-    return {field.name: field for field in attrs.fields(Settings) if "reader" in field.metadata}
 
 
 def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
@@ -98,23 +103,17 @@ def load(
     Raises:
         SettingsError: with one line for every fault found.
     """
-    fields = _fields()
+    fields = fields_of(Settings)
     faults: list[str] = []
     if config is None and environ.get(FILE_VARIABLE):
         config = Path(environ[FILE_VARIABLE])
     file = _read_file(config, faults)
     tables = {name: file.pop(name, {}) for name in ("policies", "roles")}
     place = str(config or DEFAULT_FILE)
-    layers: list[tuple[str, dict[str, object]]] = [
+    variables, ignored = _variables(environ, fields)
+    layers: list[tuple[str, Mapping[str, object]]] = [
         (place, file),
-        (
-            "environment",
-            {
-                name.removeprefix(PREFIX).lower(): value
-                for name, value in environ.items()
-                if name.startswith(PREFIX) and name not in _NO_SETTINGS
-            },
-        ),
+        (_ENVIRONMENT, variables),
         (
             "command line",
             {name: value for name, value in (options or {}).items() if value is not None},
@@ -122,25 +121,19 @@ def load(
     ]
     chosen: dict[str, Any] = {}
     where: dict[str, str] = {}
-    ignored: list[str] = []
     for layer, values in layers:
         for name, raw in values.items():
-            label = f"{PREFIX}{name.upper()}" if layer == "environment" else f"{layer}: {name}"
-            if name not in fields and layer == "environment":
-                # Not a fault: Kubernetes, for one, puts TICKER_SERVICE_HOST and the like into
-                # the environment of every pod beside a service called ticker.
-                ignored.append(label)
+            field = fields.get(name)
+            if field is None:
+                faults.append(f"{layer}: {name}: there is no such setting; {_LISTED}")
                 continue
-            if name not in fields:
-                faults.append(f"{label}: there is no such setting; `ticker config` lists them")
-                continue
-            meta = fields[name].metadata
+            label = field.variable if layer == _ENVIRONMENT else f"{layer}: {name}"
             try:
-                chosen[name] = meta["reader"](raw)
+                chosen[name] = field.reader(raw)
             except ValueError as error:
-                shown = MASK if meta["secret"] else repr(raw)
+                shown = MASK if field.secret else mask_before_at(repr(raw))
                 faults.append(f"{label}={shown}: {error}")
-            where[name] = label if layer == "environment" else layer
+            where[name] = field.variable if layer == _ENVIRONMENT else layer
     faults += _cross_check(chosen)
     try:
         policies = PolicySet.from_tables(tables["policies"], tables["roles"])
@@ -150,9 +143,60 @@ def load(
     if faults:
         raise SettingsError(faults)
     settings = Settings(
-        **chosen, policies=policies, named=frozenset(chosen), ignored=tuple(sorted(ignored))
+        **_arguments(chosen, fields), policies=policies, named=frozenset(chosen), ignored=ignored
     )
-    return Loaded(settings, tuple(_origins(settings, fields, where)))
+    # The one default that follows from another setting.
+    chosen.setdefault("database_url", f"sqlite:///{settings.data_dir / DATABASE_FILE}")
+    origins = tuple(
+        Origin(field, _show(field, chosen), where.get(name) or _default(field))
+        for name, field in fields.items()
+    )
+    return Loaded(settings, origins)
+
+
+def _variables(
+    environ: Mapping[str, str], fields: Collection[str]
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Pick the settings out of the environment, and name what looks like one and is none.
+
+    An empty variable is one that is not set. What Kubernetes puts into every pod beside a
+    service called `ticker` is not for us, TICKER_PORT=tcp://10.0.0.1:8081 among it.
+    """
+    found: dict[str, object] = {}
+    unknown: list[str] = []
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable in _NO_SETTINGS or not value.strip():
+            continue
+        name = variable.removeprefix(PREFIX)
+        if name.lower() in fields:
+            if not (name == "PORT" and _SERVICE_ADDRESS.match(value)):
+                found[name.lower()] = value
+        elif not _KUBERNETES.fullmatch(name):
+            unknown.append(variable)
+    return found, tuple(sorted(unknown))
+
+
+def _arguments(chosen: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Turn values by setting into arguments of `Settings`, which keeps addresses by source."""
+    arguments: dict[str, Any] = {"feed_urls": {}, "rest_urls": {}}
+    for name, value in chosen.items():
+        field = fields[name]
+        if isinstance(field, SourceField):
+            arguments[field.kind][field.source] = value
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _show(field: Field, chosen: Mapping[str, Any]) -> str:
+    value = chosen.get(field.name, field.default)
+    if field.secret:
+        return MASK if value else ""
+    return mask_credentials(field.show(value))
+
+
+def _default(field: Field) -> str:
+    return f"default: {field.unset}" if field.unset else "default"
 
 
 def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
@@ -170,19 +214,3 @@ def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
     if not shortest <= chosen.get("tick", shortest) <= longest:
         faults.append("tick: expected between 1ms and 60s")
     return faults
-
-
-def _origins(
-    settings: Settings, fields: Mapping[str, Any], where: Mapping[str, str]
-) -> list[Origin]:
-    result = []
-    for name, field in fields.items():
-        value, meta = getattr(settings, name), field.metadata
-        if name == "database_url":
-            shown = meta["show"](value or f"sqlite:///{settings.database}")
-        elif meta["secret"]:
-            shown = MASK if value else ""
-        else:
-            shown = meta["show"](value)
-        result.append(Origin(name, shown, where.get(name, "default"), meta["meaning"]))
-    return result

@@ -1,65 +1,56 @@
 """Every setting: its name, what it means, its default, how it is read and checked.
 
-`ticker/settings/loader.py` reads them, with what is said here.
+`ticker/settings/loader.py` reads them, with what is said here; `docs/settings.md` is made of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
-from sqlalchemy.engine import make_url
 
 from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
+from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
 from ticker.security.policy import PolicySet
+from ticker.settings import network_readers as network
 from ticker.settings import readers as read
+from ticker.settings.fields import setting
+from ticker.settings.network_readers import Endpoint
 from ticker.settings.readers import TokenPlace
-from ticker.storage.database import Database
+from ticker.storage.urls import check_url
 
 #: HMAC-SHA256 keys shorter than this are easier to guess than the digest (RFC 2104 §3).
 STRONG_KEY_BYTES: Final = 32
+#: The database in the data directory.
+DATABASE_FILE: Final = "auth.db"
 
 
-def _setting(
-    default: Any,
-    reader: Callable[[Any], Any],
-    meaning: str,
-    *,
-    show: Callable[[Any], str] = str,
-    secret: bool = False,
-) -> Any:
-    return attrs.field(
-        default=default,
-        repr=not secret,
-        metadata={"reader": reader, "meaning": meaning, "show": show, "secret": secret},
-    )
-
-
-def _show_words(value: tuple[str, ...]) -> str:
+def _show_words(value: Iterable[str]) -> str:
     return ",".join(value)
+
+
+def _path(raw: object) -> Path:
+    return Path(read.text(raw))
 
 
 def _database_url(raw: object) -> str:
     url = read.text(raw)
-    try:
-        Database(url)  # opens nothing before its first use
-    except ValueError:  # for a port that is no number it is SQLAlchemy's, and repeats it
-        raise ValueError("expected a database file, as in sqlite:///data/auth.db") from None
+    check_url(url)
     return url
 
 
-def _sources(raw: object) -> tuple[str, ...]:
+def _sources(raw: object) -> tuple[SourceSpec, ...]:
     specs = read.sources(raw)
     try:
         for spec in specs:
-            find_source(spec)
+            find_source(spec.source)
     except SourceConfigError as error:
         raise ValueError(str(error)) from None
     return specs
@@ -69,124 +60,187 @@ def _sources(raw: object) -> tuple[str, ...]:
 class Settings:
     """What an operator may choose. Times are in seconds."""
 
-    host: str = _setting("127.0.0.1", read.text, "the address to listen on")
-    port: int = _setting(8081, read.port, "the port to listen on; 0 lets the system choose")
-    data_dir: Path = _setting(
-        Path("data"),
-        lambda raw: Path(read.text(raw)),
-        "the directory of the database and of development secrets",
+    host: str = setting(
+        "127.0.0.1", network.host, "the address, or the host's name, to listen on", "::1"
     )
-    database_url: str = _setting(
+    port: int = setting(8081, read.port, "the port to listen on; 0 lets the system choose", "8081")
+    data_dir: Path = setting(
+        Path("data"),
+        _path,
+        "the directory of the database and of development secrets",
+        "/var/lib/ticker",
+    )
+    database_url: str = setting(
         "",
         _database_url,
-        "where API keys and tokens are kept; empty: auth.db in the data directory",
-        show=lambda url: make_url(url).render_as_string(hide_password=True) if url else "",
-        secret=True,  # it may hold a password
+        "where API keys and tokens are kept",
+        "sqlite:////var/lib/ticker/auth.db",
     )
-    source: tuple[str, ...] = _setting(
-        ("simulated",),
+    source: tuple[SourceSpec, ...] = setting(
+        (SourceSpec("simulated"),),
         _sources,
-        "where prices come from, most preferred first",
-        show=_show_words,
+        "where prices come from, most preferred first; each may name its own symbols",
+        "coinbase,kraken[BTC-USD ETH-USD]",
+        show=read.show_sources,
     )
-    symbols: Mapping[str, Decimal | None] = _setting(
+    select: str = setting(
+        "first",
+        read.choice("first", "median"),
+        "with several sources: the most preferred that is fresh, or the median of all that are",
+        "median",
+    )
+    fallback_quotes: str = setting(
+        "same",
+        read.choice("same", "stable"),
+        "same: a symbol fails over only to a source of the same quote currency; stable: "
+        "USD may fail over to USDT or USDC",
+        "stable",
+    )
+    symbols: Mapping[str, Decimal | None] = setting(
         DEFAULT_SYMBOLS,
         read.symbols,
         "the symbols; =price seeds the simulation",
+        "BTC-USD=42000,ETH-USD",
         show=read.show_symbols,
     )
-    tick: float = _setting(0.01, read.duration, "the broadcast interval", show=read.show_duration)
-    token_key: tuple[bytes, ...] = _setting(
+    tick: float = setting(
+        0.01, read.duration, "the broadcast interval", "50ms", show=read.show_duration
+    )
+    token_key: tuple[bytes, ...] = setting(
         (),
         read.secrets,
-        f"HMAC keys of tokens, at most {limits.TOKEN_KEYS}: the first signs, all verify; "
-        f"empty: made once in the data directory",
+        f"HMAC keys of tokens, at most {limits.TOKEN_KEYS}: the first signs, all verify",
+        "a-new-key-of-32-random-bytes,the-key-before-it",
         secret=True,
+        unset="made once in the data directory",
     )
-    token_ttl: float = _setting(
-        3600.0, read.duration, "how long a token lives", show=read.show_duration
+    token_ttl: float = setting(
+        3600.0, read.duration, "how long a token lives", "15m", show=read.show_duration
     )
-    token_store: str = _setting(
-        "database", read.choice("database", "memory"), "where token records are kept"
+    token_store: str = setting(
+        "database", read.choice("database", "memory"), "where token records are kept", "memory"
     )
-    token_from: tuple[TokenPlace, ...] = _setting(
+    token_from: tuple[TokenPlace, ...] = setting(
         ("header", "subprotocol"),
         read.token_places,
-        "where a handshake may carry its token",
+        "where a handshake may carry its token: header, subprotocol, query, cookie",
+        "header,subprotocol,cookie",
         show=_show_words,
     )
-    allowed_origins: tuple[str, ...] = _setting(
+    allowed_origins: tuple[str, ...] = setting(
         (),
         read.origins,
-        "origins of pages that may connect",
+        "origins of pages that may connect, or * for any",
+        "https://prices.example.com",
         show=lambda value: _show_words(value) or "same origin",
     )
-    max_streams: int = _setting(10000, read.whole, "open streams in all; 0 lifts it")
-    max_streams_per_token: int = _setting(100, read.whole, "open streams per token; 0 lifts it")
-    max_streams_per_address: int = _setting(
-        1000, read.whole, "open streams per address; 0 lifts it"
+    max_streams: int = setting(10000, read.whole, "open streams in all; 0 lifts it", "50000")
+    max_streams_per_key: int = setting(
+        1000, read.whole, "open streams per API key; 0 lifts it", "100"
     )
-    auth_rate: Rate = _setting(
+    max_streams_per_token: int = setting(
+        100, read.whole, "open streams per token; 0 lifts it", "10"
+    )
+    max_streams_per_address: int = setting(
+        1000, read.whole, "open streams per address; 0 lifts it", "100"
+    )
+    auth_rate: Rate = setting(
         Rate(30, 60.0),
         read.rate,
         "token requests per address before 429; 0 lifts it",
+        "10/minute",
         show=read.show_rate,
     )
-    refused_rate: Rate = _setting(
+    refused_rate: Rate = setting(
         Rate(100, 60.0),
         read.rate,
         "refused handshakes per address before 429; 0 lifts it",
+        "20/minute",
         show=read.show_rate,
     )
-    trusted_hops: int = _setting(
-        0, read.whole, "proxies in front whose X-Forwarded-For entries are believed"
+    http_rate: Rate = setting(
+        Rate(20, 1.0),
+        read.rate,
+        "HTTP requests per address before 429; 0 lifts it",
+        "50/second",
+        show=read.show_rate,
     )
-    demo_key: str = _setting(
+    metrics: str | Endpoint = setting(
+        "open",
+        network.metrics_access,
+        "who reads /metrics: open, token (a role with the action metrics), or an address to "
+        "listen on for it alone",
+        "127.0.0.1:9090",
+    )
+    trusted_hops: int = setting(
+        0, read.whole, "proxies in front whose X-Forwarded-For entries are believed", "1"
+    )
+    demo_key: str = setting(
         "auto",
         read.choice("auto", "off"),
         "auto makes a demo key while the database holds no key; off never does",
+        "off",
     )
-    allow_insecure: bool = _setting(
+    allow_insecure: bool = setting(
         default=False,
         reader=read.flag,
         meaning="serve beyond this machine with the demo key or a made-up token key",
+        example="true",
+        show=lambda value: "true" if value else "false",
     )
-    coinbase_url: str | None = _setting(
-        None, read.feed_url, "another address for Coinbase's feed", show=lambda url: url or ""
+    feed_proxy: str | None = setting(
+        None,
+        network.proxy_url,
+        "an HTTP proxy for the exchanges' feeds",
+        "http://proxy.example.com:3128",
+        show=lambda url: url or "",
+        unset="HTTPS_PROXY and NO_PROXY as usual",
     )
-    kraken_url: str | None = _setting(
-        None, read.feed_url, "another address for Kraken's feed", show=lambda url: url or ""
+    restart_initial: float = setting(
+        1.0,
+        read.duration,
+        "the wait before a crashed source starts again",
+        "500ms",
+        show=read.show_duration,
     )
-    binance_url: str | None = _setting(
-        None, read.feed_url, "another address for Binance's feed", show=lambda url: url or ""
+    restart_factor: float = setting(2.0, read.number, "by how much each further wait grows", "1.5")
+    restart_max: float = setting(
+        90.0, read.duration, "the longest wait between restarts", "5m", show=read.show_duration
     )
-    restart_initial: float = _setting(
-        1.0, read.duration, "the wait before a crashed source starts again", show=read.show_duration
+    restart_jitter: float = setting(0.1, read.number, "the part of each wait that is random", "0.2")
+    restart_reset: float = setting(
+        5.0,
+        read.duration,
+        "stable running that forgets earlier crashes",
+        "30s",
+        show=read.show_duration,
     )
-    restart_factor: float = _setting(2.0, read.number, "by how much each further wait grows")
-    restart_max: float = _setting(
-        90.0, read.duration, "the longest wait between restarts", show=read.show_duration
+    stale_after: float = setting(
+        10.0,
+        read.duration,
+        "the age at which a price counts as stale",
+        "5s",
+        show=read.show_duration,
     )
-    restart_jitter: float = _setting(0.1, read.number, "the part of each wait that is random")
-    restart_reset: float = _setting(
-        5.0, read.duration, "stable running that forgets earlier crashes", show=read.show_duration
+    graceful_timeout: float = setting(
+        3.0, read.duration, "how long a shutdown may take", "10s", show=read.show_duration
     )
-    stale_after: float = _setting(
-        10.0, read.duration, "the age at which a price counts as stale", show=read.show_duration
-    )
-    graceful_timeout: float = _setting(
-        3.0, read.duration, "how long a shutdown may take to say goodbye", show=read.show_duration
-    )
-    io_uring: str = _setting(
+    io_uring: str = setting(
         "auto",
         read.choice("auto", "off"),
         "send ticks through an io_uring where the kernel has one; off never does",
+        "off",
     )
-    log_format: str = _setting(
+    log_format: str = setting(
         "auto",
         read.choice("auto", "console", "json"),
         "one event a line; auto is console on a terminal, else json",
+        "json",
     )
+    feed_urls: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """Addresses of feeds that somebody chose, by the source's name (`TICKER_<SOURCE>_URL`)."""
+    rest_urls: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """The same of REST interfaces (`TICKER_<SOURCE>_REST_URL`)."""
     policies: PolicySet = attrs.field(factory=PolicySet.default)
     named: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     """The settings that somebody chose, as opposed to left at their default."""
@@ -196,16 +250,18 @@ class Settings:
     @property
     def database(self) -> str | Path:
         """The database's address, or the default file."""
-        return self.database_url or self.data_dir / "auth.db"
+        return self.database_url or self.data_dir / DATABASE_FILE
 
-    @property
-    def source_symbols(self) -> Mapping[str, Decimal | None]:
-        """The symbols to ask sources for: empty where the user left the choice to them.
+    def symbols_for(self, spec: SourceSpec) -> Mapping[str, Decimal | None]:
+        """Return the symbols to ask one source for; empty where it is to offer what it has.
 
-        The default symbols are made for the simulation and the exchanges; a recording
-        brings its own.
+        Its own where it names some; else the market's. The default symbols are made for the
+        simulation and the exchanges: with a recording, which brings its own, no source is
+        asked for them.
         """
-        replayed = any(source.startswith("replay:") for source in self.source)
+        if spec.symbols:
+            return {symbol: self.symbols.get(symbol) for symbol in spec.symbols}
+        replayed = any(source.name == "replay" for source in self.source)
         return {} if replayed and "symbols" not in self.named else self.symbols
 
     @property

@@ -9,7 +9,7 @@ unless the setting is a secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import attrs
 
 from ticker import limits
 from ticker.market.quote import SYMBOL
+from ticker.market.sources.spec import SourceSpec, parse_spec
 from ticker.rate_limit import Rate
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -124,11 +125,23 @@ def words(raw: object) -> tuple[str, ...]:
     return result
 
 
-def sources(raw: object) -> tuple[str, ...]:
-    """Read the sources in order of preference; a replay's file name may hold anything else."""
-    if isinstance(raw, str) and raw.strip().startswith("replay:"):
-        return (raw.strip(),)
-    return words(raw)
+def sources(raw: object) -> tuple[SourceSpec, ...]:
+    """Read the sources in order of preference, as in `coinbase,kraken[BTC-USD ETH-USD]`.
+
+    A replay stands alone in a text: its file's name may hold commas.
+    """
+    if isinstance(raw, str):
+        alone = raw.strip().startswith("replay:")
+        raw = [raw] if alone else re.split(r",(?![^\[\]]*\])", raw)
+    specs = tuple(parse_spec(entry) for entry in words(raw))
+    if len({spec.source for spec in specs}) != len(specs):
+        raise ValueError("expected each source once")
+    return specs
+
+
+def show_sources(value: Iterable[SourceSpec]) -> str:
+    """Write sources the way `sources` reads them."""
+    return ",".join(map(str, value))
 
 
 def symbols(raw: object) -> dict[str, Decimal | None]:
@@ -235,15 +248,3 @@ def secrets(raw: object) -> tuple[bytes, ...]:
     if len(listed) > limits.TOKEN_KEYS:
         raise ValueError(f"expected at most {limits.TOKEN_KEYS} keys")
     return tuple(word.encode() for word in listed)
-
-
-def feed_url(raw: object) -> str:
-    """Read a WebSocket address."""
-    try:
-        parts = urlsplit(raw) if isinstance(raw, str) else urlsplit("")
-        good = parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError("expected an address that starts with ws:// or wss://")
-    return str(raw)

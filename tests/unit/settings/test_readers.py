@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
+from ticker.settings import network_readers as network
 from ticker.settings import readers as read
+from ticker.settings.network_readers import Endpoint
 
 READERS: list[Callable[[object], object]] = [
     read.text,
@@ -27,7 +30,12 @@ READERS: list[Callable[[object], object]] = [
     read.choice("a", "b"),
     read.token_places,
     read.secrets,
-    read.feed_url,
+    network.feed_url,
+    network.http_url,
+    network.proxy_url,
+    network.host,
+    network.endpoint,
+    network.metrics_access,
 ]
 ANYTHING = (
     st.none()
@@ -77,8 +85,32 @@ def test_anything_at_all_is_read_or_a_value_error(
         (read.rate, 0, Rate(0, 60.0)),
         (read.words, "a, b", ("a", "b")),
         (read.words, ["a", "b"], ("a", "b")),
-        (read.sources, "coinbase,kraken", ("coinbase", "kraken")),
-        (read.sources, "replay:a,b.jsonl?speed=2", ("replay:a,b.jsonl?speed=2",)),
+        (read.sources, "coinbase, kraken", (SourceSpec("coinbase"), SourceSpec("kraken"))),
+        (read.sources, "replay:a,b[1].jsonl?speed=2", (SourceSpec("replay:a,b[1].jsonl?speed=2"),)),
+        (
+            read.sources,
+            "coinbase[A-USD  B-USD],simulated:pace=1 [C-USD],kraken",
+            (
+                SourceSpec("coinbase", ("A-USD", "B-USD")),
+                SourceSpec("simulated:pace=1", ("C-USD",)),
+                SourceSpec("kraken"),
+            ),
+        ),
+        (
+            read.sources,
+            ["coinbase[A-USD B-USD]", "replay:a,b"],
+            (SourceSpec("coinbase", ("A-USD", "B-USD")), SourceSpec("replay:a,b")),
+        ),
+        (network.host, "[::1]", "::1"),
+        (network.host, "fe80::1%eth0", "fe80::1%eth0"),
+        (network.host, " 0.0.0.0 ", "0.0.0.0"),  # noqa: S104 - the subject
+        (network.host, "my_service.ns-1.svc.", "my_service.ns-1.svc."),
+        (network.endpoint, "[::1]:9090", Endpoint("::1", 9090)),
+        (network.endpoint, "localhost:0", Endpoint("localhost", 0)),
+        (network.metrics_access, " token ", "token"),
+        (network.metrics_access, "127.0.0.1:9090", Endpoint("127.0.0.1", 9090)),
+        (network.http_url, "https://api.example:8443/v1/", "https://api.example:8443/v1"),
+        (network.proxy_url, "http://u:p@proxy:3128/", "http://u:p@proxy:3128"),
         (read.symbols, "BTC-USD=42000,ETH-USD", {"BTC-USD": Decimal(42000), "ETH-USD": None}),
         (read.symbols, {"BTC-USD": 1.5}, {"BTC-USD": Decimal("1.5")}),
         (read.symbols, ["BTC-USD", "ETH-USD=2"], {"BTC-USD": None, "ETH-USD": Decimal(2)}),
@@ -93,7 +125,7 @@ def test_anything_at_all_is_read_or_a_value_error(
         (read.token_places, "cookie,header", ("header", "cookie")),
         (read.secrets, "one,two", (b"one", b"two")),
         (read.secrets, "a,b,c,d,e,f,g,h", (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h")),
-        (read.feed_url, "ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x"),
+        (network.feed_url, "ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x"),
         (read.choice("auto", "off"), False, "off"),
     ],
 )
@@ -150,8 +182,36 @@ def test_good_values_are_read(
         (read.secrets, ""),
         (read.secrets, "a,"),
         (read.secrets, "a,b,c,d,e,f,g,h,i"),
-        (read.feed_url, "http://a.example"),
-        (read.feed_url, "wss://"),
+        (network.feed_url, "http://a.example"),
+        (network.feed_url, "wss://"),
+        (read.sources, "coinbase[]"),
+        (read.sources, "coinbase[A-USD,B-USD"),
+        (read.sources, "coinbase[A-USD A-USD]"),
+        (read.sources, "coinbase[usd]"),
+        (read.sources, "coinbase[A-USD]x"),
+        (read.sources, "coinbase,coinbase[A-USD]"),
+        (network.host, "0"),
+        (network.host, "127.1"),
+        (network.host, "0x7f.1"),
+        (network.host, "999.0.0.1"),
+        (network.host, "[127.0.0.1]"),
+        (network.host, "[::1"),
+        (network.host, "127.0.0.1:8081"),
+        (network.host, "[::1]:8081"),
+        (network.host, "http://localhost"),
+        (network.host, "no host"),
+        (network.host, "-a.example"),
+        (network.host, "a." * 130),
+        (network.endpoint, "9090"),
+        (network.endpoint, "::1:9090"),
+        (network.endpoint, "[localhost]:9090"),
+        (network.endpoint, "localhost:65536"),
+        (network.metrics_access, "closed"),
+        (network.http_url, "wss://a.example"),
+        (network.http_url, "https://a.example/?x=1"),
+        (network.proxy_url, "proxy:3128"),
+        (network.proxy_url, "http://proxy:x"),
+        (network.proxy_url, "http://proxy/path"),
         (read.text, "  "),
     ],
 )
@@ -204,3 +264,8 @@ def test_the_canonical_form_of_an_origin_is_its_own(scheme: str, host: str) -> N
     form = read.origin(f"{scheme.upper()}://{host.upper()}")
     assert form == f"{scheme}://{host}"
     assert read.origin(form) == form
+
+
+@pytest.mark.parametrize("text", ["coinbase", "coinbase[A-USD B-USD],kraken:x=1[A-USD]"])
+def test_sources_are_shown_the_way_they_are_read(text: str) -> None:
+    assert read.show_sources(read.sources(text)) == text

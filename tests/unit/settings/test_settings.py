@@ -10,7 +10,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
+from ticker.settings import fields
 from ticker.settings.loader import MASK, Loaded, SettingsError, load
 from ticker.settings.model import Settings
 
@@ -43,7 +45,7 @@ def test_the_defaults_are_the_contracts() -> None:
     assert settings == Settings()
     assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8081, Path("data"))
     assert settings.database == Path("data/auth.db")
-    assert settings.source == ("simulated",)
+    assert settings.source == (SourceSpec("simulated"),)
     assert settings.symbols == {
         "BTC-USD": Decimal(42000),
         "ETH-USD": Decimal(2500),
@@ -60,7 +62,7 @@ def test_the_defaults_are_the_contracts() -> None:
     ) == (10000, 100, 1000)
     assert (settings.auth_rate, settings.refused_rate) == (Rate(30, 60.0), Rate(100, 60.0))
     assert settings.demo_key == "auto"
-    assert (settings.coinbase_url, settings.kraken_url, settings.binance_url) == (None,) * 3
+    assert (settings.feed_urls, settings.rest_urls, settings.feed_proxy) == ({}, {}, None)
     assert (
         settings.restart_initial,
         settings.restart_factor,
@@ -75,7 +77,7 @@ def test_the_later_wins() -> None:
     file = 'port = 1\nhost = "10.0.0.1"\ntick = "1s"'
     found = loaded({"TICKER_PORT": "2", "TICKER_HOST": "10.0.0.2"}, file, port="3")
     assert (found.settings.port, found.settings.host, found.settings.tick) == (3, "10.0.0.2", 1.0)
-    where = {origin.name: origin.where for origin in found.origins}
+    where = {origin.field.name: origin.where for origin in found.origins}
     assert where["port"] == "command line"
     assert where["host"] == "TICKER_HOST"
     assert where["tick"] == "ticker.toml"
@@ -179,9 +181,36 @@ def test_values_that_make_no_sense_are_faults(environ: Mapping[str, str], text: 
 
 
 def test_a_variable_that_is_no_setting_is_noted_and_no_fault() -> None:
-    # Kubernetes sets the first beside a service called ticker; the others are the client's.
-    environ = {"TICKER_SERVICE_HOST": "10.0.0.1", "TICKER_API_KEY": "k", "TICKER_CONFIG": ""}
-    assert loaded(environ).settings.ignored == ("TICKER_SERVICE_HOST",)
+    # The last two are the client's.
+    environ = {"TICKER_PROT": "1", "TICKER_API_KEY": "k", "TICKER_CONFIG": ""}
+    assert loaded(environ).settings.ignored == ("TICKER_PROT",)
+
+
+def test_what_kubernetes_says_of_services_is_passed_over() -> None:
+    found = loaded(
+        {
+            "TICKER_SERVICE_HOST": "10.0.0.1",
+            "TICKER_SERVICE_PORT": "8081",
+            "TICKER_SERVICE_PORT_HTTP": "8081",
+            "TICKER_PORT": "tcp://10.0.0.1:8081",
+            "TICKER_PORT_8081_TCP": "tcp://10.0.0.1:8081",
+            "TICKER_PORT_8081_TCP_PROTO": "tcp",
+            "TICKER_PORT_8081_TCP_PORT": "8081",
+            "TICKER_PORT_8081_TCP_ADDR": "10.0.0.1",
+            "TICKER_REDIS_PORT": "tcp://10.0.0.2:6379",
+            "TICKER_METRICS_SERVICE_HOST": "10.0.0.3",
+        }
+    )
+    assert (found.settings.port, found.settings.ignored) == (8081, ())
+    assert loaded({"TICKER_PORT": "tcp://10.0.0.1:1"}, "port = 7").settings.port == 7
+    assert "expected a port" in faults({"TICKER_PORT": "http://10.0.0.1:1"})[0]
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_variable_is_one_that_is_not_set(empty: str) -> None:
+    fields_of_all = {origin.field.variable: empty for origin in loaded().origins}
+    assert loaded(fields_of_all).settings == Settings()
+    assert loaded({"TICKER_PORT": empty}, "port = 7").settings.port == 7
 
 
 def test_a_market_without_symbols_or_sources_is_a_fault() -> None:
@@ -210,6 +239,12 @@ def test_a_file_that_is_no_toml_is_a_fault() -> None:
         {"TICKER_TOKEN_KEY": "s3cret,s3cret"},
         {"TICKER_DATABASE_URL": "postgresql://joe:s3cret@localhost:port/x"},
         {"TICKER_DATABASE_URL": "//joe:s3cret@localhost/x"},
+        {"TICKER_DATABASE_URL": "joe:s3cret@localhost/x"},
+        {"TICKER_DATABASE_URL": "mysql://joe@h/x?password=s3cret"},
+        {"TICKER_HOST": "http://joe:s3c/s3cret@localhost/x"},
+        {"TICKER_KRAKEN_URL": "https://joe:s3@cret/s3cret@localhost/x"},
+        {"TICKER_FEED_PROXY": "https://joe:s3cret@localhost"},
+        {"TICKER_FEED_PROXY": "joe:s3cret@localhost:3128"},
     ],
 )
 def test_a_fault_never_repeats_a_secret(environ: Mapping[str, str]) -> None:
@@ -219,10 +254,14 @@ def test_a_fault_never_repeats_a_secret(environ: Mapping[str, str]) -> None:
 def test_a_secret_is_masked_wherever_it_might_show() -> None:
     environ = {
         "TICKER_TOKEN_KEY": "s3cret",
-        "TICKER_DATABASE_URL": "sqlite://joe:s3cret@/auth.db",
+        "TICKER_KRAKEN_URL": "wss://joe:s3cret@kraken.example/",
+        "TICKER_COINBASE_REST_URL": "https://s3cret@coinbase.example/",
+        "TICKER_FEED_PROXY": "http://joe:s3cret@proxy:3128",
     }
     found = loaded(environ)
-    shown = {origin.name: origin.shown for origin in found.origins}
+    shown = {origin.field.name: origin.shown for origin in found.origins}
+    assert shown["kraken_url"] == "wss://***@kraken.example/"
+    assert shown["feed_proxy"] == "http://***@proxy:3128"
     assert shown["token_key"] == MASK
     assert found.settings.token_key == (b"s3cret",)
     assert "s3cret" not in str(shown)
@@ -231,7 +270,7 @@ def test_a_secret_is_masked_wherever_it_might_show() -> None:
 
 def test_every_setting_is_shown_the_way_it_is_read() -> None:
     found = loaded({"TICKER_ALLOWED_ORIGINS": "https://a.example", "TICKER_TICK": "20ms"})
-    shown = {origin.name: origin.shown for origin in found.origins if origin.shown}
+    shown = {origin.field.name: origin.shown for origin in found.origins if origin.shown}
     again = loaded({f"TICKER_{name.upper()}": value for name, value in shown.items()}).settings
     kept = attrs.evolve(again, named=found.settings.named, database_url="")
     assert kept == found.settings
@@ -253,10 +292,46 @@ def test_what_only_this_machine_can_reach_is_told(host: str, loopback: bool) -> 
     assert loaded(host=host).settings.loopback is loopback
 
 
+def asked(**options: str) -> list[list[str]]:
+    settings = loaded(None, None, **options).settings
+    return [list(settings.symbols_for(spec)) for spec in settings.source]
+
+
 def test_a_recording_brings_its_own_symbols_unless_somebody_names_some() -> None:
-    assert loaded(source="replay:x").settings.source_symbols == {}
-    assert loaded(source="replay:x", symbols="BTC-USD").settings.source_symbols == {"BTC-USD": None}
-    assert len(loaded(source="coinbase").settings.source_symbols) == 3
+    assert asked(source="replay:x") == [[]]
+    assert asked(source="replay:x", symbols="BTC-USD") == [["BTC-USD"]]
+    assert asked(source="coinbase") == [["BTC-USD", "ETH-USD", "SOL-USD"]]
+
+
+def test_a_source_is_asked_for_the_symbols_that_it_names() -> None:
+    assert asked(source="simulated[BTC-USD X-USD],coinbase", symbols="BTC-USD=7,ETH-USD") == [
+        ["BTC-USD", "X-USD"],
+        ["BTC-USD", "ETH-USD"],
+    ]
+    settings = loaded(source="simulated[BTC-USD]", symbols="BTC-USD=7").settings
+    assert settings.symbols_for(settings.source[0]) == {"BTC-USD": Decimal(7)}
+
+
+def test_every_source_but_those_without_one_may_have_another_address() -> None:
+    found = loaded(
+        {
+            "TICKER_COINBASE_URL": "ws://127.0.0.1:1/feed",
+            "TICKER_COINBASE_REST_URL": "http://127.0.0.1:2",
+            "TICKER_SIMULATED_URL": "ws://127.0.0.1:3",
+        }
+    )
+    assert found.settings.feed_urls == {"coinbase": "ws://127.0.0.1:1/feed"}
+    assert found.settings.rest_urls == {"coinbase": "http://127.0.0.1:2"}
+    assert found.settings.named == {"coinbase_url", "coinbase_rest_url"}
+    assert found.settings.ignored == ("TICKER_SIMULATED_URL",)
+
+
+def test_a_source_of_another_package_may_have_another_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fields, "source_names", lambda: ("simulated", "my-exchange"))
+    environ = {"TICKER_MY_EXCHANGE_URL": "wss://x.example"}
+    assert loaded(environ).settings.feed_urls == {"my-exchange": "wss://x.example"}
 
 
 def test_a_file_that_may_not_be_read_is_a_fault(

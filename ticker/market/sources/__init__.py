@@ -27,6 +27,7 @@ __all__ = [
     "find_source",
     "load_source",
     "open_batches",
+    "source_names",
     "substitutes",
 ]
 
@@ -142,6 +143,11 @@ def substitutes(source: Source) -> Mapping[str, str]:
     return found
 
 
+def source_names() -> tuple[str, ...]:
+    """Name every source there is, without importing any."""
+    return tuple(sorted(entry_points(group=GROUP).names))
+
+
 def find_source(spec: str) -> EntryPoint:
     """Find where the source that a setting names comes from, without importing it.
 
@@ -151,7 +157,7 @@ def find_source(spec: str) -> EntryPoint:
     name = spec.partition(":")[0]
     found = entry_points(group=GROUP, name=name)
     if not found:
-        known = ", ".join(sorted(entry_points(group=GROUP).names))
+        known = ", ".join(source_names())
         raise SourceConfigError(f"no source is called {name!r}; there are: {known}")
     return next(iter(found))
 
