@@ -32,8 +32,8 @@ FANOUT_SLICE_FRAMES: Final = 512
 #: A simulated price stays within this factor of its start: far enough to be interesting,
 #: near enough that rounding to the price step never stops it.
 SIMULATION_BAND: Final = 1.5
-#: One read of a recording: some thousand messages, about a millisecond of a thread.
-REPLAY_CHUNK_BYTES: Final = 256 * 1024
+#: One read of a recording: some 300 messages, about three milliseconds of a thread.
+REPLAY_CHUNK_BYTES: Final = 64 * 1024
 #: The longest line of a recording that is read whole: sixteen of the longest messages live.
 REPLAY_LINE_BYTES: Final = 1024 * 1024
 #: How much of a recording is searched for its symbols at start: about a second's work.
@@ -41,8 +41,6 @@ REPLAY_SCAN_BYTES: Final = 64 * 1024 * 1024
 #: A longer silence in a recording is shortened to this, so that a playback looks alive
 #: and is not taken for stale (its age limit is 10 s).
 REPLAY_GAP_SECONDS: Final = 5.0
-#: At high speed, quotes are gathered for as long as the market's usual tick.
-REPLAY_BATCH_SECONDS: Final = 0.01
 #: The wait before a recording starts again, so that one of a single message does not spin.
 REPLAY_LOOP_PAUSE_SECONDS: Final = 1.0
 #: The slowest and the fastest playback: beyond them a gap is minutes, or pace means nothing.

@@ -32,7 +32,6 @@ from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
-from ticker.market.sources.spec import SourceSpec
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
 from ticker.protocol.messages import TickerEncoder
@@ -46,10 +45,10 @@ from ticker.security.tokens import TokenSigner
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
+from ticker.settings.sources import load_sources, restart_policy
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
-from ticker.supervision import RestartPolicy
 from ticker.transport.fanout import open_fanout
 
 log = structlog.get_logger()
@@ -177,35 +176,27 @@ def _make_market(
     def wall_ms() -> int:
         return int(wall() * 1000)
 
-    def source(spec: SourceSpec) -> Source:
-        name = spec.name
+    def report(source: str, kind: str, detail: str) -> None:
+        ingest.count_fault(source, kind)
+        metrics.log_source_fault(source, kind, detail)
 
-        def report(kind: str, detail: str) -> None:
-            ingest.count_fault(name, kind)
-            metrics.log_source_fault(name, kind, detail)
+    def report_symbol(source: str, symbol: str, reason: str | None) -> None:
+        ingest.report_symbol(source, symbol, reason)
 
-        context = SourceContext(
-            symbols=settings.symbols_for(spec),
-            wall_ms=wall_ms,
-            next_tick=ticked.park,
-            url=settings.feed_urls.get(name),
-            report=report,
-        )
-        return load(spec.source, context)
-
-    sources = [source(spec) for spec in settings.source]
+    sources = load_sources(
+        settings,
+        wall_ms=wall_ms,
+        next_tick=ticked.park,
+        report=report,
+        report_symbol=report_symbol,
+        load=load,
+    )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
     hub = Hub(book, TickerEncoder(), wall_ms=wall_ms, fanout=fanout)
     ingest = Ingest(
         sources,
         book,
-        RestartPolicy(
-            initial=settings.restart_initial,
-            factor=settings.restart_factor,
-            maximum=settings.restart_max,
-            jitter=settings.restart_jitter,
-            reset_after=settings.restart_reset,
-        ),
+        restart_policy(settings),
         stale_after=settings.stale_after,
         wall_ms=wall_ms,
         changed=sessions.tell_status,

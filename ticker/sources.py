@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ticker.market.quote import Quote
 from ticker.market.sources import (
+    Batch,
     Source,
     SourceConfigError,
     SourceContext,
@@ -15,6 +16,7 @@ from ticker.market.sources import (
 )
 
 __all__ = [
+    "Batch",
     "Quote",
     "Source",
     "SourceConfigError",

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ticker.market.sources import SourceConfigError, SourceContext, load_source
+from ticker.market.sources import SourceConfigError, load_source
 from ticker.settings.loader import SettingsError, load
 from ticker.settings.model import Settings
+from ticker.settings.sources import source_context
 
 
 @click.command()
@@ -55,9 +56,8 @@ def _source_faults(settings: Settings) -> list[str]:
     """
     faults = []
     for spec in settings.source:
-        symbols, url = settings.symbols_for(spec), settings.feed_urls.get(spec.name)
         try:
-            load_source(spec.source, SourceContext(symbols=symbols, url=url))
+            load_source(spec.source, source_context(settings, spec))
         except SourceConfigError as error:
             faults.append(str(error))
     return faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -18,12 +19,12 @@ from ticker.market.quote import Quote
 from ticker.market.sources import (
     Source,
     SourceConfigError,
-    SourceContext,
     load_source,
     open_batches,
 )
 from ticker.market.sources.spec import parse_spec
 from ticker.settings.model import Settings
+from ticker.settings.sources import source_context
 
 #: What a source said of itself: the faults that it got over, by kind.
 Faults: TypeAlias = Counter[str]
@@ -61,11 +62,13 @@ def doctor(settings: Settings, source: str | None, seconds: float) -> int:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--source'") from None
     faults: Faults = Counter()
-    context = SourceContext(
-        symbols=attrs.evolve(settings, source=(spec,)).symbols_for(spec),
-        url=settings.feed_urls.get(spec.name),
+    reasons: dict[str, str | None] = {}
+    context = source_context(
+        attrs.evolve(settings, source=(spec,)),
+        spec,
         next_tick=partial(trio.sleep, settings.tick),
         report=lambda kind, _: faults.update([kind]),
+        report_symbol=reasons.__setitem__,
     )
     try:
         found = load_source(spec.source, context)
@@ -74,7 +77,7 @@ def doctor(settings: Settings, source: str | None, seconds: float) -> int:
     place = f" at {place_of(found.url)}" if isinstance(found, Feed) else ""
     click.echo(f"{found.name}{place}, for {seconds:g} s")
     seen = trio.run(_look, found, seconds)
-    return _tell(found, seen, faults, context.wall_ms())
+    return _tell(found, seen, faults, reasons, context.wall_ms())
 
 
 async def _look(source: Source, seconds: float) -> _Seen:
@@ -100,24 +103,33 @@ async def _look(source: Source, seconds: float) -> _Seen:
     return seen
 
 
-def _tell(source: Source, seen: _Seen, faults: Faults, now_ms: int) -> int:
+def _tell(
+    source: Source,
+    seen: _Seen,
+    faults: Faults,
+    reasons: Mapping[str, str | None],
+    now_ms: int,
+) -> int:
     """Print what was seen and return the exit code."""
     if isinstance(source, Feed):
         click.echo(f"{seen.messages} messages")
     if seen.first_after is not None:
         click.echo(f"first price after {seen.first_after:.2f} s")
     for symbol in source.symbols:
-        quote = seen.newest.get(symbol)
+        quote, reason = seen.newest.get(symbol), reasons.get(symbol)
+        because = f": {reason}" if reason else ""
         if quote is None:
-            click.echo(f"  {symbol:<12} no price")
+            click.echo(f"  {symbol:<12} no price{because}")
             continue
         age = (now_ms - quote.time_ms) / 1000
         count = seen.quotes[symbol]
-        click.echo(f"  {symbol:<12} {quote.price:f}  {count} quotes, traded {age:.1f} s ago")
+        traded = f"{count} quotes, traded {age:.1f} s ago"
+        click.echo(f"  {symbol:<12} {quote.price:f}  {traded}{because}")
     for kind, count in sorted(faults.items()):
         click.echo(f"  {kind}: {count}")
     if seen.ended is not None:
         click.echo(f"ticker: {seen.ended}", err=True)
-    healthy = seen.ended is None and all(symbol in seen.newest for symbol in source.symbols)
+    priced = all(symbol in seen.newest and not reasons.get(symbol) for symbol in source.symbols)
+    healthy = seen.ended is None and priced
     click.echo("healthy" if healthy else "not healthy")
     return 0 if healthy else 1

@@ -13,7 +13,6 @@ from ticker import logs
 from ticker.market.exchanges.feed import Feed
 from ticker.market.sources import (
     SourceConfigError,
-    SourceContext,
     SourceError,
     load_source,
     open_batches,
@@ -21,17 +20,17 @@ from ticker.market.sources import (
 from ticker.market.sources.recorder import CaptureError, CaptureWriter
 from ticker.market.sources.spec import SourceSpec
 from ticker.settings.model import Settings
-from ticker.supervision import RestartPolicy, supervise
+from ticker.settings.sources import restart_policy, source_context
+from ticker.supervision import supervise
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--source",
-    type=click.Choice(["coinbase", "kraken", "binance"]),
     default="coinbase",
     show_default=True,
-    help="Whom to listen to.",
+    help="The exchange to listen to.",
 )
 @click.pass_obj
 def record(settings: Settings, file: Path, source: str) -> None:
@@ -55,10 +54,10 @@ def record(settings: Settings, file: Path, source: str) -> None:
 
 
 def _feed(settings: Settings, source: str) -> Feed:
-    symbols = attrs.evolve(settings, source=()).symbols_for(SourceSpec(source))
-    url = settings.feed_urls.get(source)
-    feed = load_source(source, SourceContext(symbols=symbols, url=url))
-    assert isinstance(feed, Feed)  # noqa: S101 - the choices of --source are feeds
+    spec = SourceSpec(source)
+    feed = load_source(source, source_context(attrs.evolve(settings, source=(spec,)), spec))
+    if not isinstance(feed, Feed):
+        raise click.BadParameter(f"{source} is no exchange", param_hint="'--source'")
     return feed
 
 
@@ -88,17 +87,10 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, scope)
-            policy = RestartPolicy(
-                initial=settings.restart_initial,
-                factor=settings.restart_factor,
-                maximum=settings.restart_max,
-                jitter=settings.restart_jitter,
-                reset_after=settings.restart_reset,
-            )
             await supervise(
                 feed.name,
                 listen,
-                policy,
+                restart_policy(settings),
                 stopped=_ignore,
                 restarting=_ignore,
                 known=(SourceError,),

@@ -1,7 +1,7 @@
 """The book: the newest quote of every symbol, and the market's sequence number.
 
 Rules for this module: values only, no clock and no I/O. Symbols are known from the start
-and keep their place, so that whoever encodes them can hold positions instead of names.
+and keep their place, so that an encoder can hold positions instead of names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Book:
         changes: grows with every quote taken in, so that what is derived can tell when it is old.
     """
 
-    __slots__ = ("_histories", "_place", "changes", "quotes", "seq", "symbols")
+    __slots__ = ("_candles", "_place", "changes", "quotes", "seq", "symbols")
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
@@ -30,7 +30,7 @@ class Book:
         self.seq = 0
         self.changes = 0
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
-        self._histories: list[Candles | None] = [None] * len(self.symbols)
+        self._candles: list[Candles | None] = [None] * len(self.symbols)
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._place
@@ -43,9 +43,9 @@ class Book:
         """Return the newest quote of a symbol, None before its first; KeyError if unknown."""
         return self.quotes[self._place[symbol]]
 
-    def history(self, symbol: str) -> Candles | None:
+    def candles(self, symbol: str) -> Candles | None:
         """Return the last hour of a symbol, None before its first quote; KeyError if unknown."""
-        return self._histories[self._place[symbol]]
+        return self._candles[self._place[symbol]]
 
     def apply(self, batch: Iterable[Quote]) -> int:
         """Take quotes in, the later in a batch the newer.
@@ -61,10 +61,10 @@ class Book:
                 continue
             self.quotes[place] = quote
             self.changes += 1
-            history = self._histories[place]
-            if history is None:
-                history = self._histories[place] = Candles()
-            history.add(quote.received_ms, float(quote.price))
+            candles = self._candles[place]
+            if candles is None:
+                candles = self._candles[place] = Candles()
+            candles.add(quote.received_ms, float(quote.price))
         return unknown
 
     def tick(self) -> int:

@@ -3,7 +3,7 @@
 A source's crash leaves the book as it was and everybody connected; who wants to know is
 told that the source is stale, and later that it is live. A source that runs but has nothing
 to say of some symbols is stale in those. Rules for this module: it runs sources and decides
-nothing about prices; which source a symbol comes from is the arbiter's business.
+nothing about prices; which source a symbol comes from is `source_selection`'s business.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import trio
 
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.quote import Quote
 from ticker.market.source_selection import SelectionStatistics, SourceSelection
-from ticker.market.sources import Source, SourceError, open_batches
+from ticker.market.sources import Batch, Source, SourceError, open_batches
 from ticker.supervision import RestartPolicy, supervise
 
 log = structlog.get_logger()
@@ -62,13 +61,13 @@ class IngestStatistics:
         states: one for each source, in order of preference.
         restarts: by source.
         faults: by source and kind, those a source got over by itself.
-        arbiter: which source each symbol comes from.
+        selection: which source each symbol comes from.
     """
 
     states: tuple[SourceState, ...]
     restarts: dict[str, int]
     faults: dict[tuple[str, str], int]
-    arbiter: SelectionStatistics
+    selection: SelectionStatistics
 
 
 class Ingest:
@@ -104,7 +103,7 @@ class Ingest:
             for source in self._sources
         }
         age_limit_ms = round(stale_after * 1000)
-        self._arbiter = SourceSelection(
+        self._selection = SourceSelection(
             [source.name for source in self._sources],
             age_limit_ms,
             age_limit_ms * limits.RECOVERY_AGE_LIMITS,
@@ -126,13 +125,17 @@ class Ingest:
     def fresh(self) -> bool:
         """Whether any symbol's price is within the age limit."""
         known = sum(quote is not None for quote in self._book.quotes)
-        return self.live and len(self._arbiter.stale(_now_ms())) < known
+        return self.live and len(self._selection.stale(_now_ms())) < known
 
     def statistics(self) -> IngestStatistics:
         """Return what the sources have done so far."""
         return IngestStatistics(
-            self.states, dict(self._restarts), dict(self._faults), self._arbiter.statistics()
+            self.states, dict(self._restarts), dict(self._faults), self._selection.statistics()
         )
+
+    def report_symbol(self, source: str, symbol: str, reason: str | None) -> None:
+        """Learn that a source has no good price of a symbol, and why, or that it has again."""
+        log.info("symbol_state", source=source, symbol=symbol, reason=reason)
 
     def count_fault(self, source: str, kind: str) -> None:
         """Count a fault that a source got over by itself."""
@@ -163,25 +166,26 @@ class Ingest:
             async for batch in batches:
                 self._take(source.name, batch)
 
-    def _take(self, source: str, batch: Sequence[Quote]) -> None:
+    def _take(self, source: str, batch: Batch) -> None:
         """Put a batch into the book, but for what another source is preferred for."""
         now_ms = _now_ms()
-        offer = self._arbiter.offer
-        for _ in range(self._book.apply(quote for quote in batch if offer(quote, now_ms))):
-            self.count_fault(source, "unknown_symbol")
+        chosen = [quote for quote in batch if self._selection.offer(quote, now_ms)]
+        unknown = self._book.apply(chosen)
+        if unknown:
+            self._faults[source, "unknown_symbol"] += unknown
         if source not in self._up:
             self._up.add(source)
             self._set(source, "live")
 
     def _stopped(self, source: str, reason: str) -> None:
         self._up.discard(source)
-        self._arbiter.lose(source)
+        self._selection.lose(source)
         self._set(source, "stale", reason)
 
     def refresh(self) -> None:
         """Look which symbols have gone stale, or come back, since the last look."""
         silent: dict[str, list[str]] = {}
-        for stale in self._arbiter.stale(_now_ms()):
+        for stale in self._selection.stale(_now_ms()):
             silent.setdefault(stale.source, []).append(stale.symbol)
         for source in self._up:
             symbols = tuple(silent.get(source, ()))

@@ -1,10 +1,10 @@
-"""The arbiter: which of several sources a symbol's price comes from.
+"""Which of several sources a symbol's price comes from.
 
 Rules: pure; the time is an argument, in milliseconds of any one clock. For each symbol the
 most preferred source that is fresh holds it. A holder that has been silent for longer than
-the age limit loses the symbol to whoever offers the next quote. A more preferred source gets
-it back only after it has been fresh without a break for the recovery time: a source that
-comes and goes makes one change, not many.
+the age limit loses the symbol to the source that offers the next quote. A more preferred
+source gets it back only after it has been fresh without a break for the recovery time: a
+source that comes and goes makes one change, not many.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class StaleSymbol:
 
 @attrs.frozen
 class SelectionStatistics:
-    """What the arbiter has decided.
+    """What has been decided.
 
     Attributes:
         holders: the source that each symbol comes from.
@@ -106,7 +106,7 @@ class SourceSelection:
     def stale(self, now_ms: int) -> tuple[StaleSymbol, ...]:
         """Return the symbols whose price in the book is older than the age limit.
 
-        A symbol that never had a price is not among them: the arbiter has not heard of it.
+        A symbol that never had a price is not among them: no source has offered it.
         """
         return tuple(
             StaleSymbol(name, self._order[symbol.holder])

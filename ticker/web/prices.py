@@ -46,7 +46,7 @@ async def history(symbol: str) -> Response:
     if refused is not None:
         return refused
     market = running().market
-    kept = market.book.history(symbol)
+    kept = market.book.candles(symbol)
     bars = [] if kept is None else kept.bars(market.wall_ms())
     return answer({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
 

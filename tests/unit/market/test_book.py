@@ -22,13 +22,13 @@ def test_a_new_book_knows_its_symbols_and_no_price() -> None:
     book = Book(SYMBOLS)
     assert book.symbols == SYMBOLS
     assert [book.get(symbol) for symbol in SYMBOLS] == [None] * 3
-    assert book.history("BTC-USD") is None
+    assert book.candles("BTC-USD") is None
     assert (book.seq, book.changes) == (0, 0)
     assert "BTC-USD" in book
     assert "DOGE-USD" not in book
 
 
-@pytest.mark.parametrize("ask", ["place", "get", "history"])
+@pytest.mark.parametrize("ask", ["place", "get", "candles"])
 def test_an_unknown_symbol_is_a_key_error(ask: str) -> None:
     with pytest.raises(KeyError):
         getattr(Book(SYMBOLS), ask)("DOGE-USD")
@@ -69,7 +69,7 @@ def test_seq_grows_by_one_each_tick_whatever_came_in() -> None:
 def test_quotes_become_bars() -> None:
     book = Book(SYMBOLS)
     book.apply([quote("BTC-USD", price, 5000) for price in (3, 7, 2, 4)])
-    history = book.history("BTC-USD")
-    assert history is not None
-    assert history.bars(5000) == [(5000, 3.0, 7.0, 2.0, 4.0)]
-    assert book.history("ETH-USD") is None
+    candles = book.candles("BTC-USD")
+    assert candles is not None
+    assert candles.bars(5000) == [(5000, 3.0, 7.0, 2.0, 4.0)]
+    assert book.candles("ETH-USD") is None

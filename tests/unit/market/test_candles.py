@@ -31,21 +31,21 @@ def model(prices: list[tuple[int, float]], now_ms: int) -> list[Bar]:
     st.integers(0, 2 * BARS * STEP_MS),
 )
 def test_bars_are_what_the_prices_were(steps: list[tuple[int, float]], later: int) -> None:
-    history, now, prices = Candles(), 1_790_000_000_000, []
+    candles, now, prices = Candles(), 1_790_000_000_000, []
     for step, price in steps:
         now += step
         prices.append((now, price))
-        history.add(now, price)
-    assert history.bars(now + later) == model(prices, now + later)
+        candles.add(now, price)
+    assert candles.bars(now + later) == model(prices, now + later)
 
 
 def test_more_than_an_hour_goes_round_the_ring() -> None:
-    history = Candles()
+    candles = Candles()
     for second in range(BARS + 500):
-        history.add(second * STEP_MS, float(second))
-        history.add(second * STEP_MS + 999, float(second) + 0.5)
+        candles.add(second * STEP_MS, float(second))
+        candles.add(second * STEP_MS + 999, float(second) + 0.5)
     now = (BARS + 499) * STEP_MS
-    bars = history.bars(now)
+    bars = candles.bars(now)
     assert len(bars) == BARS
     assert bars[0] == (500 * STEP_MS, 500.0, 500.5, 500.0, 500.5)
     assert bars[-1][0] == now
@@ -53,10 +53,10 @@ def test_more_than_an_hour_goes_round_the_ring() -> None:
 
 
 def test_an_hour_of_silence_leaves_nothing() -> None:
-    history = Candles()
-    history.add(0, 1.0)
-    assert len(history.bars((BARS - 1) * STEP_MS)) == 1
-    assert history.bars(BARS * STEP_MS) == []
+    candles = Candles()
+    candles.add(0, 1.0)
+    assert len(candles.bars((BARS - 1) * STEP_MS)) == 1
+    assert candles.bars(BARS * STEP_MS) == []
 
 
 def test_no_price_no_bars() -> None:

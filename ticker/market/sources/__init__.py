@@ -3,6 +3,13 @@
 A source is any object with the three members of `Source`. It runs under a supervisor:
 when `batches()` raises, it is restarted with backoff, so it need not catch what it
 cannot mend. It may end, as a recording does that is played once.
+
+Theory of freshness. A `Quote` says when its price was last proved to be the symbol's last one
+(`received_ms`): by the price itself, or by a heartbeat that affirms it, with which the same
+quote is yielded again. A price that is only known to have been right at an earlier moment, as
+one of a catalogue is, carries that moment. A symbol whose newest proof is older than
+`TICKER_STALE_AFTER` is stale at this source; so is one whose price the source has taken back
+by `SourceContext.report_symbol`.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 import trio
@@ -20,15 +27,18 @@ import trio
 from ticker.market.quote import Quote
 
 __all__ = [
+    "Batch",
     "Source",
     "SourceConfigError",
     "SourceContext",
     "SourceError",
     "find_source",
     "load_source",
+    "no_report",
     "open_batches",
     "source_names",
     "substitutes",
+    "wall_ms",
 ]
 
 #: The entry-point group a package registers its own sources in.
@@ -52,6 +62,10 @@ class SourceConfigError(SourceError):
     """A source cannot be set up as asked. The text is one line, for the person who asked."""
 
 
+#: What a source yields at once: quotes, the later the newer.
+Batch: TypeAlias = Sequence[Quote]
+
+
 class Source(Protocol):
     """What the engine needs of a source of prices."""
 
@@ -66,16 +80,22 @@ class Source(Protocol):
         Of those that it turns out not to have it tells by `SourceContext.report_symbol`.
         """
 
-    def batches(self) -> AsyncIterator[Sequence[Quote]]:
-        """Bring batches of quotes until cancelled, or until there are no more.
+    def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield batches of quotes until cancelled, or until there are no more.
 
-        It is run by `open_batches`, so an async generator may open nurseries and cancel scopes
-        around its `yield`s. An exception ends it and lets the supervisor restart it.
+        It is an async generator and is run by `open_batches`, in a task of its own, so it may
+        open nurseries and cancel scopes around its `yield`s. An exception ends it and lets the
+        supervisor restart it.
         """
 
 
-def _wall_ms() -> int:
+def wall_ms() -> int:
+    """Return the wall clock in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def no_report(_what: str, _detail: str | None) -> None:
+    """Do nothing: the default for what a source reports."""
 
 
 @attrs.frozen(kw_only=True)
@@ -103,13 +123,13 @@ class SourceContext:
     """
 
     symbols: Mapping[str, Decimal | None]
-    wall_ms: Callable[[], int] = _wall_ms
+    wall_ms: Callable[[], int] = wall_ms
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     url: str | None = attrs.field(default=None, repr=False)  # these may hold credentials
     rest_url: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
-    report: Callable[[str, str], None] = lambda kind, detail: None  # noqa: ARG005 - a default that does nothing
-    report_symbol: Callable[[str, str | None], None] = lambda symbol, reason: None  # noqa: ARG005 - the same
+    report: Callable[[str, str], None] = no_report
+    report_symbol: Callable[[str, str | None], None] = no_report
 
 
 #: A factory takes what follows the colon in `name:argument` (or "") and the context.
@@ -117,19 +137,14 @@ SourceFactory = Callable[[str, SourceContext], Source]
 
 
 @asynccontextmanager
-async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Sequence[Quote]], None]:
+async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Batch], None]:
     """Run a source until the block is left; gives its batches to iterate over.
 
-    An async generator is run in a task of its own (`trio.as_safe_channel`), since it may yield
-    inside a nursery (PEP 789). Any other async iterator is iterated as it is, which costs a
-    third: for a source that brings something every few milliseconds.
+    The generator runs in a task of its own, behind a memory channel (`trio.as_safe_channel`),
+    since it may yield inside a nursery (PEP 789).
     """
-    batches = source.batches()
-    if isinstance(batches, AsyncGenerator):
-        async with trio.as_safe_channel(lambda: batches)() as channel:
-            yield channel
-    else:
-        yield batches
+    async with trio.as_safe_channel(source.batches)() as channel:
+        yield channel
 
 
 def substitutes(source: Source) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ played at, as the exchange's and as ours: a client sees live data, only not the 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
@@ -19,7 +20,6 @@ import trio
 
 from ticker.limits import (
     AFFIRM_SECONDS,
-    REPLAY_BATCH_SECONDS,
     REPLAY_CHUNK_BYTES,
     REPLAY_GAP_SECONDS,
     REPLAY_LINE_BYTES,
@@ -32,10 +32,10 @@ from ticker.market.exchanges import coinbase_messages as coinbase
 from ticker.market.exchanges import kraken_messages as kraken
 from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
 from ticker.market.quote import Quote
-from ticker.market.sources import SourceConfigError, SourceContext
+from ticker.market.sources import Batch, SourceConfigError, SourceContext
 from ticker.market.sources.options import nearest, parse_options
 
-__all__ = ["create", "parse_line"]
+__all__ = ["Pacer", "create", "parse_line"]
 
 #: What one line holds: when it was received, in seconds since the epoch, and its prices.
 Line: TypeAlias = tuple[float, list[PriceSeen]]
@@ -92,16 +92,71 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
             yield line
 
 
-def _take(lines: Iterator[bytes]) -> list[bytes]:
-    """Return the next lines, about as many as one read should take; none at the end."""
-    taken: list[bytes] = []
+def _take(lines: Iterator[bytes]) -> list[Line | BadMessage]:
+    """Read the next lines, about as many as one read should take; none at the end."""
+    taken: list[Line | BadMessage] = []
     size = 0
     for line in lines:
-        taken.append(line)
+        try:
+            taken.append(parse_line(line))
+        except BadMessage as error:
+            taken.append(error)
         size += len(line)
         if size >= REPLAY_CHUNK_BYTES:
             break
     return taken
+
+
+class Pacer:
+    """When each line of a recording is due, and when the last prices are to be affirmed. Pure.
+
+    Times are in seconds of any one clock, and given by the caller. It is true while it holds
+    lines that have not been due yet.
+    """
+
+    def __init__(self, speed: float, now: float) -> None:
+        """Begin a playback `now` whose first line is due at once.
+
+        Args:
+            speed: by how much it is faster than the recording was.
+            now: when it begins.
+        """
+        self._speed = speed
+        self._due = self._affirmed = now
+        self._received = math.inf
+        self._lines: deque[tuple[float, Sequence[PriceSeen]]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, received: float, prices: Sequence[PriceSeen]) -> None:
+        """Place the next line of the recording, received at `received` seconds since the epoch.
+
+        A clock that steps back is no wait, and a long silence is shortened.
+        """
+        gap = min(max(received - self._received, 0), REPLAY_GAP_SECONDS)
+        self._due += gap / self._speed
+        self._received = received
+        self._lines.append((self._due, prices))
+
+    def due(self, now: float) -> list[PriceSeen]:
+        """Take out the prices of all lines that are due, the older first."""
+        prices: list[PriceSeen] = []
+        while self._lines and self._lines[0][0] <= now:
+            prices += self._lines.popleft()[1]
+        return prices
+
+    def affirms(self, now: float) -> bool:
+        """Tell whether the last prices are to be affirmed now, once every `AFFIRM_SECONDS`."""
+        if now < self._affirmed + AFFIRM_SECONDS:
+            return False
+        self._affirmed = now
+        return True
+
+    @property
+    def next_at(self) -> float:
+        """When there is something to do again; only while it holds lines."""
+        return min(self._lines[0][0], self._affirmed + AFFIRM_SECONDS)
 
 
 def _scan(path: Path) -> tuple[str, ...]:
@@ -133,52 +188,46 @@ class Replay:
 
     name = "replay"
 
-    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield prices when their time has come, the newest of each symbol; maybe for ever."""
-        wanted = frozenset(self.symbols)
         newest: dict[str, Quote] = {}
         while True:
-            due = gathering = affirmed = trio.current_time()
-            before = math.inf
-            pending: dict[str, PriceSeen] = {}
+            pacer = Pacer(self.speed, trio.current_time())
             with await trio.to_thread.run_sync(self.path.open, "rb") as file:
                 lines = _bounded_lines(file)
-                while chunk := await trio.to_thread.run_sync(_take, lines):
-                    for received, prices in self._readable(chunk):
-                        due += min(max(received - before, 0), REPLAY_GAP_SECONDS) / self.speed
-                        before = received
-                        now = trio.current_time()
-                        if pending and (due > now or now - gathering >= REPLAY_BATCH_SECONDS):
-                            newest.update(batch := self._quotes(pending))
-                            yield tuple(batch.values())
-                            pending, gathering = {}, now
-                        while due > now:
-                            await trio.sleep_until(min(due, affirmed + AFFIRM_SECONDS))
-                            gathering = now = trio.current_time()
-                            if newest and now >= affirmed + AFFIRM_SECONDS:
-                                yield self._affirm(newest.values())
-                                affirmed = now
-                        pending.update((p.symbol, p) for p in prices if p.symbol in wanted)
-                if pending:
-                    newest.update(batch := self._quotes(pending))
-                    yield tuple(batch.values())
+                while await self._read_ahead(pacer, lines):
+                    now = trio.current_time()
+                    if pacer.affirms(now) and newest:
+                        yield self._affirm(newest.values())
+                    elif prices := pacer.due(now):
+                        newest.update(played := self._quotes(prices))
+                        yield tuple(played.values())
+                    elif pacer:
+                        await trio.sleep_until(pacer.next_at)
             if not self.loop:
                 return
             await trio.sleep(REPLAY_LOOP_PAUSE_SECONDS)
 
-    def _readable(self, lines: Iterable[bytes]) -> Iterator[Line]:
-        for line in lines:
-            try:
-                yield parse_line(line)
-            except BadMessage as error:
-                self.context.report("bad_message", str(error))
+    async def _read_ahead(self, pacer: Pacer, lines: Iterator[bytes]) -> bool:
+        """Hand the pacer lines where it has none; False at the end of the recording."""
+        while not pacer:
+            chunk = await trio.to_thread.run_sync(_take, lines)
+            if not chunk:
+                return False
+            for line in chunk:
+                if isinstance(line, BadMessage):
+                    self.context.report("bad_message", str(line))
+                else:
+                    received, prices = line
+                    pacer.add(received, [p for p in prices if p.symbol in self.symbols])
+        return True
 
-    def _quotes(self, prices: dict[str, PriceSeen]) -> dict[str, Quote]:
+    def _quotes(self, prices: Iterable[PriceSeen]) -> dict[str, Quote]:
         now = self.context.wall_ms()
-        return {name: Quote(name, p.price, now, now, self.name) for name, p in prices.items()}
+        return {p.symbol: Quote(p.symbol, p.price, now, now, self.name) for p in prices}
 
     def _affirm(self, quotes: Iterable[Quote]) -> Sequence[Quote]:
-        """Say again what still is so, as an exchange's heartbeats do between two trades."""
+        """Affirm the last prices, as an exchange's heartbeats do between two trades."""
         now = self.context.wall_ms()
         return [msgspec.structs.replace(quote, received_ms=now) for quote in quotes]
 

@@ -8,15 +8,15 @@ more decimals than its step and no rounding error adds up.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Self
+from typing import Final
 
 import attrs
 
 from ticker.limits import SIMULATION_BAND
 from ticker.market.quote import DEFAULT_SYMBOLS, Quote
-from ticker.market.sources import SourceConfigError, SourceContext
+from ticker.market.sources import Batch, SourceConfigError, SourceContext
 from ticker.market.sources.options import parse_options
 
 __all__ = ["Walk", "create", "price_step"]
@@ -92,38 +92,18 @@ class Simulated:
         """The symbols asked for, or the three of the demonstration."""
         return tuple(self.start)
 
-    def batches(self) -> AsyncIterator[Sequence[Quote]]:
-        """Bring the start prices, then a move of every price after each tick of the market."""
-        source = random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311 - a seed is for repeatable tests
-        return _Moves(Walk(self.start), source, self.context, self.name)
-
-
-class _Moves:
-    """The batches of a walk: an iterator rather than a generator, for the ingest's fast way."""
-
-    def __init__(
-        self, walk: Walk, source: random.Random, context: SourceContext, name: str
-    ) -> None:
-        self._walk = walk
-        self._source = source
-        self._context = context
-        self._name = name
-        self._started = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Sequence[Quote]:
-        walk = self._walk
-        if self._started:
-            await self._context.next_tick()
-            walk.move(self._source.randbytes(walk.draw_bytes))
-        self._started = True
-        now = self._context.wall_ms()
-        return [
-            Quote(symbol, price, now, now, self._name)
-            for symbol, price in zip(walk.symbols, walk.prices(), strict=True)
-        ]
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield the start prices, then a move of every price after each tick of the market."""
+        randomness = random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311 - a seed is for repeatable tests
+        walk = Walk(self.start)
+        while True:
+            now = self.context.wall_ms()
+            yield [
+                Quote(symbol, price, now, now, self.name)
+                for symbol, price in zip(walk.symbols, walk.prices(), strict=True)
+            ]
+            await self.context.next_tick()
+            walk.move(randomness.randbytes(walk.draw_bytes))
 
 
 def create(argument: str, context: SourceContext) -> Simulated:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from ticker.limits import PRICE_EXPONENT, SIMULATION_BAND
 from ticker.market.quote import Quote
-from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    load_source,
+    open_batches,
+)
 from ticker.market.sources.simulated import Walk, create, price_step
 
 prices = st.decimals("0.00000001", "1000000", allow_nan=False, places=8)
@@ -23,10 +29,11 @@ async def take(source: Source, count: int) -> list[list[Quote]]:
     """Return the first batches of a source."""
     taken: list[list[Quote]] = []
     with trio.fail_after(5):
-        async for batch in source.batches():
-            taken.append(list(batch))
-            if len(taken) == count:
-                break
+        async with open_batches(source) as batches:
+            async for batch in batches:
+                taken.append(list(batch))
+                if len(taken) == count:
+                    break
     return taken
 
 

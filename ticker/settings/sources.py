@@ -1,0 +1,93 @@
+"""The sources of prices as the settings name them, and when to start one again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import trio
+
+from ticker.market.sources import Source, SourceContext, load_source, no_report, wall_ms
+from ticker.market.sources.spec import SourceSpec
+from ticker.settings.model import Settings
+from ticker.supervision import RestartPolicy
+
+__all__ = ["load_sources", "restart_policy", "source_context"]
+
+
+def restart_policy(settings: Settings) -> RestartPolicy:
+    """Return when a source that crashed is started again."""
+    return RestartPolicy(
+        initial=settings.restart_initial,
+        factor=settings.restart_factor,
+        maximum=settings.restart_max,
+        jitter=settings.restart_jitter,
+        reset_after=settings.restart_reset,
+    )
+
+
+def source_context(
+    settings: Settings,
+    spec: SourceSpec,
+    *,
+    wall_ms: Callable[[], int] = wall_ms,
+    next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    report: Callable[[str, str], None] = no_report,
+    report_symbol: Callable[[str, str | None], None] = no_report,
+) -> SourceContext:
+    """Return what a source may use of its surroundings; `SourceContext` explains each part.
+
+    Args:
+        settings: name the symbols, and other addresses of exchanges.
+        spec: the source as the setting names it.
+        wall_ms: the wall clock.
+        next_tick: waits for the market's next broadcast.
+        report: counts a fault.
+        report_symbol: tells that a symbol has no good price, and why, or has one again.
+    """
+    return SourceContext(
+        symbols=settings.symbols_for(spec),
+        wall_ms=wall_ms,
+        next_tick=next_tick,
+        url=settings.feed_urls.get(spec.name),
+        rest_url=settings.rest_urls.get(spec.name),
+        proxy=settings.feed_proxy,
+        report=report,
+        report_symbol=report_symbol,
+    )
+
+
+def load_sources(
+    settings: Settings,
+    *,
+    wall_ms: Callable[[], int],
+    next_tick: Callable[[], Awaitable[None]],
+    report: Callable[[str, str, str], None],
+    report_symbol: Callable[[str, str, str | None], None],
+    load: Callable[[str, SourceContext], Source] = load_source,
+) -> Sequence[Source]:
+    """Make all sources that the settings name, the most preferred first.
+
+    Args:
+        settings: name the sources.
+        wall_ms: the wall clock.
+        next_tick: waits for the market's next broadcast.
+        report: counts a fault: the source's name, the fault's kind, and a detail for the log.
+        report_symbol: is told by which source a symbol has no good price, and why.
+        load: makes one source.
+
+    Raises:
+        SourceConfigError: one cannot be made.
+    """
+    sources: list[Source] = []
+    for spec in settings.source:
+        context = source_context(
+            settings,
+            spec,
+            wall_ms=wall_ms,
+            next_tick=next_tick,
+            report=partial(report, spec.name),
+            report_symbol=partial(report_symbol, spec.name),
+        )
+        sources.append(load(spec.source, context))
+    return sources
