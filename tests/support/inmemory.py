@@ -21,6 +21,7 @@ import trio.testing
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.waiting import eventually
 from ticker.market.quote import Quote
+from ticker.market.sources.spec import SourceSpec
 from ticker.security.authority import Authority, Grant, InvalidTokenError
 from ticker.service import make_service
 from ticker.settings.model import Settings
@@ -298,7 +299,7 @@ class World:
 @asynccontextmanager
 async def world(**settings: Any) -> AsyncIterator[World]:
     """Run an engine whose one source is a `ScriptedSource`."""
-    chosen = Settings(**{"source": ("scripted",), "stale_after": 1e6, **settings})
+    chosen = Settings(**{"source": (SourceSpec("scripted"),), "stale_after": 1e6, **settings})
     async with trio.open_nursery() as nursery:
         result = World(nursery, chosen)
         await nursery.start(result.engine.run)
