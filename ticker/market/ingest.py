@@ -71,7 +71,11 @@ class IngestStatistics:
 
 
 class Ingest:
-    """Runs the sources and fills the book."""
+    """Runs the sources and fills the book.
+
+    Attributes:
+        first_prices: set once any source has brought prices.
+    """
 
     def __init__(
         self,
@@ -109,6 +113,7 @@ class Ingest:
             age_limit_ms * limits.RECOVERY_AGE_LIMITS,
         )
         self._up: set[str] = set()
+        self.first_prices = trio.Event()
         self._restarts: Counter[str] = Counter({source.name: 0 for source in self._sources})
         self._faults: Counter[tuple[str, str]] = Counter()
 
@@ -175,6 +180,7 @@ class Ingest:
             self._faults[source, "unknown_symbol"] += unknown
         if source not in self._up:
             self._up.add(source)
+            self.first_prices.set()
             self._set(source, "live")
 
     def _stopped(self, source: str, reason: str) -> None:

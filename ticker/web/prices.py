@@ -21,12 +21,13 @@ async def latest() -> Response:
     if isinstance(grant, Response):
         return grant
     market = running().market
+    published = market.hub.published
     allowed = running().access.allowed(grant.role, "read")
     if not allowed:
         return error(403, "forbidden")
-    quotes = (market.book.get(symbol) for symbol in allowed)
+    quotes = (published.get(symbol) for symbol in allowed)
     data = [_shown(quote) for quote in quotes if quote is not None]
-    return answer({"data": data, "seq": market.book.seq, "time": market.wall_ms()})
+    return answer({"data": data, "seq": published.seq, "time": market.wall_ms()})
 
 
 @blueprint.get("/prices/<symbol>")
@@ -35,7 +36,7 @@ async def one(symbol: str) -> Response:
     refused = await _refused(symbol)
     if refused is not None:
         return refused
-    quote = running().market.book.get(symbol)
+    quote = running().market.hub.published.get(symbol)
     return error(503, "no price yet") if quote is None else answer(_shown(quote))
 
 
