@@ -33,7 +33,7 @@ from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
-from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
+from ticker.metrics import Metrics
 from ticker.security import secrets_file
 from ticker.security.access import Access
 from ticker.security.authority import Authority
@@ -74,7 +74,6 @@ class Service:
     Attributes:
         settings: what it was made with.
         metrics: what is counted where it happens.
-        fanout_durations: how long each tick took to go out, in seconds.
         authority: keys and tokens.
         access: what roles may do with the symbols of the market.
         market: the prices.
@@ -87,7 +86,6 @@ class Service:
 
     settings: Settings
     metrics: Metrics
-    fanout_durations: Durations
     authority: Authority
     access: Access
     market: Market
@@ -121,9 +119,8 @@ def make_service(
         SourceConfigError: a source cannot be set up as the settings ask.
     """
     metrics = Metrics()
-    durations = Durations(FANOUT_BUCKETS)
     sessions = Sessions()
-    market = _make_market(settings, fanout, metrics, durations, sessions, load, wall)
+    market = _make_market(settings, fanout, metrics, sessions, load, wall)
     access = Access(settings.policies, market.book.symbols)
     admission = Admission(
         StreamLimits(
@@ -149,7 +146,6 @@ def make_service(
     return Service(
         settings=settings,
         metrics=metrics,
-        fanout_durations=durations,
         authority=authority,
         access=access,
         market=market,
@@ -165,7 +161,6 @@ def _make_market(
     settings: Settings,
     fanout: Fanout,
     metrics: Metrics,
-    durations: Durations,
     sessions: Sessions,
     load: Callable[[str, SourceContext], Source],
     wall: Callable[[], float],
@@ -201,9 +196,8 @@ def _make_market(
         changed=sessions.tell_status,
     )
     interval = TickInterval(settings.tick)
-    broadcast = Broadcast(
-        interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, durations=durations
-    )
+    took = metrics.fanout_seconds.observe
+    broadcast = Broadcast(interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, took=took)
     return Market(
         book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
     )
