@@ -17,6 +17,9 @@ PRICE_EXPONENT: Final = 18
 #: How often the last prices of a source that is alive are affirmed: a second, as by the
 #: heartbeats of exchanges, and a tenth of a price's age limit (10 s).
 AFFIRM_SECONDS: Final = 1.0
+#: How long the price of a source that stopped still stands before another source takes over: a
+#: connection that is lost and opened again takes 1.2 s, of which 1 s is the first restart's wait.
+FAILOVER_GRACE_SECONDS: Final = 2.0
 #: How many age limits a preferred source must have been fresh for, before it gets a symbol
 #: back: one that comes and goes every few seconds then changes nothing.
 RECOVERY_AGE_LIMITS: Final = 3
@@ -178,8 +181,6 @@ RING_FRAMES: Final = 8
 WATCH_SECONDS: Final = 0.5
 #: Sessions looked after between two checkpoints.
 WATCH_SLICE: Final = 500
-#: A tick that is so late has not been kept by load: something is broken.
-STANDSTILL_SECONDS: Final = 5.0
 #: Over how long reconnects are spread after a restart, in milliseconds.
 RECONNECT_SPREAD_MS: Final = 5000
 
@@ -249,16 +250,6 @@ SHUTDOWN_MARGIN_SECONDS: Final = 0.3
 
 #: A refused token exchange is answered no sooner than this: guessing stays slow.
 REFUSED_EXCHANGE_SECONDS: Final = 0.25
-
-#: Connections to the listener of the metrics: some scrapers, each for some milliseconds.
-METRICS_CONNECTIONS: Final = 16
-#: How long an answer that is dear to make is kept (`/metrics`, `/prices`, history): so many times
-#: as long as it took, so that it takes a twentieth of the loop at most; and the longest.
-ANSWER_KEPT_TIMES: Final = 20
-ANSWER_SECONDS: Final = 1.0
-#: Such answers that are kept, and that are made at once: each takes some milliseconds of the loop.
-ANSWERS_KEPT: Final = 64
-ANSWERS_AT_ONCE: Final = 1
 
 # --- The service and its process ----------------------------------------------------------
 

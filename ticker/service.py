@@ -33,7 +33,8 @@ from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
-from ticker.metrics import Metrics
+from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
+from ticker.protocol.messages import TickerEncoder
 from ticker.security import secrets_file
 from ticker.security.access import Access
 from ticker.security.authority import Authority
@@ -44,7 +45,7 @@ from ticker.security.tokens import TokenSigner
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
-from ticker.settings.sources import load_sources, restart_policy
+from ticker.settings.sources import load_sources, restart_policy, selection_rules
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
@@ -74,6 +75,7 @@ class Service:
     Attributes:
         settings: what it was made with.
         metrics: what is counted where it happens.
+        fanout_durations: how long each tick took to go out, in seconds.
         authority: keys and tokens.
         access: what roles may do with the symbols of the market.
         market: the prices.
@@ -86,6 +88,7 @@ class Service:
 
     settings: Settings
     metrics: Metrics
+    fanout_durations: Durations
     authority: Authority
     access: Access
     market: Market
@@ -119,8 +122,9 @@ def make_service(
         SourceConfigError: a source cannot be set up as the settings ask.
     """
     metrics = Metrics()
+    durations = Durations(FANOUT_BUCKETS)
     sessions = Sessions()
-    market = _make_market(settings, fanout, metrics, sessions, load, wall)
+    market = _make_market(settings, fanout, metrics, durations, sessions, load, wall)
     access = Access(settings.policies, market.book.symbols)
     admission = Admission(
         StreamLimits(
@@ -146,6 +150,7 @@ def make_service(
     return Service(
         settings=settings,
         metrics=metrics,
+        fanout_durations=durations,
         authority=authority,
         access=access,
         market=market,
@@ -161,6 +166,7 @@ def _make_market(
     settings: Settings,
     fanout: Fanout,
     metrics: Metrics,
+    durations: Durations,
     sessions: Sessions,
     load: Callable[[str, SourceContext], Source],
     wall: Callable[[], float],
@@ -186,18 +192,17 @@ def _make_market(
         load=load,
     )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
-    hub = Hub(book, time_ms=wall_ms(), fanout=fanout)
+    hub = Hub(book, TickerEncoder(), wall_ms=wall_ms, fanout=fanout)
     ingest = Ingest(
         sources,
         book,
         restart_policy(settings),
-        stale_after=settings.stale_after,
+        rules=selection_rules(settings),
         wall_ms=wall_ms,
         changed=sessions.tell_status,
     )
     interval = TickInterval(settings.tick)
-    took = metrics.fanout_seconds.observe
-    broadcast = Broadcast(interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, took=took)
+    broadcast = Broadcast(interval, hub, book, ingest, ticked=ticked, durations=durations)
     return Market(
         book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
     )

@@ -15,7 +15,7 @@ from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.paths import STREAM_PATH
+from ticker.protocol.messages import PATH
 from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.settings.model import Settings
@@ -149,7 +149,7 @@ class Streams:
             raise RefusedError(handshake.HTTP_VERSION)
         if not head.target_readable:
             raise RefusedError(handshake.BAD_TARGET)
-        if head.path != STREAM_PATH:
+        if head.path != PATH:
             raise RefusedError(handshake.NOT_FOUND)
         settings = self._settings
         candidate = handshake.examine(

@@ -22,7 +22,7 @@ from wsproto.utilities import generate_accept_token
 
 from ticker import limits
 from ticker.http.head import Head
-from ticker.protocol.paths import BEARER_PREFIX, SUBPROTOCOL
+from ticker.protocol.messages import BEARER_PREFIX, SUBPROTOCOL
 from ticker.settings.readers import TokenPlace, origin
 
 #: What a token is called in a query or a cookie.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from quart import Blueprint, Response
@@ -9,8 +10,7 @@ from quart import Blueprint, Response
 from ticker.market.candles import STEP_MS
 from ticker.market.quote import Quote
 from ticker.security.authority import Grant
-from ticker.web.answer_cache import costly
-from ticker.web.responses import answer, bearer, encoded, encoded_answer, error, running
+from ticker.web.responses import answer, bearer, error, running
 
 blueprint = Blueprint("prices", __name__)
 
@@ -22,17 +22,13 @@ async def latest() -> Response:
     if isinstance(grant, Response):
         return grant
     market = running().market
-    published = market.hub.published
     allowed = running().access.allowed(grant.role, "read")
     if not allowed:
         return error(403, "forbidden")
-
-    def body() -> bytes:
-        quotes = (published.get(symbol) for symbol in allowed)
-        data = [_shown(quote) for quote in quotes if quote is not None]
-        return encoded({"data": data, "seq": published.seq, "time": market.wall_ms()})
-
-    return encoded_answer(await costly(("prices", grant.role), body))
+    quotes = (market.book.get(symbol) for symbol in allowed)
+    stale = market.ingest.stale()
+    data = [_shown(quote, stale) for quote in quotes if quote is not None]
+    return answer({"data": data, "seq": market.book.seq, "time": market.wall_ms()})
 
 
 @blueprint.get("/prices/<symbol>")
@@ -41,8 +37,11 @@ async def one(symbol: str) -> Response:
     refused = await _refused(symbol)
     if refused is not None:
         return refused
-    quote = running().market.hub.published.get(symbol)
-    return error(503, "no price yet") if quote is None else answer(_shown(quote))
+    market = running().market
+    quote = market.book.get(symbol)
+    if quote is None:
+        return error(503, "no price yet")
+    return answer(_shown(quote, market.ingest.stale()))
 
 
 @blueprint.get("/prices/<symbol>/history")
@@ -53,12 +52,8 @@ async def history(symbol: str) -> Response:
         return refused
     market = running().market
     kept = market.book.candles(symbol)
-
-    def body() -> bytes:
-        bars = [] if kept is None else kept.bars(market.wall_ms())
-        return encoded({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
-
-    return encoded_answer(await costly(("history", symbol), body))
+    bars = [] if kept is None else kept.bars(market.wall_ms())
+    return answer({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
 
 
 async def _refused(symbol: str) -> Response | None:
@@ -73,8 +68,8 @@ async def _refused(symbol: str) -> Response | None:
     return None
 
 
-def _shown(quote: Quote) -> dict[str, Any]:
-    return {
+def _shown(quote: Quote, stale: Mapping[str, str]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
         "symbol": quote.symbol,
         "price": quote.price,
         "timestamp": quote.time_ms // 1000,
@@ -82,3 +77,10 @@ def _shown(quote: Quote) -> dict[str, Any]:
         "received": quote.received_ms,
         "source": quote.source,
     }
+    if quote.counted:
+        shown["counted"] = quote.counted
+        shown["left_out"] = quote.left_out
+    if quote.symbol in stale:
+        shown["stale"] = True
+        shown["reason"] = stale[quote.symbol]
+    return shown

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-import msgspec
 from quart import Response, current_app, request
 
 from ticker.addresses import UNKNOWN
 from ticker.http.forwarded import client_address
 from ticker.http.head import Head
+from ticker.protocol.decimals import encode_json
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.service import Service
 
 #: Where the application keeps its running service, in Quart's `extensions`.
 EXTENSION: Final = "ticker"
-
-# Prices leave as JSON numbers with every digit they came with.
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def running() -> Service:
@@ -25,21 +22,11 @@ def running() -> Service:
     return cast("Service", current_app.extensions[EXTENSION])
 
 
-def encoded(content: Any) -> bytes:
-    """Encode the content of a JSON answer."""
-    return _encoder.encode(content)
-
-
-def encoded_answer(body: bytes, status: int = 200) -> Response:
-    """Make a JSON answer that no cache keeps, of content that is encoded already."""
-    response = Response(body, status, content_type="application/json")
+def answer(content: Any, status: int = 200) -> Response:
+    """Make a JSON answer that nobody keeps."""
+    response = Response(encode_json(content), status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def answer(content: Any, status: int = 200) -> Response:
-    """Make a JSON answer that no cache keeps."""
-    return encoded_answer(encoded(content), status)
 
 
 def error(status: int, text: str, **headers: str) -> Response:
