@@ -26,6 +26,7 @@ from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.admission import Admission, StreamLimits
 from ticker.engine import Engine
+from ticker.http.refusal import RefusalCounter
 from ticker.market.book import Book
 from ticker.market.broadcast import Broadcast, TickInterval
 from ticker.market.hub import Hub
@@ -75,6 +76,7 @@ class Service:
     Attributes:
         settings: what it was made with.
         metrics: what is counted where it happens.
+        refusals: refused tokens, counted by address.
         fanout_durations: how long each tick took to go out, in seconds.
         authority: keys and tokens.
         access: what roles may do with the symbols of the market.
@@ -88,6 +90,7 @@ class Service:
 
     settings: Settings
     metrics: Metrics
+    refusals: RefusalCounter
     fanout_durations: Durations
     authority: Authority
     access: Access
@@ -131,8 +134,10 @@ def make_service(
             server=settings.max_streams,
             token=settings.max_streams_per_token,
             address=settings.max_streams_per_address,
+            key=settings.max_streams_per_key,
         )
     )
+    refusals = RefusalCounter(settings.refused_rate, metrics)
     engine = Engine(market, authority, sessions)
     streams = Streams(
         StreamContext(
@@ -145,11 +150,13 @@ def make_service(
         settings,
         admission,
         metrics,
+        refusals,
         draining=lambda: engine.draining,
     )
     return Service(
         settings=settings,
         metrics=metrics,
+        refusals=refusals,
         fanout_durations=durations,
         authority=authority,
         access=access,

@@ -17,6 +17,7 @@ from ticker import limits
 from ticker.engine import Engine
 from ticker.http.bridge import HttpStream
 from ticker.http.head import Head, read_head
+from ticker.http.refusal import Refusal, RefusedError
 from ticker.metrics import Metrics
 from ticker.protocol.messages import PATH
 from ticker.server.accept import accept_all
@@ -24,7 +25,6 @@ from ticker.server.fault_boundary import FaultBoundary
 from ticker.server.worker import TickerTCPServer, tls_handshake
 from ticker.streams import handshake
 from ticker.streams.admit import Admitted, Connection, Streams, refuse
-from ticker.streams.handshake import Refusal, RefusedError
 from ticker.transport.socket_stream import SocketStream
 from ticker.transport.tls_stream import TlsStream
 
