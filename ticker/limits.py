@@ -17,9 +17,6 @@ PRICE_EXPONENT: Final = 18
 #: How often the last prices of a source that is alive are affirmed: a second, as by the
 #: heartbeats of exchanges, and a tenth of a price's age limit (10 s).
 AFFIRM_SECONDS: Final = 1.0
-#: How long the price of a source that stopped still stands before another source takes over: a
-#: connection that is lost and opened again takes 1.2 s, of which 1 s is the first restart's wait.
-FAILOVER_GRACE_SECONDS: Final = 2.0
 #: How many age limits a preferred source must have been fresh for, before it gets a symbol
 #: back: one that comes and goes every few seconds then changes nothing.
 RECOVERY_AGE_LIMITS: Final = 3
@@ -82,12 +79,66 @@ FEED_CLOCK_AHEAD_MS: Final = 60_000
 FEED_CLOCK_EARLIEST_MS: Final = 1_230_940_800_000
 #: How much of what an exchange said goes into a report: enough to recognise, not to flood a log.
 FEED_DETAIL_CHARACTERS: Final = 200
-#: Binance ends a connection after 24 h; an hour is left to replace it in.
-BINANCE_LIFETIME_SECONDS: Final = 23 * 3600.0
-#: A failed replacement is tried again after this long: sixty tries in that hour.
+#: A failed replacement is tried again after this long, and so is one that wants replacing again
+#: at once: sixty tries in the hour that Binance leaves.
 FEED_REPLACE_RETRY_SECONDS: Final = 60.0
-#: What Binance allows on one connection.
-BINANCE_STREAMS: Final = 1024
+#: A connection that the exchange wants replaced sooner than this is part of a loop.
+FEED_REPLACE_RESET_SECONDS: Final = 300.0
+#: The least time between any two connections of a source, whatever the reason for them.
+FEED_CONNECT_SPACING_SECONDS: Final = 1.0
+#: Connections of a source in five minutes: a fifth of what Binance bans an address for, the
+#: strictest, since other programs may share the address.
+FEED_CONNECTS: Final = 60
+FEED_CONNECTS_SECONDS: Final = 300.0
+#: The least time between two requests on a connection: Binance disconnects at 5 a second.
+FEED_REQUEST_SECONDS: Final = 0.25
+#: The head of an HTTP answer: as most servers bound it.
+FEED_HEAD_BYTES: Final = 16 * 1024
+#: The longest answer of REST: all that Binance lists takes about 6 MiB.
+FEED_REST_BYTES: Final = 24 * 1024 * 1024
+FEED_REST_CHUNK_BYTES: Final = 64 * 1024
+#: Larger answers are read in a thread: 256 KiB take about a millisecond.
+FEED_REST_THREAD_BYTES: Final = 256 * 1024
+#: How long not to try again after a status that tells of a ban or of too many requests, where
+#: the answer does not say. Binance bans for 2 minutes at first; 403 and 451 rarely pass by
+#: themselves.
+FEED_SLOW_SECONDS: Final = {403: 300.0, 418: 300.0, 429: 60.0, 451: 300.0}
+#: The longest wait that an exchange is believed to ask for: Binance's longest ban, 3 days.
+FEED_RETRY_AFTER_SECONDS: Final = 3 * 86400.0
+#: A name of a symbol: Binance's longest has 20 characters.
+SYMBOL_CHARACTERS: Final = 41
+#: A symbol that was refused is asked for again after this long, twice that, and so on ...
+REFUSED_SYMBOL_SECONDS: Final = 60.0
+#: ... up to an hour: a coin is not listed from one minute to the next.
+REFUSED_SYMBOL_MAX_SECONDS: Final = 3600.0
+#: A symbol that has been quiet for this long is asked about: its connection's signs of life
+#: prove nothing of it any more.
+FEED_QUIET_SECONDS: Final = 30.0
+#: ... and then this often, so that its price is proved anew twice within its age limit (10 s).
+FEED_PROVE_SECONDS: Final = 5.0
+#: A price that differs between stream and REST is asked for again after this long: a trade may
+#: just be on its way.
+FEED_DOUBT_SECONDS: Final = 3.0
+#: How often the catalogue is asked whether a quiet symbol is still traded.
+FEED_STATUS_SECONDS: Final = 60.0
+#: ... and whether a halted one is again.
+FEED_HALTED_SECONDS: Final = 30.0
+#: How old the catalogue may get.
+FEED_CATALOGUE_SECONDS: Final = 3600.0
+#: Without an answer, REST is asked again after this long, twice that, and so on ...
+FEED_REST_RETRY_SECONDS: Final = 5.0
+#: ... up to five minutes.
+FEED_REST_RETRY_MAX_SECONDS: Final = 300.0
+#: How often what is quiet, due or halted is looked for.
+FEED_LOOK_SECONDS: Final = 1.0
+#: Symbols named in one line about them; the rest is counted.
+FEED_NAMED_SYMBOLS: Final = 5
+#: A subscription that ought to bring a price at once is given this long before REST is asked.
+FEED_SNAPSHOT_SECONDS: Final = 3.0
+#: Symbols asked about one by one; beyond that, the whole catalogue is one question.
+FEED_LISTINGS_AT_ONCE: Final = 20
+#: A price may move by this many of its smallest steps, however large a part of it they are.
+FEED_JUMP_TICKS: Final = 3
 #: One line a minute for each kind of fault of a source, however many there are.
 FAULT_LOG_SECONDS: Final = 60.0
 #: Lines of the log that wait to be written, in bytes: those of a rush of 10,000 streams.

@@ -1,13 +1,14 @@
-"""How each exchange answers and what its messages look like, after its documentation.
+"""What every exchange's manners have: what it lists, and how it answers and tells of prices.
 
-The examples are the documentation's own, but for prices and names where noted.
+Each exchange has a file of its own, after its documentation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import attrs
 
@@ -20,205 +21,111 @@ LISTED = (
 )
 
 
-@attrs.frozen(kw_only=True)
-class Manners:
+@attrs.define
+class Market:
+    """One symbol at an exchange: its last trade, and whether it is traded."""
+
+    symbol: str
+    price: str | None = None
+    number: int = 100
+    time_ms: int = 1_672_515_782_136
+    trading: bool = True
+    tick: str = "0.00000001"
+
+    @property
+    def base(self) -> str:
+        return self.symbol.partition("-")[0]
+
+    @property
+    def quote(self) -> str:
+        return self.symbol.partition("-")[2]
+
+
+class NoSuchPath(Exception):  # noqa: N818 - an answer rather than a fault
+    """REST has nothing there; `status` is what it answers."""
+
+    def __init__(self, status: int = 404) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@attrs.define
+class Answer:
+    """What a request leads to: symbols of ours subscribed to, and messages.
+
+    `snapshots` of the symbols are sent after the messages, where the exchange sends some.
+    """
+
+    replies: Sequence[str] = ()
+    accepted: Sequence[str] = ()
+
+
+class Manners(ABC):
     """One exchange's side of its protocol.
 
     Attributes:
         name: the exchange's.
-        answer: the replies to a request; which symbols it subscribed to comes first.
-        heartbeat: what is sent each second to a connection with these symbols; the last
-            argument has the number of each symbol's newest trade.
-        price: the message of one trade of a symbol.
-        refuses: how it begins to refuse, in words that a user sees.
+        path: where its streams are.
+        example: a message of a price, of its documentation.
+        snapshots: it tells the last price upon subscribing.
+        most_bytes: a longer request is ignored.
+        most_requests: it disconnects who sends more in a second.
+        subscribe_seconds: it disconnects who has not subscribed within this time.
     """
 
     name: str
-    answer: Callable[[Any, str], tuple[list[str], list[str]]]
-    heartbeat: Callable[[Sequence[str], dict[str, int]], list[str]]
-    price: Callable[[str, str, int], str]
-    greeting: Sequence[str] = ()
-    example: str
+    path: str = "/"
+    example: ClassVar[str]
+    snapshots: ClassVar[bool] = True
+    most_bytes: ClassVar[int] = 64 * 1024
+    most_requests: ClassVar[int] = 100
+    subscribe_seconds: ClassVar[float] = 30
+
+    @abstractmethod
+    def theirs(self, symbol: str) -> str:
+        """Return its name for a symbol of ours."""
+
+    @abstractmethod
+    def answer(
+        self, markets: Mapping[str, Market], message: str, holds: Sequence[str], path: str
+    ) -> Answer:
+        """Answer a request of a connection that holds subscriptions already."""
+
+    @abstractmethod
+    def price(self, market: Market) -> str:
+        """Return the message of the last trade."""
+
+    @abstractmethod
+    def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
+        """Return the JSON that REST answers.
+
+        Raises:
+            NoSuchPath: it has an error to answer.
+        """
+
+    def greeting(self, system: str) -> Sequence[str]:
+        """Return what is said upon connecting."""
+        del system
+        return ()
+
+    def status(self, system: str) -> Sequence[str]:
+        """Return what tells everybody that the state of the whole exchange has changed."""
+        return self.greeting(system)
+
+    def heartbeat(self, markets: Mapping[str, Market], holds: Sequence[str]) -> Sequence[str]:
+        """Return what is sent each second to a connection that holds these subscriptions."""
+        del markets, holds
+        return ()
+
+    def shutdown(self) -> str | None:
+        """Return what announces the end of a connection, where it announces that."""
+        return None
+
+    def find(self, markets: Mapping[str, Market], names: Iterable[str]) -> list[str]:
+        """Return the symbols, in our form, that are listed under its names."""
+        known = {self.theirs(symbol): symbol for symbol in markets}
+        return [known[name] for name in names if name in known]
 
 
 def encoded(message: object) -> str:
     return json.dumps(message, separators=(",", ":"))
-
-
-# https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
-
-
-def _coinbase_answer(request: Any, path: str) -> tuple[list[str], list[str]]:
-    del path
-    if request["channels"] == [{"name": "status"}]:
-        products = [
-            {"id": symbol, "base_currency": symbol.split("-")[0], "status": "online"}
-            for symbol in LISTED
-        ]
-        return [], [encoded({"type": "status", "products": products, "currencies": []})]
-    asked = request["product_ids"]
-    for product in asked:
-        if product not in LISTED:
-            reason = f"{product} is not a valid product"
-            refusal = {"type": "error", "message": "Failed to subscribe", "reason": reason}
-            return [], [encoded(refusal)]
-    channels = [{"name": name, "product_ids": asked} for name in request["channels"]]
-    return asked, [encoded({"type": "subscriptions", "channels": channels})]
-
-
-def _coinbase_heartbeat(symbols: Sequence[str], numbers: dict[str, int]) -> list[str]:
-    return [
-        encoded(
-            {
-                "type": "heartbeat",
-                "sequence": 90,
-                "last_trade_id": numbers.get(symbol, 0),
-                "product_id": symbol,
-                "time": "2014-11-07T08:19:28.464459Z",
-            }
-        )
-        for symbol in symbols
-    ]
-
-
-def _coinbase_price(symbol: str, price: str, number: int) -> str:
-    return encoded(
-        {
-            "type": "ticker",
-            "sequence": 37475248783 + number,
-            "product_id": symbol,
-            "price": price,
-            "open_24h": "1310.79",
-            "best_bid": price,
-            "best_ask": price,
-            "side": "buy",
-            "time": "2022-10-19T23:28:22.061769Z",
-            "trade_id": number,
-            "last_size": "11.4396987",
-        }
-    )
-
-
-COINBASE = Manners(
-    name="coinbase",
-    answer=_coinbase_answer,
-    heartbeat=_coinbase_heartbeat,
-    price=_coinbase_price,
-    example="""{
-  "type": "ticker", "sequence": 37475248783, "product_id": "ETH-USD", "price": "1285.22",
-  "open_24h": "1310.79", "volume_24h": "245532.79269678", "low_24h": "1280.52",
-  "high_24h": "1313.8", "volume_30d": "9788783.60117027", "best_bid": "1285.04",
-  "best_bid_size": "0.46688654", "best_ask": "1285.27", "best_ask_size": "1.56637040",
-  "side": "buy", "time": "2022-10-19T23:28:22.061769Z", "trade_id": 370843401,
-  "last_size": "11.4396987"
-}""",
-)
-
-# https://docs.kraken.com/api/docs/websocket-v2/ticker
-
-
-def _kraken_answer(request: Any, path: str) -> tuple[list[str], list[str]]:
-    del path
-    times = {"time_in": "2023-09-25T09:04:31.742599Z", "time_out": "2023-09-25T09:04:31.742648Z"}
-    if request["params"]["channel"] == "instrument":
-        pairs = [{"symbol": s.replace("-", "/"), "status": "online"} for s in LISTED]
-        data = {"assets": [], "pairs": pairs}
-        result = {"channel": "instrument", "snapshot": True}
-        return [], [
-            encoded({"method": "subscribe", "result": result, "success": True, **times}),
-            encoded({"channel": "instrument", "type": "snapshot", "data": data}),
-        ]
-    accepted, replies = [], []
-    for pair in request["params"]["symbol"]:
-        if pair.replace("/", "-") in LISTED:
-            accepted.append(pair.replace("/", "-"))
-            result = {"channel": "ticker", "snapshot": True, "symbol": pair}
-            reply = {"method": "subscribe", "result": result, "success": True, **times}
-        else:
-            error = f"Currency pair not supported {pair}"
-            reply = {"error": error, "method": "subscribe", "success": False, "symbol": pair}
-        replies.append(encoded(reply))
-    return accepted, replies
-
-
-def _kraken_price(symbol: str, price: str, number: int) -> str:
-    del number
-    pair = symbol.replace("-", "/")
-    # Spelled out, since a float would lose the digits that the exchange sends.
-    return (
-        f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{pair}","bid":{price},'
-        f'"bid_qty":740.0,"ask":{price},"ask_qty":1361.44813783,"last":{price},'
-        '"volume":997038.98383185,"vwap":0.10148,"low":0.09979,"high":0.10285,'
-        '"change":-0.00017,"change_pct":-0.17}]}'
-    )
-
-
-KRAKEN = Manners(
-    name="kraken",
-    answer=_kraken_answer,
-    heartbeat=lambda symbols, _: ['{"channel":"heartbeat"}'] if symbols else [],
-    price=_kraken_price,
-    greeting=[
-        encoded(
-            {
-                "channel": "status",
-                "type": "update",
-                "data": [{"version": "2.0.8", "system": "online", "api_version": "v2"}],
-            }
-        )
-    ],
-    example="""{
-  "channel": "ticker", "type": "snapshot", "data": [{
-    "symbol": "ALGO/USD", "bid": 0.10025, "bid_qty": 740.0, "ask": 0.10036,
-    "ask_qty": 1361.44813783, "last": 0.10035, "volume": 997038.98383185, "vwap": 0.10148,
-    "low": 0.09979, "high": 0.10285, "change": -0.00017, "change_pct": -0.17
-  }]
-}""",
-)
-
-# https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
-
-
-def _binance_answer(request: Any, path: str) -> tuple[list[str], list[str]]:
-    if request["method"] == "ticker.price" and path.startswith("/ws-api/v3"):
-        prices = [{"symbol": s.replace("-", ""), "price": "0.07200000"} for s in LISTED]
-        return [], [encoded({"id": request["id"], "status": 200, "result": prices})]
-    if request["method"] != "SUBSCRIBE" or not path.startswith("/stream"):
-        fault = {"code": 2, "msg": "Invalid request: unknown variant"}
-        return [], [encoded({"error": fault, "id": request["id"]})]
-    streams = {f"{s.replace('-', '').lower()}@trade": s for s in LISTED}
-    # Unknown streams are accepted, and silent.
-    accepted = [streams[stream] for stream in request["params"] if stream in streams]
-    return accepted, [encoded({"result": None, "id": request["id"]})]
-
-
-def _binance_price(symbol: str, price: str, number: int) -> str:
-    theirs = symbol.replace("-", "")
-    data = {
-        "e": "trade",
-        "E": 1672515782136,
-        "s": theirs,
-        "t": number,
-        "p": price,
-        "q": "100",
-        "b": 88,
-        "a": 50,
-        "T": 1672515782136,
-        "m": True,
-        "M": True,
-    }
-    return encoded({"stream": f"{theirs.lower()}@trade", "data": data})
-
-
-BINANCE = Manners(
-    name="binance",
-    answer=_binance_answer,
-    heartbeat=lambda _symbols, _numbers: [],
-    price=_binance_price,
-    example="""{
-  "stream": "bnbbtc@trade", "data": {
-    "e": "trade", "E": 1672515782136, "s": "BNBBTC", "t": 12345, "p": "0.001", "q": "100",
-    "b": 88, "a": 50, "T": 1672515782136, "m": true, "M": true
-  }
-}""",
-)

@@ -8,19 +8,20 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import attrs
 import trio
 import trustme
 from trio.testing import memory_stream_pair
-from trio_websocket import wrap_client_stream
 
 from tests.exchange_standin.standin import StandIn
-from ticker.market.exchanges.connection import FeedError, Link
+from ticker.market.exchanges.dial import Dial
+from ticker.market.exchanges.faults import FeedError
+from ticker.market.exchanges.proxy import Proxy
 
 T = TypeVar("T")
 
@@ -30,25 +31,57 @@ PATIENCE_SECONDS = 30
 
 def in_memory(
     exchange: StandIn, nursery: trio.Nursery, refused: Callable[[], bool] = lambda: False
-) -> Callable[[str], AbstractAsyncContextManager[Link]]:
-    """Return what a feed connects with to reach a stand-in without a socket."""
+) -> Dial:
+    """Return what a feed dials with to reach a stand-in without a socket."""
 
-    @asynccontextmanager
-    async def connect(url: str) -> AsyncIterator[Link]:
+    async def dial(url: str, proxy: Proxy | None) -> trio.abc.Stream:
+        del url, proxy
+        await trio.lowlevel.checkpoint()
         if refused():
             raise FeedError("exchange: refused")
         ours, theirs = memory_stream_pair()
         nursery.start_soon(exchange.serve, theirs)
-        async with trio.open_nursery() as reader:
-            path = "/" + url.partition("://")[2].partition("/")[2]
-            ws = await wrap_client_stream(reader, cast("trio.SocketStream", ours), "exchange", path)
-            try:
-                yield Link("exchange", ws)
-            finally:
-                await trio.aclose_forcefully(ours)
-                reader.cancel_scope.cancel()
+        return ours
 
-    return connect
+    return dial
+
+
+@attrs.define
+class ConnectProxy:
+    """An HTTP proxy that knows CONNECT; `serve` it with `trio.serve_tcp`.
+
+    Attributes:
+        authorization: what it wants in `Proxy-Authorization`, if anything.
+        targets: what it was asked to connect to.
+    """
+
+    authorization: str | None = None
+    targets: list[str] = attrs.field(factory=list)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await stream.receive_some()
+        lines = head.decode().split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        self.targets.append(target)
+        wanted = f"Proxy-Authorization: {self.authorization}"
+        if method != "CONNECT" or (self.authorization is not None and wanted not in lines):
+            await stream.send_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            return
+        host, _, port = target.rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as beyond:
+            await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with trio.open_nursery(strict_exception_groups=False) as nursery:
+                    nursery.start_soon(_copy, stream, beyond)
+                    await _copy(beyond, stream)
+                    nursery.cancel_scope.cancel()
+
+
+async def _copy(source: trio.abc.Stream, sink: trio.abc.Stream) -> None:
+    while data := await source.receive_some():
+        await sink.send_all(data)
 
 
 @attrs.frozen

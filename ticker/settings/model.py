@@ -14,6 +14,7 @@ import attrs
 
 from ticker import limits
 from ticker.addresses import is_loopback
+from ticker.market.exchanges.address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
 from ticker.market.sources.spec import SourceSpec
@@ -136,10 +137,7 @@ class Settings:
     )
     max_streams: int = setting(10000, read.whole, "open streams in all; 0 lifts it", "50000")
     max_streams_per_key: int = setting(
-        1000,
-        read.whole,
-        "open streams per API key, unless its role says otherwise; 0 lifts it",
-        "100",
+        1000, read.whole, "open streams per API key; 0 lifts it", "100"
     )
     max_streams_per_token: int = setting(
         100, read.whole, "open streams per token; 0 lifts it", "10"
@@ -193,7 +191,7 @@ class Settings:
     )
     feed_proxy: str | None = setting(
         None,
-        network.proxy_url,
+        proxy_url,
         "an HTTP proxy for the exchanges' feeds",
         "http://proxy.example.com:3128",
         show=lambda url: url or "",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -66,38 +65,3 @@ def metrics_access(raw: object) -> str | Endpoint:
         return endpoint(raw)
     except ValueError:
         raise ValueError("expected open, token, or an address like 127.0.0.1:9090") from None
-
-
-def _address(raw: object, schemes: tuple[str, ...]) -> str | None:
-    """Return a URL of one of the schemes, with a host; None for anything else."""
-    word = raw.strip() if isinstance(raw, str) else ""
-    try:
-        parts = urlsplit(word)
-        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    return word if good and not re.search(r"\s", word) else None
-
-
-def feed_url(raw: object) -> str:
-    """Read a WebSocket address."""
-    url = _address(raw, ("ws", "wss"))
-    if url is None:
-        raise ValueError("expected an address that starts with ws:// or wss://")
-    return url
-
-
-def http_url(raw: object) -> str:
-    """Read the address of an HTTP interface; a slash at its end is left out."""
-    url = _address(raw, ("http", "https"))
-    if url is None or urlsplit(url).query or urlsplit(url).fragment:
-        raise ValueError("expected an address that starts with http:// or https://")
-    return url.rstrip("/")
-
-
-def proxy_url(raw: object) -> str:
-    """Read the address of an HTTP proxy, with credentials where it asks for some."""
-    url = _address(raw, ("http",))
-    if url is None or urlsplit(url).path.strip("/") or urlsplit(url).query:
-        raise ValueError("expected a proxy, as in http://proxy.example.com:3128")
-    return url.rstrip("/")

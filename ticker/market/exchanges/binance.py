@@ -1,82 +1,325 @@
-"""The source `binance`: Binance's combined spot streams, public, without an account.
+"""The sources `binance` and `binance_us`: spot trade streams, public, without an account.
 
 Rules of the exchange that this follows:
 
 - Of the streams with a price, `trade` has the exchange's own time and numbers every trade of
   a symbol without gaps; `bookTicker` has neither. So the price is that of the last trade,
-  as it is at the other exchanges, and a number left out is a gap. A gap loses trades, not
-  the newest price: it is counted.
+  as it is at the other exchanges, and a number left out is a gap.
+- At `/stream` messages come wrapped (`{"stream":…,"data":…}`), at `/ws` as they are; with
+  `timeUnit=MICROSECOND` their times are in microseconds. All of that is understood.
 - A connection lives 24 h; it is replaced after 23, or when `serverShutdown` announces its end.
 - The server pings every 20 s and wants the pong within a minute (trio-websocket's part).
-  There is no other heartbeat, so that we ping it too, well within the limit of 5 messages
-  a second: a pong tells that everything said before it has arrived.
-- At most 1024 streams a connection, and 300 connections in 5 minutes.
-- An unknown symbol is accepted in silence, so that symbols are first looked up among the
-  prices of all (`ticker.price` of the WebSocket API, at another address: of ours, where
-  the address is set, the path `/ws-api/v3`).
+  There is no other heartbeat, so that we ping it too: a pong tells that the connection works
+  and nothing of a symbol. `LIST_SUBSCRIPTIONS` tells what it is subscribed to.
+- At most 5 messages a second to it, beyond which it disconnects and, repeated, bans; at most
+  1024 streams a connection, and 300 connections in 5 minutes and address. A request of about
+  5 KiB was seen to be ignored.
+- An unknown symbol is accepted in silence: the catalogue (`exchangeInfo`) tells.
+- REST: 418 is a ban, 429 a warning before one, both with `Retry-After`.
 
 https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
-https://developers.binance.com/docs/binance-spot-api-docs/websocket-api/market-data-requests
+https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
+https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
+https://docs.binance.us (the same, of Binance.US)
 
-`BTC-USDT` is `BTCUSDT` there. Nothing is quoted in USD: `BTC-USD` is the price in USDT, and
-a warning says so at start.
+`BTC-USDT` is `BTCUSDT` there, for streams `btcusdt`. Binance quotes nothing in USD: `BTC-USD` is
+the price in USDT, and a warning says so at start. Binance.US has both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from ticker.limits import BINANCE_LIFETIME_SECONDS, BINANCE_STREAMS
-from ticker.market.exchanges import binance_messages as wire
-from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.feed import Feed, create_feed
-from ticker.market.sources import SourceContext
+from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
+from ticker.market.exchanges.events import (
+    UNREADABLE,
+    BadMessage,
+    Ending,
+    Event,
+    Holding,
+    Ignored,
+    PriceSeen,
+    Refused,
+    Subscribed,
+    checked_name,
+    checked_price,
+)
+from ticker.market.exchanges.exchange import Exchange
 
-__all__ = ["DIALECT", "create"]
+__all__ = ["BINANCE", "BINANCE_US", "create", "create_us", "parse"]
 
-URL: Final = "wss://stream.binance.com:9443/stream"
-CATALOGUE_URL: Final = "wss://ws-api.binance.com:443/ws-api/v3"
+#: A connection is ended after 24 h; an hour is left to replace it in.
+LIFETIME_SECONDS: Final = 23 * 3600.0
+#: What one connection may subscribe to.
+MOST_STREAMS: Final = 1024
+#: Symbols of one request or question: 100 take 3 KB at most.
+BATCH: Final = 100
+#: A time above this is in microseconds: in milliseconds it would be in the year 5138.
+_MICROSECONDS: Final = 10**14
 
-
-def _canonical(symbol: str) -> str:
-    return f"{symbol}T" if symbol.endswith("-USD") else symbol
-
-
-def _subscriptions(symbols: Sequence[str]) -> Sequence[str]:
-    request = {
-        "method": "SUBSCRIBE",
-        "params": [f"{symbol.replace('-', '').lower()}@trade" for symbol in symbols],
-        "id": 1,
-    }
-    return [msgspec.json.encode(request).decode()]
-
-
-def _catalogue_url(url: str) -> str:
-    if url == URL:
-        return CATALOGUE_URL
-    return urlunsplit(urlsplit(url)._replace(path="/ws-api/v3", query=""))
-
-
-DIALECT: Final = Dialect(
-    name="binance",
-    url=URL,
-    parse=wire.parse,
-    canonical=_canonical,
-    subscriptions=_subscriptions,
-    catalogue_url=_catalogue_url,
-    catalogue_request='{"id":1,"method":"ticker.price","params":{},"returnRateLimits":false}',
-    names_unknown=False,
-    pings=True,
-    consecutive=True,
-    lifetime_seconds=BINANCE_LIFETIME_SECONDS,
-    most_symbols=BINANCE_STREAMS,
+#: What is traded against. Only recordings need it, which do not say where a symbol is to be
+#: split; the first that fits wins, so that of those that end alike the usual one comes first.
+_QUOTES: Final = (
+    *("USDT", "FDUSD", "USDC", "USDS", "USDP", "BIDR", "IDRT", "BKRW", "BVND", "GYEN", "EURI"),
+    *("USD1", "USDE", "RLUSD", "BTC", "ETH", "BNB", "EUR", "GBP", "AUD", "TRY", "BRL", "RUB"),
+    *("UAH", "ZAR", "NGN", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "DAI", "PAX"),
+    *("VAI", "UST", "XRP", "TRX", "SOL", "DOT", "DOGE", "BUSD", "TUSD", "USD"),
+)
+#: Binance.US has these in USD; they look as if they were in BUSD or TUSD.
+_IN_USD: Final = frozenset(
+    f"{coin}USD" for coin in ("BNB", "BAT", "GRT", "HNT", "ONT", "OXT", "VET", "DOT", "USDT")
 )
 
 
-def create(argument: str, context: SourceContext) -> Feed:
-    """Make the source for `binance`."""
-    return create_feed(DIALECT, argument, context)
+class _Trade(msgspec.Struct):
+    """What `trade` and `aggTrade` have for us; the rest is skipped unread."""
+
+    symbol: str = msgspec.field(name="s", default="")
+    price: Decimal | None = msgspec.field(name="p", default=None)
+    time: int | None = msgspec.field(name="T", default=None)
+    trade: int | None = msgspec.field(name="t", default=None)
+    aggregate: int | None = msgspec.field(name="a", default=None)
+
+
+class _Book(msgspec.Struct):
+    symbol: str = msgspec.field(name="s")
+    bid: Decimal = msgspec.field(name="b")
+    ask: Decimal = msgspec.field(name="a")
+
+
+class _Fault(msgspec.Struct):
+    code: int = 0
+    msg: str = ""
+
+
+class _Message(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    id: int | str | None = None
+    error: _Fault | None = None
+    code: int | None = None
+    msg: str = ""
+    result: msgspec.Raw = msgspec.Raw(b"")
+    event: str = msgspec.field(name="e", default="")
+    update: int | None = msgspec.field(name="u", default=None)
+
+
+class _Filter(msgspec.Struct):
+    kind: str = msgspec.field(name="filterType", default="")
+    tick: Decimal | None = msgspec.field(name="tickSize", default=None)
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+    base: str = msgspec.field(name="baseAsset")
+    quote: str = msgspec.field(name="quoteAsset")
+    status: str = "TRADING"
+    filters: list[_Filter] = []
+
+
+class _Info(msgspec.Struct):
+    symbols: list[_Symbol]
+
+
+class _Price(msgspec.Struct):
+    symbol: str
+    price: Decimal
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_trades = msgspec.json.Decoder(_Trade)
+_books = msgspec.json.Decoder(_Book)
+_streams = msgspec.json.Decoder(list[str])
+_info = msgspec.json.Decoder(_Info)
+_last_prices = msgspec.json.Decoder(list[_Price] | _Price)
+_NOTHING: Final = msgspec.Raw(b"null")
+
+
+def parse(raw: bytes | str) -> Sequence[Event]:
+    """Read one message, wrapped or not.
+
+    A `bookTicker` is priced at the exact middle between the best bid and the best ask.
+
+    Raises:
+        BadMessage: it is not what the documentation describes.
+    """
+    try:
+        message = _decoder.decode(raw)
+        if message.stream:
+            return _streamed(message.stream.partition("@")[2], message, message.data)
+        if message.event or message.update is not None:
+            return _streamed(message.event or "bookTicker", message, raw)
+        return _answer(message)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+
+
+def _streamed(kind: str, message: _Message, data: bytes | str | msgspec.Raw) -> Sequence[Event]:
+    if "serverShutdown" in (message.stream.removeprefix("!"), message.event):
+        return (Ending(),)
+    match kind:
+        case "trade" | "aggTrade":
+            trade = _trades.decode(data)
+            number = trade.aggregate if trade.trade is None else trade.trade
+            name, price = checked_name(trade.symbol), checked_price(trade.price)
+            return (PriceSeen(name, price, _milliseconds(trade.time), number),)
+        case "bookTicker":
+            book = _books.decode(data)
+            middle = (checked_price(book.bid) + checked_price(book.ask)) / 2
+            return (PriceSeen(checked_name(book.symbol), checked_price(middle)),)
+        case other:
+            return (Ignored(other or message.stream),)
+
+
+def _milliseconds(time: int | None) -> int | None:
+    return time // 1000 if time is not None and time > _MICROSECONDS else time
+
+
+def _answer(message: _Message) -> Sequence[Event]:
+    request = message.id if isinstance(message.id, int) else None
+    fault = message.error
+    if fault is None and message.code is not None:
+        fault = _Fault(message.code, message.msg)
+    if fault is not None:
+        return (Refused(f"{fault.msg} ({fault.code})", (), request),)
+    if message.result == _NOTHING:
+        return (Subscribed(None, request),)
+    if bytes(message.result):
+        streams = _streams.decode(message.result)
+        return (Holding(tuple(each.partition("@")[0].upper() for each in streams), request),)
+    raise BadMessage("neither a stream nor an answer")
+
+
+def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
+    answers = "id" in message and bool({"result", "error"} & message.keys())
+    return "stream" in message or "e" in message or "u" in message or answers
+
+
+def _theirs(symbol: str) -> str:
+    return symbol.replace("-", "")
+
+
+def _guess(name: str) -> str:
+    if name in _IN_USD:
+        return f"{name.removesuffix('USD')}-USD"
+    for asset in _QUOTES:
+        if name.endswith(asset) and name != asset:
+            return f"{name.removesuffix(asset)}-{asset}"
+    return name
+
+
+def _in_usdt(symbol: str) -> str:
+    return f"{symbol}T" if symbol.endswith("-USD") else symbol
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    return url if parts.path.strip("/") else urlunsplit(parts._replace(path="/stream"))
+
+
+def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
+    streams = [f"{name.lower()}@trade" for name in names]
+    message = {"method": "SUBSCRIBE", "params": streams, "id": request}
+    return [msgspec.json.encode(message).decode()]
+
+
+def _holdings(request: int) -> str:
+    return f'{{"method":"LIST_SUBSCRIPTIONS","id":{request}}}'
+
+
+def _symbols_parameter(names: Sequence[str]) -> str:
+    return f"symbols={quote(msgspec.json.encode(names).decode())}"
+
+
+def _listings(names: Sequence[str] | None) -> str:
+    path = "/api/v3/exchangeInfo?showPermissionSets=false"
+    few = names is not None and len(names) <= BATCH
+    return f"{path}&{_symbols_parameter(names or [])}" if few else path
+
+
+def _read_listings(body: bytes) -> Sequence[Listing]:
+    try:
+        info = _info.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    return [
+        Listing(
+            each.symbol,
+            f"{each.base}-{each.quote}",
+            each.status == "TRADING",
+            each.status.replace("_", " ").lower(),
+            next((f.tick for f in each.filters if f.kind == "PRICE_FILTER" and f.tick), None),
+            (each.symbol,),
+        )
+        for each in info.symbols
+    ]
+
+
+def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
+    # One unknown symbol has the whole question refused: those not in the catalogue go alone.
+    known = [listing for listing in listings if listing.keys]
+    groups: list[Sequence[Listing]] = [
+        known[start : start + BATCH] for start in range(0, len(known), BATCH)
+    ]
+    groups += [[listing] for listing in listings if not listing.keys]
+    path = "/api/v3/ticker/price"
+    return [(f"{path}?{_symbols_parameter([e.name for e in group])}", group) for group in groups]
+
+
+def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    del asked  # the answer says of which symbols it is
+    try:
+        prices = _last_prices.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    each = prices if isinstance(prices, list) else [prices]
+    return {price.symbol: RestPrice(checked_price(price.price)) for price in each}
+
+
+def _as_it_is(symbol: str) -> str:
+    return symbol
+
+
+def _dialect(name: str, url: str, rest_url: str, *, has_usd: bool) -> Dialect:
+    return Dialect(
+        name=name,
+        url=url,
+        rest=Rest(
+            url=rest_url,
+            listings=_listings,
+            read_listings=_read_listings,
+            prices=_prices,
+            read_prices=_read_prices,
+        ),
+        theirs=_theirs,
+        guess=_guess,
+        substitute=_as_it_is if has_usd else _in_usdt,
+        recognises=_recognises,
+        address=_address,
+        parse=parse,
+        subscribe=_subscribe,
+        batch=BATCH,
+        refuses_whole=True,
+        holdings=_holdings,
+        snapshots=False,
+        pings=True,
+        consecutive=True,
+        lifetime_seconds=LIFETIME_SECONDS,
+        most_symbols=MOST_STREAMS,
+    )
+
+
+BINANCE: Final = _dialect(
+    "binance", "wss://stream.binance.com:9443/stream", "https://api.binance.com", has_usd=False
+)
+BINANCE_US: Final = _dialect(
+    "binance_us", "wss://stream.binance.us:9443/stream", "https://api.binance.us", has_usd=True
+)
+
+create: Final = Exchange(BINANCE)
+create_us: Final = Exchange(BINANCE_US)

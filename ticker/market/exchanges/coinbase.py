@@ -2,53 +2,200 @@
 
 Rules of the exchange that this follows:
 
-- One must subscribe within 5 s of connecting; `subscriptions` acknowledges; a product it does
-  not have is refused with an `error`.
+- One must subscribe within 5 s of connecting; `subscriptions` acknowledges, listing all that the
+  connection has; a product it does not have has the whole request refused with an `error`.
   https://docs.cdp.coinbase.com/exchange/websocket-feed/overview
-- `heartbeat` comes each second and product with the number of its last trade, "that can be
-  used to verify that no messages were missed"; `ticker` batches cascading matches, so that
-  only a number a heartbeat told of before and that never came is a gap. A gap loses
-  trades, never the newest price for long: the next ticker has it. It is counted.
+- `ticker` comes with every match (cascading ones batched) and once upon subscribing.
+  `heartbeat` comes each second and product with the number of its last trade, "that can be
+  used to verify that no messages were missed": that proves a price, and only a number that
+  a heartbeat told of before and that never came is a gap.
   https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
-- At most 10 messages a second to it (bursts of 1000) and 10 subscriptions a product and channel.
-  https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits
+- At most 8 connections a second and address, 100 messages every second to it, 10 subscriptions
+  a product and channel. https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits
+- REST: `/products` is the catalogue, `/products/ID/ticker` the last trade; 10 a second.
+  https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproducts
 
 Symbols are ours unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from ticker.market.exchanges import coinbase_messages as wire
-from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.feed import Feed, create_feed
-from ticker.market.sources import SourceContext
+from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
+from ticker.market.exchanges.events import (
+    UNREADABLE,
+    Alive,
+    BadMessage,
+    Event,
+    Ignored,
+    PriceSeen,
+    Refused,
+    Subscribed,
+    checked_name,
+    checked_price,
+    milliseconds,
+)
+from ticker.market.exchanges.exchange import Exchange
 
-__all__ = ["DIALECT", "create"]
+__all__ = ["DIALECT", "create", "parse"]
 
 
-def _subscriptions(symbols: Sequence[str]) -> Sequence[str]:
-    request = {
-        "type": "subscribe",
-        "product_ids": symbols,
-        "channels": ["ticker", "heartbeat"],
-    }
-    return [msgspec.json.encode(request).decode()]
+class _Channel(msgspec.Struct):
+    name: str
+    product_ids: list[str] = []
+
+
+class _Ticker(msgspec.Struct):
+    product_id: str = ""
+    price: Decimal | None = None
+    time: datetime | None = None
+    trade_id: int | None = None
+
+
+class _Tickers(msgspec.Struct):
+    tickers: list[_Ticker] = []
+
+
+class _Message(_Ticker):
+    type: str = ""
+    last_trade_id: int | None = None
+    channels: list[_Channel] = []
+    message: str = ""
+    reason: str = ""
+    channel: str = ""
+    events: list[_Tickers] = []
+
+
+class _Product(msgspec.Struct):
+    id: str
+    base_currency: str
+    quote_currency: str
+    quote_increment: Decimal | None = None
+    status: str = "online"
+    trading_disabled: bool = False
+    cancel_only: bool = False
+    post_only: bool = False
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_products = msgspec.json.Decoder(list[_Product] | _Product)
+_ticker = msgspec.json.Decoder(_Ticker)
+
+
+def parse(raw: bytes | str) -> Sequence[Event]:
+    """Read one message. Recordings may also hold the `ticker` of Advanced Trade, another feed.
+
+    Raises:
+        BadMessage: it is not what the documentation describes.
+    """
+    try:
+        message = _decoder.decode(raw)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    match message.type or message.channel:
+        case "ticker" if message.type:
+            return (_price(message),)
+        case "ticker":
+            return [_price(ticker) for event in message.events for ticker in event.tickers]
+        case "heartbeat":
+            return (Alive(checked_name(message.product_id), message.last_trade_id),)
+        case "subscriptions":
+            tickers = (c.product_ids for c in message.channels if c.name == "ticker")
+            return (Subscribed(tuple(symbol for ids in tickers for symbol in ids)),)
+        case "error":
+            return (Refused(f"{message.message}: {message.reason}".rstrip(": ")),)
+        case "":
+            raise BadMessage("no type")
+        case other:
+            return (Ignored(other),)
+
+
+def _price(ticker: _Ticker) -> PriceSeen:
+    return PriceSeen(
+        checked_name(ticker.product_id),
+        checked_price(ticker.price),
+        milliseconds(ticker.time),
+        ticker.trade_id,
+    )
+
+
+def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
+    return "events" in message or ("type" in message and "channel" not in message)
+
+
+def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
+    del request  # it repeats no number
+    message = {"type": "subscribe", "product_ids": names, "channels": ["ticker", "heartbeat"]}
+    return [msgspec.json.encode(message).decode()]
+
+
+def _listings(names: Sequence[str] | None) -> str:
+    return f"/products/{names[0]}" if names is not None and len(names) == 1 else "/products"
+
+
+def _read_listings(body: bytes) -> Sequence[Listing]:
+    try:
+        products = _products.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    return [_listing(each) for each in (products if isinstance(products, list) else [products])]
+
+
+def _listing(product: _Product) -> Listing:
+    held_up = [
+        word
+        for word, set_ in [
+            (product.status, product.status != "online"),
+            ("trading disabled", product.trading_disabled),
+            ("cancel only", product.cancel_only),
+            ("post only", product.post_only),
+        ]
+        if set_
+    ]
+    return Listing(
+        product.id,
+        f"{product.base_currency}-{product.quote_currency}",
+        not held_up,
+        ", ".join(held_up),
+        product.quote_increment,
+    )
+
+
+def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
+    return [(f"/products/{listing.name}/ticker", [listing]) for listing in listings]
+
+
+def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    try:
+        ticker = _ticker.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    return {asked[0].name: RestPrice(checked_price(ticker.price), milliseconds(ticker.time))}
 
 
 DIALECT: Final = Dialect(
     name="coinbase",
     url="wss://ws-feed.exchange.coinbase.com",
-    parse=wire.parse,
-    subscriptions=_subscriptions,
-    catalogue_request='{"type":"subscribe","channels":[{"name":"status"}]}',
+    rest=Rest(
+        url="https://api.exchange.coinbase.com",
+        listings=_listings,
+        read_listings=_read_listings,
+        prices=_prices,
+        read_prices=_read_prices,
+        seconds=0.2,
+    ),
+    recognises=_recognises,
+    parse=parse,
+    subscribe=_subscribe,
+    batch=100,
+    refuses_whole=True,
+    heartbeats_prove=True,
 )
 
-
-def create(argument: str, context: SourceContext) -> Feed:
-    """Make the source for `coinbase`."""
-    return create_feed(DIALECT, argument, context)
+create: Final = Exchange(DIALECT)

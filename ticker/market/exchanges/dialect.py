@@ -1,31 +1,78 @@
-"""What is said on one connection to an exchange, from subscribing to the end.
+"""What an exchange does its own way, as facts and pure functions: a `Dialect`.
 
-Rules: pure; messages and times are arguments. A message that makes no sense is counted
-and passed over here, and nothing of it gets further; what was asked for is remembered
-until it is acknowledged; a number left out in a symbol's trades is counted as a gap.
+Rules for a dialect: no I/O and no clock. It translates symbols, writes requests, reads
+messages, and states the limits that the exchange documents; the feed keeps them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TypeAlias
 
 import attrs
+import msgspec
 
-from ticker.limits import AFFIRM_SECONDS, FEED_DETAIL_CHARACTERS
-from ticker.market.exchanges.events import (
-    Alive,
-    BadMessage,
-    Ending,
-    Event,
-    Ignored,
-    PriceSeen,
-    Refused,
-    Subscribed,
-)
-from ticker.market.exchanges.price_filter import PriceFilter
+from ticker.limits import FEED_CONNECTS, FEED_CONNECTS_SECONDS, FEED_REQUEST_SECONDS
+from ticker.market.exchanges.events import Event
 
-__all__ = ["Conversation", "Dialect"]
+__all__ = ["Dialect", "Listing", "Question", "Rest", "RestPrice"]
+
+
+class Listing(msgspec.Struct, frozen=True, gc=False):
+    """What an exchange's catalogue says of one symbol.
+
+    Attributes:
+        name: what its streams call it.
+        symbol: ours, `BASE-QUOTE`, of the exchange's own fields for the two currencies.
+        trading: whether it is traded now.
+        status: the exchange's word for that, for a user.
+        tick: the smallest step of its price, where the catalogue says.
+        keys: what REST calls it, where that is something else.
+    """
+
+    name: str
+    symbol: str
+    trading: bool = True
+    status: str = ""
+    tick: Decimal | None = None
+    keys: tuple[str, ...] = ()
+
+
+#: A REST address without the host, and the symbols that its answer tells the prices of.
+Question: TypeAlias = tuple[str, Sequence[Listing]]
+
+
+class RestPrice(msgspec.Struct, frozen=True, gc=False):
+    """The last price of a symbol as REST tells it; the time is the exchange's, if it tells."""
+
+    price: Decimal
+    time_ms: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Rest:
+    """How an exchange is asked over HTTP. Readers raise `BadMessage`.
+
+    Attributes:
+        url: its public address, without a path.
+        listings: where to ask what it lists: all of it or, given names, at least those.
+        read_listings: reads the answer.
+        prices: where to ask the last prices of some symbols, in as few questions as it allows.
+        read_prices: reads one answer; by the stream's name of the symbol.
+        seconds: the least time between two questions.
+    """
+
+    url: str
+    listings: Callable[[Sequence[str] | None], str]
+    read_listings: Callable[[bytes], Sequence[Listing]]
+    prices: Callable[[Sequence[Listing]], Sequence[Question]]
+    read_prices: Callable[[bytes, Sequence[Listing]], Mapping[str, RestPrice]]
+    seconds: float = 0.25
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 @attrs.frozen(kw_only=True)
@@ -35,119 +82,54 @@ class Dialect:
     Attributes:
         name: what the source is called.
         url: its public address.
+        rest: how it is asked over HTTP.
+        theirs: its streams' name for a symbol of ours.
+        guess: our symbol for a name of its streams, for recordings, which do not say.
+        substitute: what is quoted for a symbol that the exchange does not have as such.
+        recognises: whether a message of a recording is its, by the message's fields.
+        address: the address to connect to, for the one that was given.
         parse: reads one message.
-        canonical: the exchange's symbol, in our form, for one of ours.
-        subscriptions: the messages that subscribe to these symbols of the exchange.
-        catalogue_url: where to ask for all symbols, given the address in use.
-        catalogue_request: asks for them.
-        names_unknown: it refuses an unknown symbol; otherwise it is silent about it, and
-            the catalogue is read before the first subscription.
+        subscribe: the messages that ask for these names, given the number of the request.
+        batch: how many names one request may have.
+        request_seconds: the least time between two requests.
+        refuses_whole: where one name of a request is refused, none of it is subscribed to.
+        holdings: asks what the connection is subscribed to, given the number of the request.
+        heartbeats_prove: a heartbeat names a symbol's last trade and so proves its price;
+            otherwise signs of life are the connection's, which prove nothing of a symbol
+            that has been quiet for long.
+        snapshots: it sends the last price upon subscribing.
         any_message_is_alive: its heartbeat comes only where there is nothing else to say;
             otherwise only the heartbeat is a sign of life.
-        pings: it has no heartbeat, so that we send pings and take the pongs for one.
+        ping: the text message that it answers as a sign of life.
+        pings: it has no heartbeat, so that we send ping frames and take the pongs for one.
         consecutive: the trades of a symbol are numbered without gaps, and we see them all.
         lifetime_seconds: after this long the connection is replaced, where the exchange
             would end it soon after.
         most_symbols: how many one connection may subscribe to, where there is a limit.
+        connects: how many connections in `connects_seconds` are within its budget.
     """
 
     name: str
     url: str
+    rest: Rest
+    theirs: Callable[[str], str] = _as_it_is
+    guess: Callable[[str], str] = _as_it_is
+    substitute: Callable[[str], str] = _as_it_is
+    recognises: Callable[[Mapping[str, msgspec.Raw]], bool]
+    address: Callable[[str], str] = _as_it_is
     parse: Callable[[bytes | str], Sequence[Event]]
-    canonical: Callable[[str], str] = str
-    subscriptions: Callable[[Sequence[str]], Sequence[str]]
-    catalogue_url: Callable[[str], str] = str
-    catalogue_request: str
-    names_unknown: bool = True
+    subscribe: Callable[[Sequence[str], int], Sequence[str]]
+    batch: int
+    request_seconds: float = FEED_REQUEST_SECONDS
+    refuses_whole: bool = False
+    holdings: Callable[[int], str] | None = None
+    heartbeats_prove: bool = False
+    snapshots: bool = True
     any_message_is_alive: bool = False
+    ping: str | None = None
     pings: bool = False
     consecutive: bool = False
     lifetime_seconds: float | None = None
     most_symbols: int | None = None
-
-
-class Conversation:
-    """The state of one connection; what it learns of prices goes to the sieve.
-
-    Attributes:
-        unacknowledged: the symbols whose subscription the exchange has not confirmed yet.
-        refusal: why it refused, once it has.
-        ending: the exchange has said that it will end the connection soon.
-    """
-
-    def __init__(
-        self,
-        dialect: Dialect,
-        symbols: Iterable[str],
-        sieve: PriceFilter,
-        report: Callable[[str, str], None],
-    ) -> None:
-        self._dialect: Final = dialect
-        self._sieve: Final = sieve
-        self._report: Final = report
-        self._numbers: dict[str, int] = {}
-        self._announced: dict[str, int] = {}
-        self._affirmed_ms = 0
-        self.unacknowledged: set[str] = set(symbols)
-        self.refusal: str | None = None
-        self.ending = False
-
-    def hear(self, raw: bytes | str, now_ms: int) -> bool:
-        """Take in one message; return whether it is a sign of life."""
-        try:
-            events = self._dialect.parse(raw)
-        except BadMessage as error:
-            self._report("bad_message", str(error)[:FEED_DETAIL_CHARACTERS])
-            return False
-        alive = self._dialect.any_message_is_alive
-        if alive and now_ms - self._affirmed_ms >= AFFIRM_SECONDS * 1000:
-            self._affirmed_ms = now_ms
-            self._sieve.affirm(None, None, now_ms)
-        for event in events:
-            self._take(event, now_ms)
-            alive = alive or isinstance(event, Alive)
-        return alive
-
-    def _take(self, event: Event, now_ms: int) -> None:
-        match event:
-            case PriceSeen():
-                self._count(event)
-                self._sieve.take(event, now_ms)
-            case Alive():
-                self._compare(event)
-                self._sieve.affirm(event.symbol, event.number, now_ms)
-            case Subscribed():
-                confirmed = self.unacknowledged if event.symbols is None else event.symbols
-                self.unacknowledged = self.unacknowledged.difference(confirmed)
-            case Refused():
-                self.refusal = event.reason[:FEED_DETAIL_CHARACTERS]
-            case Ending():
-                self.ending = True
-            case Ignored():
-                self._report("unknown_type", event.kind[:FEED_DETAIL_CHARACTERS])
-
-    def pong(self, now_ms: int) -> None:
-        """Learn that a ping was answered, and with it everything said before it."""
-        self._sieve.affirm(None, None, now_ms)
-
-    def _count(self, seen: PriceSeen) -> None:
-        """Compare a trade's number with the last one's of this connection."""
-        if seen.number is None:
-            return
-        last = self._numbers.get(seen.symbol)
-        if last is not None and seen.number < last:
-            self._report("out_of_order", f"{seen.symbol} {seen.number} after {last}")
-            return
-        if last is not None and self._dialect.consecutive and seen.number > last + 1:
-            self._report("gap", f"{seen.symbol} {seen.number - last - 1} trades left out")
-        self._numbers[seen.symbol] = seen.number
-
-    def _compare(self, alive: Alive) -> None:
-        """See whether the trade that the heartbeat before told of has come by now."""
-        if alive.symbol is None or alive.number is None:
-            return
-        announced = self._announced.get(alive.symbol, 0)
-        if self._numbers.get(alive.symbol, announced) < announced:
-            self._report("gap", f"{alive.symbol} trade {announced} left out")
-            self._numbers[alive.symbol] = announced
-        self._announced[alive.symbol] = alive.number
+    connects: int = FEED_CONNECTS
+    connects_seconds: float = FEED_CONNECTS_SECONDS

@@ -1,9 +1,10 @@
 """What exchanges say, in one vocabulary of events for all of them.
 
-Each module here has one pure function, `parse(raw) -> Sequence[Event]`, that knows the
-messages of one exchange; the live feed and the replay of a recording both go through
-it. It raises `BadMessage` where a message cannot be what its exchange documents, and
-answers `Ignored` for one that is well formed but none of our business.
+Each exchange's file has one pure function, `parse(raw) -> Sequence[Event]`, that knows its
+messages; the live feed and the replay of a recording both go through it. It raises
+`BadMessage` where a message cannot be what its exchange documents, and answers `Ignored` for
+one that is well formed but of no use here. Symbols in events are the exchange's own names,
+exactly as it sent them: what we call them follows from what was asked for.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from ticker.limits import PRICE_EXPONENT
-from ticker.market.quote import SYMBOL
+from ticker.limits import PRICE_EXPONENT, SYMBOL_CHARACTERS
 
 __all__ = [
     "UNREADABLE",
@@ -23,13 +23,14 @@ __all__ = [
     "BadMessage",
     "Ending",
     "Event",
+    "Halted",
+    "Holding",
     "Ignored",
     "PriceSeen",
     "Refused",
     "Subscribed",
-    "Tradable",
+    "checked_name",
     "checked_price",
-    "checked_symbol",
     "milliseconds",
 ]
 
@@ -43,7 +44,11 @@ class BadMessage(Exception):  # noqa: N818 - it is a message, not a program, tha
 
 
 class PriceSeen(msgspec.Struct, frozen=True, gc=False):
-    """A price. `number` grows with every trade of the symbol where the exchange numbers them."""
+    """A price, and whatever else of the symbol comes with it.
+
+    `time_ms` is the exchange's; `number` grows with every trade of the symbol where the
+    exchange numbers them.
+    """
 
     symbol: str
     price: Decimal
@@ -62,21 +67,34 @@ class Alive(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
-    """The exchange acknowledges what was asked for: these symbols, or, without any, all of it."""
+    """The exchange acknowledges a request: for these symbols, or, without any, all of it.
+
+    `request` is the number of the request, where the exchange repeats it.
+    """
 
     symbols: tuple[str, ...] | None = None
+    request: int | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The exchange refuses what was asked for, and says why."""
+    """The exchange refuses a request, for these symbols or, without any, does not say for which."""
 
     reason: str
+    symbols: tuple[str, ...] = ()
+    request: int | None = None
 
 
-class Tradable(msgspec.Struct, frozen=True, gc=False):
-    """Symbols that the exchange has."""
+class Holding(msgspec.Struct, frozen=True, gc=False):
+    """The exchange lists what this connection is subscribed to, as it was asked to."""
 
     symbols: tuple[str, ...]
+    request: int | None = None
+
+
+class Halted(msgspec.Struct, frozen=True, gc=False):
+    """Nothing is traded at the whole exchange, and why; with None, it is again."""
+
+    reason: str | None
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -84,12 +102,12 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A message of a kind that is none of our business."""
+    """A message of a kind that there is no use for here."""
 
     kind: str
 
 
-Event: TypeAlias = PriceSeen | Alive | Subscribed | Refused | Tradable | Ending | Ignored
+Event: TypeAlias = PriceSeen | Alive | Subscribed | Refused | Holding | Halted | Ending | Ignored
 
 
 def checked_price(price: Decimal | None) -> Decimal:
@@ -108,20 +126,20 @@ def checked_price(price: Decimal | None) -> Decimal:
     return sent
 
 
+def checked_name(symbol: str) -> str:
+    """Return an exchange's name of a symbol where it can be one: short and printable.
+
+    Raises:
+        BadMessage: it cannot.
+    """
+    if not symbol or len(symbol) > SYMBOL_CHARACTERS or not symbol.isprintable():
+        raise BadMessage(f"symbol {symbol[:40]!r}")
+    return symbol
+
+
 def milliseconds(moment: datetime | None) -> int | None:
     """Return a moment in milliseconds since the epoch; one without a zone is in UTC."""
     if moment is None:
         return None
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(zoned.timestamp() * 1000)
-
-
-def checked_symbol(symbol: str) -> str:
-    """Return `symbol` where it has our form.
-
-    Raises:
-        BadMessage: it does not.
-    """
-    if SYMBOL.fullmatch(symbol) is None:
-        raise BadMessage(f"symbol {symbol[:40]!r}")
-    return symbol

@@ -7,49 +7,282 @@ Rules of the exchange that this follows:
   https://docs.kraken.com/api/docs/websocket-v2/ticker
 - `heartbeat` comes about once a second "in the absence of any other channel updates", so that
   any message is a sign of life. https://docs.kraken.com/api/docs/websocket-v2/heartbeat
-- `status` tells, upon connecting and on each change, whether the engine is `online`.
-  https://docs.kraken.com/api/docs/websocket-v2/status
+- `status` tells, upon connecting and on each change, whether the engine is `online`; otherwise
+  nothing is matched. https://docs.kraken.com/api/docs/websocket-v2/status
 - Tickers are not numbered: a gap cannot be seen, and none can last, since each ticker is whole.
+- About 150 connections in ten minutes and address.
+  https://support.kraken.com/articles/360022326871-kraken-websocket-api-frequently-asked-questions
+- REST: `AssetPairs` is the catalogue, `Ticker` has the last trade (`c`); about one a second.
+  https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs
+  https://docs.kraken.com/api/docs/rest-api/get-ticker-information
 
-`BTC-USD` is `BTC/USD` there.
+`BTC-USD` is `BTC/USD` there, and `XBTUSD` or `XXBTZUSD` for REST, whose `wsname` is in the names
+of the streams before v2 (`XBT/USD`). Prices are JSON numbers, read digit by digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
-from ticker.market.exchanges import kraken_messages as wire
-from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.feed import Feed, create_feed
-from ticker.market.sources import SourceContext
+from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
+from ticker.market.exchanges.events import (
+    UNREADABLE,
+    Alive,
+    BadMessage,
+    Event,
+    Halted,
+    Ignored,
+    PriceSeen,
+    Refused,
+    Subscribed,
+    checked_name,
+    checked_price,
+    milliseconds,
+)
+from ticker.market.exchanges.exchange import Exchange
 
-__all__ = ["DIALECT", "create"]
+__all__ = ["DIALECT", "create", "parse"]
+
+#: Currencies whose name was another before v2, and still is for REST.
+_RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
+_BEFORE: Final = {new: old for old, new in _RENAMED.items()}
+#: What v1 says besides prices, which are in arrays.
+_OLD_EVENTS: Final = {b'"heartbeat"', b'"systemStatus"', b'"subscriptionStatus"'}
 
 
-def _subscriptions(symbols: Sequence[str]) -> Sequence[str]:
-    request = {
-        "method": "subscribe",
-        "params": {
-            "channel": "ticker",
-            "symbol": [symbol.replace("-", "/") for symbol in symbols],
-        },
+class _Ticker(msgspec.Struct):
+    symbol: str
+    last: Decimal
+    timestamp: datetime | None = None
+
+
+class _Status(msgspec.Struct):
+    system: str
+
+
+class _Acknowledged(msgspec.Struct):
+    channel: str = ""
+    symbol: str = ""
+
+
+class _Message(msgspec.Struct):
+    channel: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    method: str = ""
+    success: bool = True
+    result: _Acknowledged | None = None
+    error: str = ""
+    symbol: str = ""
+    req_id: int | None = None
+    event: str = ""
+
+
+class _OldTicker(msgspec.Struct):
+    c: list[Decimal]
+
+
+class _Pair(msgspec.Struct):
+    altname: str
+    wsname: str = ""
+    status: str = "online"
+    tick_size: Decimal | None = None
+
+
+class _Pairs(msgspec.Struct):
+    error: list[str] = []
+    result: dict[str, _Pair] = {}
+
+
+class _RestTickers(msgspec.Struct):
+    error: list[str] = []
+    result: dict[str, _OldTicker] = {}
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_tickers = msgspec.json.Decoder(list[_Ticker])
+_statuses = msgspec.json.Decoder(list[_Status])
+_old_tickers = msgspec.json.Decoder(tuple[int, _OldTicker, str, str])
+_pairs = msgspec.json.Decoder(_Pairs)
+_rest_tickers = msgspec.json.Decoder(_RestTickers)
+
+
+def parse(raw: bytes | str) -> Sequence[Event]:
+    """Read one message. Recordings may also hold the `ticker` of v1, which is an array.
+
+    Raises:
+        BadMessage: it is not what the documentation describes.
+    """
+    try:
+        if raw[:1] in {"[", b"["}:
+            _, ticker, channel, pair = _old_tickers.decode(raw)
+            return (_old_price(ticker, pair),) if channel == "ticker" else (Ignored(channel),)
+        return _read(_decoder.decode(raw))
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+
+
+def _old_price(ticker: _OldTicker, pair: str) -> PriceSeen:
+    return PriceSeen(checked_name(_renamed(pair)), checked_price(next(iter(ticker.c), None)))
+
+
+def _renamed(pair: str) -> str:
+    return "/".join(_RENAMED.get(currency, currency) for currency in pair.split("/"))
+
+
+def _read(message: _Message) -> Sequence[Event]:
+    match message.channel, message.method or message.event:
+        case "ticker", _:
+            return [
+                PriceSeen(
+                    checked_name(ticker.symbol),
+                    checked_price(ticker.last),
+                    milliseconds(ticker.timestamp),
+                )
+                for ticker in _tickers.decode(message.data)
+            ]
+        case ("heartbeat", _) | ("", "heartbeat"):
+            return (Alive(),)
+        case "status", _:
+            return [
+                Halted(None if status.system == "online" else status.system.replace("_", " "))
+                for status in _statuses.decode(message.data)
+            ]
+        case _, "subscribe":
+            return (_acknowledgement(message),)
+        case "", "":
+            raise BadMessage("neither a channel nor a method")
+        case channel, method:
+            return (Ignored(channel or method),)
+
+
+def _acknowledgement(message: _Message) -> Event:
+    if not message.success:
+        named = (message.symbol,) if message.symbol else ()
+        if named and message.error.startswith("Already subscribed"):
+            return Subscribed(named, message.req_id)
+        return Refused(message.error, named, message.req_id)
+    if message.result is None or message.result.channel != "ticker":
+        return Ignored("subscribe")
+    return Subscribed((message.result.symbol,), message.req_id)
+
+
+def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
+    fields = message.keys()
+    if "event" in fields:  # of v1
+        return bytes(message["event"]) in _OLD_EVENTS and "arg" not in fields
+    return (
+        "[]" in fields
+        or "method" in fields
+        or fields == {"channel"}
+        or {
+            "channel",
+            "data",
+        }
+        <= fields
+    )
+
+
+def _theirs(symbol: str) -> str:
+    return symbol.replace("-", "/")
+
+
+def _guess(name: str) -> str:
+    return name.replace("/", "-")
+
+
+def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
+    params = {"channel": "ticker", "symbol": names}
+    message = {"method": "subscribe", "params": params, "req_id": request}
+    return [msgspec.json.encode(message).decode()]
+
+
+def _rest_name(name: str) -> str:
+    return "".join(_BEFORE.get(currency, currency) for currency in name.split("/"))
+
+
+def _listings(names: Sequence[str] | None) -> str:
+    if names is None:
+        return "/0/public/AssetPairs"
+    return f"/0/public/AssetPairs?pair={quote(','.join(_rest_name(name) for name in names))}"
+
+
+def _read_listings(body: bytes) -> Sequence[Listing]:
+    try:
+        answer = _pairs.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    if answer.error:
+        raise BadMessage(", ".join(answer.error)[:100])
+    return [
+        Listing(
+            name := _renamed(pair.wsname),
+            _guess(name),
+            pair.status == "online",
+            pair.status.replace("_", " "),
+            pair.tick_size,
+            (key, pair.altname),
+        )
+        for key, pair in answer.result.items()
+        if pair.wsname
+    ]
+
+
+def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
+    known = [listing for listing in listings if listing.keys]
+    questions: list[Question] = []
+    if known:
+        questions.append((_ticker_path(listing.keys[-1] for listing in known), known))
+    # Without the catalogue, an answer of one pair is known for what was asked.
+    presumed = (listing for listing in listings if not listing.keys)
+    questions += [(_ticker_path([_rest_name(each.name)]), [each]) for each in presumed]
+    return questions
+
+
+def _ticker_path(pairs: Iterable[str]) -> str:
+    return f"/0/public/Ticker?pair={quote(','.join(pairs))}"
+
+
+def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    try:
+        answer = _rest_tickers.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    if answer.error:
+        raise BadMessage(", ".join(answer.error)[:100])
+    prices = {
+        key: RestPrice(checked_price(next(iter(ticker.c), None)))
+        for key, ticker in answer.result.items()
     }
-    return [msgspec.json.encode(request).decode()]
+    if len(asked) == 1 and len(prices) == 1:
+        return {asked[0].name: next(iter(prices.values()))}
+    names = {key: listing.name for listing in asked for key in listing.keys}
+    return {names[key]: price for key, price in prices.items() if key in names}
 
 
 DIALECT: Final = Dialect(
     name="kraken",
     url="wss://ws.kraken.com/v2",
-    parse=wire.parse,
-    subscriptions=_subscriptions,
-    catalogue_request='{"method":"subscribe","params":{"channel":"instrument"}}',
+    rest=Rest(
+        url="https://api.kraken.com",
+        listings=_listings,
+        read_listings=_read_listings,
+        prices=_prices,
+        read_prices=_read_prices,
+        seconds=1.0,
+    ),
+    theirs=_theirs,
+    guess=_guess,
+    recognises=_recognises,
+    parse=parse,
+    subscribe=_subscribe,
+    batch=100,
     any_message_is_alive=True,
 )
 
-
-def create(argument: str, context: SourceContext) -> Feed:
-    """Make the source for `kraken`."""
-    return create_feed(DIALECT, argument, context)
+create: Final = Exchange(DIALECT)

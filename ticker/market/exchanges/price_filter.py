@@ -18,6 +18,7 @@ from ticker.limits import (
     FEED_CLOCK_EARLIEST_MS,
     FEED_HOLD_MS,
     FEED_JUMP,
+    FEED_JUMP_TICKS,
 )
 from ticker.market.exchanges.events import PriceSeen
 from ticker.market.quote import Quote
@@ -31,10 +32,6 @@ class _Held:
 
     quote: PriceSeen
     since_ms: int
-
-
-def _near(price: Decimal, other: Decimal) -> bool:
-    return abs(price - other) < FEED_JUMP * other
 
 
 class PriceFilter:
@@ -59,10 +56,25 @@ class PriceFilter:
         self._last: dict[str, PriceSeen] = {}
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, Quote] = {}
+        self._ticks: dict[str, Decimal] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to hand out."""
         return bool(self._pending)
+
+    def set_tick(self, symbol: str, tick: Decimal) -> None:
+        """Learn the smallest step of a symbol's price; without it, its last digit is taken."""
+        self._ticks[symbol] = tick
+
+    def last(self, symbol: str) -> Decimal | None:
+        """Return the last price of a symbol that is believed."""
+        seen = self._last.get(symbol)
+        return None if seen is None else seen.price
+
+    def withhold(self, symbol: str) -> None:
+        """Do not hand out what was taken in of a symbol."""
+        for name in self._names[symbol]:
+            self._pending.pop(name, None)
 
     def take(self, seen: PriceSeen, now_ms: int) -> None:
         """Take in one price."""
@@ -74,36 +86,47 @@ class PriceFilter:
             return
         seen = self._with_sane_time(seen, now_ms)
         held = self._held.pop(seen.symbol, None)
-        believed = last is None or _near(seen.price, last.price)
+        believed = last is None or self._near(seen, last)
         if not believed and held is not None:
-            believed = _near(seen.price, held.quote.price)
+            believed = self._near(seen, held.quote)
         if believed:
             self._accept(seen, now_ms)
             return
-        self._report("price_jump", f"{seen.symbol} to {seen.price:f}")
+        self._report("price_jump", f"{seen.symbol} to {seen.price}")
         since = now_ms if held is None else held.since_ms
         self._held[seen.symbol] = _Held(seen, since)
 
-    def affirm(self, symbol: str | None, number: int | None, now_ms: int) -> None:
-        """Learn that the feed is alive and the last price of a symbol, or of all, still is.
+    def affirm(self, symbol: str, number: int | None, now_ms: int) -> bool:
+        """Learn that the last price of a symbol still is the last one; return whether it was ours.
 
         With a `number`, only if that is the number of the last price. Nothing is affirmed
         while another price is held back; after `FEED_HOLD_MS` that one is believed.
         """
-        for each in self._names if symbol is None else [symbol]:
-            held, last = self._held.get(each), self._last.get(each)
-            if held is not None:
-                if now_ms - held.since_ms >= FEED_HOLD_MS:
-                    del self._held[each]
-                    self._accept(held.quote, now_ms)
-            elif last is not None and (number is None or number == last.number):
-                self._hand_out(last, now_ms)
+        held, last = self._held.get(symbol), self._last.get(symbol)
+        if held is not None:
+            if now_ms - held.since_ms < FEED_HOLD_MS:
+                return False
+            del self._held[symbol]
+            self._accept(held.quote, now_ms)
+            return True
+        if last is None or (number is not None and number != last.number):
+            return False
+        self._hand_out(last, now_ms)
+        return True
 
     def batch(self) -> list[Quote]:
         """Return the newest quote of each symbol with news since the last batch."""
         batch = list(self._pending.values())
         self._pending.clear()
         return batch
+
+    def _near(self, seen: PriceSeen, other: PriceSeen) -> bool:
+        """Tell whether a price may follow another, by their distance or by a few steps of it."""
+        tick = self._ticks.get(seen.symbol)
+        if tick is None:
+            tick = min(_last_digit(seen.price), _last_digit(other.price))
+        distance = abs(seen.price - other.price)
+        return distance < FEED_JUMP * other.price or distance <= FEED_JUMP_TICKS * tick
 
     def _with_sane_time(self, seen: PriceSeen, now_ms: int) -> PriceSeen:
         if seen.time_ms is None:
@@ -121,6 +144,11 @@ class PriceFilter:
         time_ms = now_ms if seen.time_ms is None else seen.time_ms
         for name in self._names[seen.symbol]:
             self._pending[name] = Quote(name, seen.price, time_ms, now_ms, self._source)
+
+
+def _last_digit(price: Decimal) -> Decimal:
+    """Return the value of one in a price's last digit, as 0.01 for 42000.10."""
+    return Decimal((0, (1,), int(price.as_tuple().exponent)))
 
 
 def _overtaken(seen: PriceSeen, last: PriceSeen) -> bool:

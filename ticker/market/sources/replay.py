@@ -27,10 +27,8 @@ from ticker.limits import (
     REPLAY_SCAN_BYTES,
     REPLAY_SPEEDS,
 )
-from ticker.market.exchanges import binance_messages as binance
-from ticker.market.exchanges import coinbase_messages as coinbase
-from ticker.market.exchanges import kraken_messages as kraken
 from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
+from ticker.market.exchanges.recorded import recorded_prices
 from ticker.market.quote import Quote
 from ticker.market.sources import Batch, SourceConfigError, SourceContext
 from ticker.market.sources.options import nearest, parse_options
@@ -46,40 +44,22 @@ class _Line(msgspec.Struct):
     message: msgspec.Raw
 
 
-class _Envelope(msgspec.Struct):
-    """Just enough of a message to tell whose it is."""
-
-    type: str = ""
-    stream: str = ""
-    id: int | str | None = None
-    channel: str = ""
-    method: str = ""
-
-
 _lines: Final = msgspec.json.Decoder(_Line)
-_envelopes: Final = msgspec.json.Decoder(_Envelope)
 
 
 def parse_line(line: bytes) -> Line:
-    """Read one line of a recording of Coinbase, Kraken or Binance.
+    """Read one line of a recording, of whichever exchange.
 
     Raises:
         BadMessage: it is no line of a recording, or its message makes no sense.
     """
     try:
         recorded = _lines.decode(line)
-        envelope = _envelopes.decode(recorded.message)
     except UNREADABLE as error:
         raise BadMessage(str(error)) from None
     if not math.isfinite(recorded.received):
         raise BadMessage("received at no finite time")
-    if envelope.channel or envelope.method:
-        events = kraken.parse(recorded.message)
-    elif envelope.type:
-        events = coinbase.parse(recorded.message)
-    else:
-        events = binance.parse(recorded.message)
-    return recorded.received, [event for event in events if isinstance(event, PriceSeen)]
+    return recorded.received, list(recorded_prices(bytes(recorded.message)))
 
 
 def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:

@@ -5,25 +5,37 @@ from __future__ import annotations
 import json
 import time
 from decimal import Decimal
-from types import ModuleType
+from typing import Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.exchange_standin import COINBASE
-from ticker.limits import BINANCE_STREAMS
-from ticker.market.exchanges import binance as binance_source
-from ticker.market.exchanges import coinbase as coinbase_source
-from ticker.market.exchanges import kraken as kraken_source
-from ticker.market.exchanges.dialect import Conversation
-from ticker.market.exchanges.events import BadMessage
-from ticker.market.exchanges.price_filter import PriceFilter
+from tests.exchange_standin import COINBASE, Market
+from ticker.market.exchanges.binance import BINANCE, MOST_STREAMS
+from ticker.market.exchanges.bitstamp import DIALECT as BITSTAMP
+from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
+from ticker.market.exchanges.dialect import Dialect
+from ticker.market.exchanges.events import BadMessage, PriceSeen
+from ticker.market.exchanges.feed import Feed
+from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.kraken import DIALECT as KRAKEN
+from ticker.market.exchanges.okx import DIALECT as OKX
+from ticker.market.exchanges.pace import ConnectBudget
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.sources.replay import parse_line
 
+EVERY = ("coinbase", "kraken", "binance", "binance_us", "bitstamp", "okx")
 
-@pytest.mark.parametrize("name", ["coinbase", "kraken", "binance"])
+
+def feed(name: str, **context: Any) -> Feed:
+    source = load_source(name, SourceContext(**{"symbols": {}} | context))
+    assert isinstance(source, Feed)
+    return source
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_feed_is_a_source_that_quotes_three_coins_unless_told_otherwise(name: str) -> None:
     source: Source = load_source(name, SourceContext(symbols={}))
     assert source.name == name
@@ -31,10 +43,10 @@ def test_a_feed_is_a_source_that_quotes_three_coins_unless_told_otherwise(name: 
 
 
 @pytest.mark.parametrize(
-    ("module", "request_"),
+    ("dialect", "request_"),
     [
         (
-            coinbase_source,
+            COINBASE_DIALECT,
             {
                 "type": "subscribe",
                 "product_ids": ["BTC-USD", "ETH-EUR"],
@@ -42,29 +54,71 @@ def test_a_feed_is_a_source_that_quotes_three_coins_unless_told_otherwise(name: 
             },
         ),
         (
-            kraken_source,
+            KRAKEN,
             {
                 "method": "subscribe",
                 "params": {"channel": "ticker", "symbol": ["BTC/USD", "ETH/EUR"]},
+                "req_id": 7,
             },
         ),
+        (BINANCE, {"method": "SUBSCRIBE", "params": ["btcusd@trade", "etheur@trade"], "id": 7}),
         (
-            binance_source,
-            {"method": "SUBSCRIBE", "params": ["btcusd@trade", "etheur@trade"], "id": 1},
+            OKX,
+            {
+                "id": "7",
+                "op": "subscribe",
+                "args": [
+                    {"channel": "tickers", "instId": "BTC-USD"},
+                    {"channel": "tickers", "instId": "ETH-EUR"},
+                ],
+            },
         ),
     ],
+    ids=["coinbase", "kraken", "binance", "okx"],
 )
 def test_symbols_are_asked_for_as_the_exchange_calls_them(
-    module: ModuleType, request_: dict[str, object]
+    dialect: Dialect, request_: dict[str, object]
 ) -> None:
-    [sent] = module.DIALECT.subscriptions(["BTC-USD", "ETH-EUR"])
+    names = [dialect.theirs(symbol) for symbol in ("BTC-USD", "ETH-EUR")]
+    [sent] = dialect.subscribe(names, 7)
     assert json.loads(sent) == request_
 
 
-def test_the_catalogue_of_binance_is_at_another_address() -> None:
-    url = binance_source.DIALECT.catalogue_url
-    assert url(binance_source.DIALECT.url) == "wss://ws-api.binance.com:443/ws-api/v3"
-    assert url("ws://proxy:8080/stream?x=1") == "ws://proxy:8080/ws-api/v3"
+def test_bitstamp_is_asked_for_one_channel_after_the_other() -> None:
+    assert [json.loads(each) for each in BITSTAMP.subscribe(["btcusd", "etheur"], 1)] == [
+        {"event": "bts:subscribe", "data": {"channel": "live_trades_btcusd"}},
+        {"event": "bts:subscribe", "data": {"channel": "live_trades_etheur"}},
+    ]
+
+
+def test_rest_is_asked_at_the_same_host_as_the_streams_unless_told_otherwise() -> None:
+    assert feed("binance").rest_url == "https://api.binance.com"
+    assert feed("binance", url="wss://box:9/stream").rest_url == "https://box:9"
+    assert feed("kraken", url="ws://box").rest_url == "http://box"
+    moved = feed("kraken", url="ws://box", rest_url="https://api.kraken.com/")
+    assert moved.rest_url == "https://api.kraken.com"
+    assert feed("okx", rest_url="http://127.0.0.1:8").url == OKX.url
+
+
+@pytest.mark.parametrize(
+    ("given_", "used"),
+    [
+        ("wss://box:9", "wss://box:9/stream"),
+        ("wss://box:9/", "wss://box:9/stream"),
+        ("wss://box/ws", "wss://box/ws"),
+        ("wss://box/stream?timeUnit=MICROSECOND", "wss://box/stream?timeUnit=MICROSECOND"),
+        ("wss://box?timeUnit=MICROSECOND", "wss://box/stream?timeUnit=MICROSECOND"),
+    ],
+)
+def test_both_documented_addresses_of_binance_are_taken_as_they_are(given_: str, used: str) -> None:
+    assert feed("binance", url=given_).url == used
+
+
+def test_what_binance_has_in_usdt_only_is_told() -> None:
+    symbols: dict[str, None] = {"BTC-USD": None, "ETH-USDT": None}
+    assert feed("binance", symbols=symbols).substitutes == {"BTC-USD": "BTC-USDT"}
+    assert not feed("binance_us", symbols=symbols).substitutes
+    assert not feed("coinbase", symbols=symbols).substitutes
 
 
 @pytest.mark.parametrize(
@@ -82,22 +136,26 @@ def test_an_argument_is_refused_in_one_line(spec: str, problem: str) -> None:
 
 
 def test_more_symbols_than_a_connection_to_binance_takes_are_refused() -> None:
-    symbols: dict[str, Decimal | None] = {f"S{i}-USDT": None for i in range(BINANCE_STREAMS + 1)}
+    symbols: dict[str, Decimal | None] = {f"S{i}-USDT": None for i in range(MOST_STREAMS + 1)}
     with pytest.raises(SourceConfigError, match="binance: at most 1024 symbols, not 1025"):
         load_source("binance", SourceContext(symbols=symbols))
 
 
 def test_a_second_of_a_flood_costs_far_less_than_a_second_and_leaves_one_quote() -> None:
-    sieve = PriceFilter("coinbase", {"BTC-USD": ["BTC-USD"]}, lambda _kind, _detail: None)
-    talk = Conversation(
-        coinbase_source.DIALECT, ["BTC-USD"], sieve, lambda kind, _: pytest.fail(kind)
-    )
-    flood = [COINBASE.price("BTC-USD", f"42000.{i % 100:02}", i) for i in range(20_000)]
-    started = time.process_time()
-    for message in flood:
-        talk.hear(message, 1_790_000_000_000)
-    assert time.process_time() - started < 0.8
-    assert [str(quote.price) for quote in sieve.batch()] == ["42000.99"]
+    async def hear() -> None:
+        context = SourceContext(symbols={}, report=lambda kind, _: pytest.fail(kind))
+        memory = FeedMemory(ConnectBudget(1, 1))
+        state = FeedState(COINBASE_DIALECT, {"BTC-USD": ["BTC-USD"]}, memory, context)
+        flood = [COINBASE.price(Market("BTC-USD", f"42000.{i % 100:02}", i)) for i in range(20_000)]
+        started = time.process_time()
+        for message in flood:
+            for event in COINBASE_DIALECT.parse(message):
+                assert isinstance(event, PriceSeen)
+                state.price(event)
+        assert time.process_time() - started < 0.8
+        assert [str(quote.price) for quote in await state.news()] == ["42000.99"]
+
+    trio.run(hear)
 
 
 @given(st.binary(max_size=200))

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import json as standard_json
 from decimal import Decimal
-from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.exchange_standin import BINANCE, COINBASE, KRAKEN
-from ticker.market.exchanges import binance_messages as binance
-from ticker.market.exchanges import coinbase_messages as coinbase
-from ticker.market.exchanges import kraken_messages as kraken
+from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX
+from tests.support.captures import CAPTURES, with_captures
+from ticker.market.exchanges import binance, bitstamp, coinbase, kraken, okx
+from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
     BadMessage,
     Ending,
     Event,
+    Halted,
+    Holding,
     Ignored,
     PriceSeen,
     Refused,
     Subscribed,
-    Tradable,
     checked_price,
 )
+from ticker.market.exchanges.recorded import dialects, recorded_prices
 
-CAPTURES = Path(__file__).parents[4] / ".." / "shared" / "captures"
-PARSERS = [coinbase, kraken, binance]
+PARSERS = [coinbase, kraken, binance, bitstamp, okx]
 
 
 def test_the_documentation_of_coinbase_is_understood() -> None:
@@ -39,12 +41,12 @@ def test_the_documentation_of_coinbase_is_understood() -> None:
 
 
 def test_the_documentation_of_kraken_is_understood() -> None:
-    assert list(kraken.parse(KRAKEN.example)) == [PriceSeen("ALGO-USD", Decimal("0.10035"))]
+    assert list(kraken.parse(KRAKEN.example)) == [PriceSeen("ALGO/USD", Decimal("0.10035"))]
 
 
 def test_the_documentation_of_binance_is_understood() -> None:
     assert binance.parse(BINANCE.example) == (
-        PriceSeen("BNB-BTC", Decimal("0.001"), 1672515782136, 12345),
+        PriceSeen("BNBBTC", Decimal("0.001"), 1672515782136, 12345),
     )
 
 
@@ -77,7 +79,6 @@ def test_the_documentation_of_binance_is_understood() -> None:
         ),
         (coinbase, '{"type":"error","message":"error message"}', [Refused("error message")]),
         (coinbase, '{"type":"subscriptions","channels":[]}', [Subscribed(())]),
-        (coinbase, '{"type":"status","products":[{"id":"A-B"}]}', [Tradable(("A-B",))]),
         (coinbase, '{"type":"match","product_id":"A-B","price":"1"}', [Ignored("match")]),
         (kraken, '{"channel":"heartbeat"}', [Alive()]),
         (
@@ -86,7 +87,7 @@ def test_the_documentation_of_binance_is_understood() -> None:
                 '{"method":"subscribe","result":{"channel":"ticker","snapshot":true,'
                 '"symbol":"ALGO/USD"},"success":true}'
             ),
-            [Subscribed(("ALGO-USD",))],
+            [Subscribed(("ALGO/USD",))],
         ),
         (
             kraken,
@@ -94,18 +95,17 @@ def test_the_documentation_of_binance_is_understood() -> None:
                 '{"error":"Currency pair not supported X/Y","method":"subscribe","success":false,'
                 '"symbol":"X/Y"}'
             ),
-            [Refused("Currency pair not supported X/Y")],
+            [Refused("Currency pair not supported X/Y", ("X/Y",))],
         ),
-        (kraken, '{"channel":"status","type":"update","data":[{"system":"online"}]}', []),
+        (
+            kraken,
+            '{"channel":"status","type":"update","data":[{"system":"online"}]}',
+            [Halted(None)],
+        ),
         (
             kraken,
             '{"channel":"status","type":"update","data":[{"system":"maintenance"}]}',
-            [Refused("the exchange says it is in maintenance")],
-        ),
-        (
-            kraken,
-            '{"channel":"instrument","type":"snapshot","data":{"pairs":[{"symbol":"A/B"}]}}',
-            [Tradable(("A-B",))],
+            [Halted("maintenance")],
         ),
         (
             kraken,
@@ -113,19 +113,19 @@ def test_the_documentation_of_binance_is_understood() -> None:
                 '{"channel":"ticker","type":"update","data":[{"symbol":"A/B","last":1.50,'
                 '"timestamp":"2023-10-06T17:35:55.440295Z"}]}'
             ),
-            [PriceSeen("A-B", Decimal("1.50"), 1696613755440)],
+            [PriceSeen("A/B", Decimal("1.50"), 1696613755440)],
         ),
         (kraken, '{"method":"pong"}', [Ignored("pong")]),
-        (binance, '{"result":null,"id":1}', [Subscribed()]),
+        (binance, '{"result":null,"id":1}', [Subscribed(None, 1)]),
         (
             binance,
             '{"error":{"code":2,"msg":"Invalid request"},"id":1}',
-            [Refused("Invalid request (2)")],
+            [Refused("Invalid request (2)", (), 1)],
         ),
         (
             binance,
             '{"stream":"btcusdt@aggTrade","data":{"s":"BTCUSDT","p":"2.50","T":7,"a":5}}',
-            [PriceSeen("BTC-USDT", Decimal("2.50"), 7, 5)],
+            [PriceSeen("BTCUSDT", Decimal("2.50"), 7, 5)],
         ),
         (
             binance,
@@ -133,18 +133,46 @@ def test_the_documentation_of_binance_is_understood() -> None:
                 '{"stream":"bnbusdt@bookTicker","data":{"u":400900217,"s":"BNBUSDT",'
                 '"b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}}'
             ),
-            [PriceSeen("BNB-USDT", Decimal("25.35855000"))],
+            [PriceSeen("BNBUSDT", Decimal("25.35855000"))],
         ),
         (binance, '{"e":"serverShutdown","E":1770123456789}', [Ending()]),
         (binance, '{"stream":"btcusdt@kline_1m","data":{}}', [Ignored("kline_1m")]),
+        (binance, '{"id":7,"result":["btcusdt@trade"]}', [Holding(("BTCUSDT",), 7)]),
         (
             binance,
-            (
-                '{"id":1,"status":200,"result":[{"symbol":"LTCBTC","price":"4.00000200"},'
-                '{"symbol":"XXXQQQ","price":"1"}]}'
-            ),
-            [PriceSeen("LTC-BTC", Decimal("4.00000200")), Tradable(("LTC-BTC",))],
+            '{"e":"trade","s":"BTCUSDT","t":5,"p":"2.50","T":1672515782136000}',
+            [PriceSeen("BTCUSDT", Decimal("2.50"), 1672515782136, 5)],
         ),
+        (
+            binance,
+            '{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"3","a":"25.36520000","A":"4"}',
+            [PriceSeen("BNBUSDT", Decimal("25.35855000"))],
+        ),
+        (binance, '{"code":3,"msg":"Invalid JSON"}', [Refused("Invalid JSON (3)")]),
+        (
+            bitstamp,
+            '{"event":"bts:subscription_succeeded","channel":"live_trades_btcusd","data":{}}',
+            [Subscribed(("btcusd",))],
+        ),
+        (
+            bitstamp,
+            '{"event":"bts:error","channel":"","data":{"code":null,"message":"Bad subscription"}}',
+            [Refused("Bad subscription")],
+        ),
+        (bitstamp, '{"event":"bts:heartbeat","channel":"","data":{}}', [Alive()]),
+        (bitstamp, '{"event":"bts:request_reconnect","channel":"","data":""}', [Ending()]),
+        (
+            okx,
+            '{"id":"3","event":"subscribe","arg":{"channel":"tickers","instId":"A-B"},"connId":"x"}',
+            [Subscribed(("A-B",), 3)],
+        ),
+        (
+            okx,
+            '{"id":"3","event":"error","code":"60018","msg":"channel:tickers,instId:A-B no"}',
+            [Refused("channel:tickers,instId:A-B no (60018)", ("A-B",), 3)],
+        ),
+        (okx, "pong", [Alive()]),
+        (okx, '{"event":"notice","code":"64008","msg":"soon"}', [Ending()]),
     ],
 )
 def test_each_message_is_the_event_it_stands_for(
@@ -163,16 +191,35 @@ def test_each_message_is_the_event_it_stands_for(
         ("USDTTRY", "USDT-TRY"),
         ("TUSDUSDT", "TUSD-USDT"),
         ("1000SATSUSDT", "1000SATS-USDT"),
+        ("ADAEUR", "ADA-EUR"),
+        ("BNBUSD", "BNB-USD"),
     ],
 )
-def test_a_symbol_of_binance_is_split_at_its_quote_asset(theirs: str, ours: str) -> None:
-    assert binance.split_symbol(theirs) == ours
+def test_a_recorded_symbol_of_binance_is_split_where_it_usually_is(theirs: str, ours: str) -> None:
+    assert binance.BINANCE.guess(theirs) == ours
 
 
-@pytest.mark.parametrize("theirs", ["", "USDT", "ABCXYZ", "btcusdt", "BTC/USDT", "币安人生USDT"])
-def test_a_symbol_that_cannot_be_split_is_a_bad_message(theirs: str) -> None:
-    with pytest.raises(BadMessage):
-        binance.split_symbol(theirs)
+@with_captures
+@pytest.mark.parametrize(
+    ("file", "dialect"),
+    [
+        ("BINANCE", binance.BINANCE),
+        ("BINANCE_TR", binance.BINANCE),
+        ("BINANCE_US", binance.BINANCE_US),
+    ],
+)
+def test_every_symbol_of_binance_is_its_own_base_and_quote(file: str, dialect: Dialect) -> None:
+    rows = standard_json.loads((CAPTURES / "real" / f"symbols_{file}.0.json").read_bytes())
+    fields = ("symbol", "baseAsset", "quoteAsset", "status")
+    info = {"symbols": [dict(zip(fields, row, strict=True)) for row in rows]}
+    listings = dialect.rest.read_listings(standard_json.dumps(info).encode())
+    for listing, (symbol, base, quote, status) in zip(listings, rows, strict=True):
+        assert (listing.name, listing.symbol) == (symbol, f"{base}-{quote}")
+        assert listing.trading == (status == "TRADING")
+        assert dialect.theirs(f"{base}-{quote}") == symbol
+        assert dialect.guess(symbol) == f"{base}-{quote}"
+    # Each name means one symbol only, so that what was asked for can be told from what comes.
+    assert len({dialect.theirs(listing.symbol) for listing in listings}) == len(rows)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +266,10 @@ fields = st.sampled_from(
         "b",
         "a",
         "symbol",
+        "event",
+        "arg",
+        "msg",
+        "symbol",
         "last",
         "success",
         "e",
@@ -233,6 +284,9 @@ kinds = st.sampled_from(
         "status",
         "instrument",
         "x@trade",
+        "trade",
+        "tickers",
+        "bts:error",
         "x@bookTicker",
     ]
 )
@@ -270,12 +324,66 @@ def test_endless_nesting_is_a_bad_message(parser: ModuleType, field: str) -> Non
         parser.parse(f'{{"{field}":' + "[" * 100_000 + "]" * 100_000 + "}")
 
 
-@pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
+@with_captures
 @pytest.mark.parametrize("name", ["coinbase", "binance"])
 def test_every_message_of_the_captures_is_understood(name: str) -> None:
-    parser = {"coinbase": coinbase, "binance": binance}[name]
     seen = 0
     for line in (CAPTURES / f"{name}.jsonl").read_bytes().splitlines():
         message = msgspec.json.decode(line, type=dict[str, msgspec.Raw])["message"]
-        seen += sum(isinstance(event, PriceSeen) for event in parser.parse(bytes(message)))
+        seen += len(recorded_prices(bytes(message)))
     assert seen == {"coinbase": 107, "binance": 86}[name]
+
+
+def sent_prices(message: Any) -> list[tuple[str, Decimal]]:
+    """Return what a message of any exchange says of prices, read in the plainest way."""
+    if isinstance(message, list):
+        pair = message[3].replace("XBT", "BTC").replace("XDG", "DOGE")
+        return [(pair.replace("/", "-"), Decimal(message[1]["c"][0]))]
+    data = message.get("data", message)
+    if message.get("channel") == "ticker" and "events" not in message:
+        return [(each["symbol"].replace("/", "-"), each["last"]) for each in data]
+    if isinstance(data, list):
+        return []
+    if {"b", "a", "s"} <= data.keys() and "e" not in data:
+        return [(data["s"], (Decimal(data["b"]) + Decimal(data["a"])) / 2)]
+    priced = [ticker for event in message.get("events", []) for ticker in event["tickers"]]
+    if message.get("type") == "ticker" or data.get("e") in {"trade", "aggTrade"}:
+        priced = [data]
+    return [
+        (each.get("product_id", each.get("s")), Decimal(each.get("price", each.get("p"))))
+        for each in priced
+    ]
+
+
+@with_captures
+def test_every_real_message_comes_out_digit_for_digit() -> None:
+    count = 0
+    for file in sorted((CAPTURES / "real").glob("*.jsonl")):
+        for line in file.read_bytes().splitlines():
+            raw = standard_json.loads(line)["raw"]
+            sent = sent_prices(standard_json.loads(raw, parse_float=Decimal, parse_int=Decimal))
+            got = [(each.symbol, str(each.price)) for each in recorded_prices(raw.encode())]
+            plain = [(symbol.replace("-", ""), str(price)) for symbol, price in sent]
+            assert [(symbol.replace("-", ""), price) for symbol, price in got] == plain, raw
+            count += len(got)
+    assert count > 400
+
+
+def test_every_exchange_recognises_its_own_messages_and_no_other_does() -> None:
+    for manners in (COINBASE, KRAKEN, BINANCE, BITSTAMP, OKX):
+        fields = msgspec.json.decode(manners.example, type=dict[str, msgspec.Raw])
+        who = {name for name, dialect in dialects().items() if dialect.recognises(fields)}
+        assert who - {"binance_us"} == {manners.name}
+        assert recorded_prices(manners.example.encode())
+
+
+def test_the_documentation_of_bitstamp_is_understood() -> None:
+    assert list(bitstamp.parse(BITSTAMP.example)) == [
+        PriceSeen("btcusd", Decimal(42740), 1707130110418, 320158923)
+    ]
+
+
+def test_the_documentation_of_okx_is_understood() -> None:
+    assert list(okx.parse(OKX.example)) == [
+        PriceSeen("LTC-USDT", Decimal("9999.99"), 1597026383085)
+    ]

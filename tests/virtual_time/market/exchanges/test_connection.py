@@ -16,7 +16,8 @@ import trio
 from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, TlsExchange
 from tests.exchange_standin import served_over_tls as served
 from ticker.limits import FEED_CLOSE_SECONDS, FEED_CONNECT_SECONDS, FEED_MESSAGE_BYTES
-from ticker.market.exchanges.connection import FeedError, check_url, connected
+from ticker.market.exchanges.connection import connected
+from ticker.market.exchanges.faults import FeedError
 from ticker.market.sources import (
     Source,
     SourceConfigError,
@@ -164,7 +165,8 @@ async def test_a_refused_upgrade_is_one_clear_fault() -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ticker.market.exchanges.connection.FEED_CONNECT_SECONDS", 0.2)
+    for module in ("connection", "dial"):
+        monkeypatch.setattr(f"ticker.market.exchanges.{module}.FEED_CONNECT_SECONDS", 0.2)
     assert FEED_CONNECT_SECONDS == 10
 
     async def say_nothing(stream: trio.SocketStream) -> None:
@@ -197,8 +199,8 @@ async def test_no_secret_of_an_address_is_ever_shown() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost:8080", "http://localhost", "wss://", "wss://host:x", "wss://[", "ws://h:0"],
+    ["localhost:8080", "http://localhost", "wss://", "wss://host:x", "wss://[", "ws://h:0"],
 )
 def test_an_address_that_is_none_is_one_clear_line(url: str) -> None:
-    with pytest.raises(SourceConfigError, match="coinbase: an address looks like"):
-        check_url("coinbase", url)
+    with pytest.raises(SourceConfigError, match="coinbase: expected an address that starts with"):
+        load_source("coinbase", SourceContext(symbols={}, url=url))

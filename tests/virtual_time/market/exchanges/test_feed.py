@@ -2,126 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 
-import attrs
 import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, in_memory
-from ticker.limits import (
-    BINANCE_LIFETIME_SECONDS,
-    FEED_ANSWER_SECONDS,
-    FEED_REPLACE_RETRY_SECONDS,
-    FEED_SILENCE_SECONDS,
+from tests.exchange_standin import (
+    BINANCE,
+    BINANCE_US,
+    COINBASE,
+    EVERY,
+    KRAKEN,
+    Manners,
+    Market,
+    StandIn,
 )
-from ticker.market.exchanges.connection import FeedError
-from ticker.market.exchanges.feed import Feed
-from ticker.market.quote import Quote
-from ticker.market.sources import SourceConfigError, SourceContext, load_source, open_batches
+from tests.exchange_standin.running import (
+    EPOCH_MS,
+    PATIENCE_SECONDS,
+    failing,
+    first_symbol,
+    quote_currency,
+    running,
+    virtual_ms,
+)
+from tests.support.captures import CAPTURES, with_captures
+from ticker.limits import FEED_ANSWER_SECONDS, FEED_REPLACE_RETRY_SECONDS, FEED_SILENCE_SECONDS
+from ticker.market.exchanges.faults import FeedError
+from ticker.market.sources import SourceConfigError
 from ticker.market.sources.replay import parse_line
 
-CAPTURES = Path(__file__).parents[4] / ".." / "shared" / "captures"
-#: The wall clock at the start of virtual time.
-EPOCH_MS = 1_790_000_000_000
-#: Longer than anything a test waits for, in virtual time.
-PATIENCE_SECONDS = 1000
 #: What a connection to Binance lives here, so that its day is not simulated second by second.
 LIFETIME_SECONDS = 500
 
-every_exchange = pytest.mark.parametrize(
-    "manners", [COINBASE, KRAKEN, BINANCE], ids=lambda manners: manners.name
-)
-
-
-@attrs.define
-class Running:
-    """A feed that runs against a stand-in."""
-
-    exchange: StandIn
-    feed: Feed
-    quotes: trio.MemoryReceiveChannel[Sequence[Quote]]
-    reports: Counter[str] = attrs.field(factory=Counter)
-    refused: bool = False
-    heard: list[bytes | str] = attrs.field(factory=list)
-
-    async def until(self, symbol: str, price: str) -> Quote:
-        """Return the first quote of a symbol at a price."""
-        async for batch in self.quotes:
-            assert len({quote.symbol for quote in batch}) == len(batch)
-            for quote in batch:
-                if quote.symbol == symbol and str(quote.price) == price:
-                    return quote
-        raise AssertionError("the feed ended")
-
-    async def priced(self, symbol: str, price: str) -> Quote:
-        """Have the exchange tell of a trade, and return the quote of it."""
-        await self.exchange.trade(symbol, price)
-        return await self.until(symbol, price)
-
-
-def first_symbol(manners: Manners) -> str:
-    return "BTC-USDT" if manners is BINANCE else "BTC-USD"
-
-
-@asynccontextmanager
-async def running(
-    manners: Manners,
-    *symbols: str,
-    exchange: StandIn | None = None,
-) -> AsyncIterator[Running]:
-    """Run a feed; a fault of it ends the block, as it would end its life under the supervisor."""
-    exchange = exchange or StandIn(manners)
-    batches_in, batches_out = trio.open_memory_channel[Sequence[Quote]](1000)
-    with trio.fail_after(PATIENCE_SECONDS):
-        async with trio.open_nursery() as nursery:
-            reports: Counter[str] = Counter()
-            context = SourceContext(
-                symbols=dict.fromkeys(symbols or [first_symbol(manners)]),
-                wall_ms=lambda: EPOCH_MS + round(trio.current_time() * 1000),
-                report=lambda kind, _: reports.update([kind]),
-            )
-            feed = load_source(manners.name, context)
-            assert isinstance(feed, Feed)
-            run = Running(exchange, feed, batches_out, reports)
-            dialect = feed.dialect
-            if dialect.lifetime_seconds is not None:
-                dialect = attrs.evolve(dialect, lifetime_seconds=LIFETIME_SECONDS)
-            connect = in_memory(exchange, nursery, lambda: run.refused)
-            run.feed = attrs.evolve(feed, dialect=dialect, connect=connect, tap=run.heard.append)
-
-            async def play() -> None:
-                async with open_batches(run.feed) as batches:
-                    async for batch in batches:
-                        await batches_in.send(batch)
-
-            nursery.start_soon(play)
-            yield run
-            nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def failing(
-    manners: Manners,
-    *symbols: str,
-    error: type[Exception],
-    match: str,
-    exchange: StandIn | None = None,
-) -> AsyncIterator[Running]:
-    """Run a feed that is to end with this fault; the block may wait for as long as it likes."""
-    with pytest.RaisesGroup(
-        pytest.RaisesExc(error, match=match), flatten_subgroups=True, allow_unwrapped=True
-    ):
-        async with running(manners, *symbols, exchange=exchange) as run:
-            yield run
-            await trio.sleep_forever()
+every_exchange = pytest.mark.parametrize("manners", EVERY, ids=lambda manners: manners.name)
 
 
 @every_exchange
@@ -137,10 +54,7 @@ async def test_a_trade_becomes_a_quote_with_the_exact_price(
         assert quote.received_ms == pytest.approx(
             EPOCH_MS + autojump_clock.current_time() * 1000, abs=20
         )
-        if manners is KRAKEN:
-            assert quote.time_ms == quote.received_ms
-        else:
-            assert quote.time_ms in {1666222102062, 1672515782136}
+        assert quote.time_ms == pytest.approx(quote.received_ms, abs=20)
         assert not run.reports
 
 
@@ -148,7 +62,7 @@ async def test_a_trade_becomes_a_quote_with_the_exact_price(
 async def test_each_symbol_is_subscribed_to_and_acknowledged(
     autojump_clock: MockClock, manners: Manners
 ) -> None:
-    quote_in = "USDT" if manners is BINANCE else "USD"
+    quote_in = quote_currency(manners)
     symbols = [f"{base}-{quote_in}" for base in ("BTC", "ETH", "SOL")]
     async with running(manners, *symbols) as run:
         await run.exchange.wait_for(
@@ -175,21 +89,23 @@ async def test_what_is_asked_for_in_usd_is_quoted_in_usdt_at_binance(
 
 
 async def test_binance_has_a_price_before_the_first_trade(autojump_clock: MockClock) -> None:
-    async with running(BINANCE) as run:
+    exchange = StandIn(BINANCE, clock=virtual_ms)
+    exchange.markets["BTC-USDT"].price = "0.07200000"
+    async with running(BINANCE, exchange=exchange) as run:
         assert (await run.until("BTC-USDT", "0.07200000")).symbol == "BTC-USDT"
-    assert autojump_clock.current_time() < 1
+    assert autojump_clock.current_time() < 3
 
 
 @every_exchange
-async def test_an_unknown_symbol_is_one_error_that_names_the_nearest(
+async def test_symbols_that_an_exchange_has_none_of_are_one_error_that_names_the_nearest(
     autojump_clock: MockClock, manners: Manners
 ) -> None:
-    quote_in = "USDT" if manners is BINANCE else "USD"
-    symbols = (f"BTC-{quote_in}", f"BTCC-{quote_in}", f"ETHH-{quote_in}")
+    quote_in = quote_currency(manners)
     match = (
         rf"^{manners.name} does not have BTCC-{quote_in}; nearest: BTC-{quote_in}.*, "
         rf"nor ETHH-{quote_in}; nearest: ETH-{quote_in}[^\n]*$"
     )
+    symbols = (f"BTCC-{quote_in}", f"ETHH-{quote_in}")
     async with failing(manners, *symbols, error=SourceConfigError, match=match):
         pass
     assert autojump_clock.current_time() < FEED_ANSWER_SECONDS
@@ -202,7 +118,10 @@ async def test_no_acknowledgement_ends_the_feed(
     exchange = StandIn(manners)
     exchange.acknowledges = False
     async with failing(
-        manners, error=FeedError, match="no answer to subscribing to BTC-USD", exchange=exchange
+        manners,
+        error=FeedError,
+        match=f"no answer to subscribing to {first_symbol(manners)}",
+        exchange=exchange,
     ):
         pass
     assert autojump_clock.current_time() <= 2 * FEED_ANSWER_SECONDS
@@ -300,7 +219,7 @@ async def test_a_price_is_not_affirmed_once_a_heartbeat_tells_of_a_trade_that_ne
 async def test_a_number_left_out_is_a_gap_and_one_that_comes_late_changes_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    async with running(BINANCE) as run:
+    async with running(BINANCE, lifetime=LIFETIME_SECONDS) as run:
         await run.exchange.subscribed()
         await run.exchange.trade("BTC-USDT", "0.0721", 200)
         await run.exchange.trade("BTC-USDT", "0.0722", 203)
@@ -344,7 +263,9 @@ async def test_a_price_that_cannot_be_is_counted_and_not_passed_on(
         await run.priced(first_symbol(manners), "0.0721")
         await run.exchange.trade(first_symbol(manners), price)
         await run.priced(first_symbol(manners), "0.0722")
-        assert run.reports == {"bad_message": 1} | ({"gap": 1} if manners is BINANCE else {})
+        assert run.reports == {"bad_message": 1} | (
+            {"gap": 1} if manners in {BINANCE, BINANCE_US} else {}
+        )
     assert autojump_clock.current_time() < 5
 
 
@@ -380,7 +301,7 @@ async def test_an_unknown_type_is_counted_and_the_feed_goes_on(
 async def test_a_symbol_nobody_asked_for_is_counted(autojump_clock: MockClock) -> None:
     async with running(COINBASE) as run:
         await run.exchange.subscribed()
-        await run.exchange.trade("ETH-USD", "5")
+        await run.exchange.say(COINBASE.price(Market("ETH-USD", "5")))
         await run.priced("BTC-USD", "7")
         assert run.reports == {"unexpected_symbol": 1}
     assert autojump_clock.current_time() < 5
@@ -443,15 +364,42 @@ async def test_a_broken_connection_ends_the_feed(
 
 
 @pytest.mark.parametrize("system", ["maintenance", "cancel_only"])
-async def test_kraken_is_down_while_nothing_is_matched_there(
+async def test_while_nothing_is_traded_at_kraken_every_symbol_says_so(
     autojump_clock: MockClock, system: str
 ) -> None:
-    async with failing(KRAKEN, error=FeedError, match=f"it is in {system}") as run:
+    async with running(KRAKEN, "BTC-USD", "ETH-USD", supervised=True) as run:
         await run.exchange.subscribed()
-        await run.exchange.say(
-            f'{{"channel":"status","type":"update","data":[{{"system":"{system}"}}]}}'
-        )
-    assert autojump_clock.current_time() < 5
+        await run.exchange.trade("BTC-USD", "7")
+        await run.exchange.trade("ETH-USD", "8")
+        await trio.sleep(5)
+        assert run.good("BTC-USD")
+        await run.exchange.announce(system)
+        await trio.sleep(20)
+        assert run.reasons == dict.fromkeys(["BTC-USD", "ETH-USD"], system.replace("_", " "))
+        assert run.age("BTC-USD") > 15
+        await run.exchange.announce("online")
+        await trio.sleep(10)
+        assert not run.reasons
+        assert run.good("BTC-USD")
+        assert run.good("ETH-USD")
+        assert run.exchange.accepted == 1
+    assert autojump_clock.current_time() < 60
+
+
+async def test_a_feed_that_begins_during_maintenance_waits_for_its_end(
+    autojump_clock: MockClock,
+) -> None:
+    exchange = StandIn(KRAKEN, clock=virtual_ms, system="maintenance", acknowledges=False)
+    exchange.markets["BTC-USD"].price = "7"
+    async with running(KRAKEN, exchange=exchange, supervised=True) as run:
+        await trio.sleep(60)
+        assert run.reasons == {"BTC-USD": "maintenance"}
+        assert len(exchange.connects) <= 3
+        exchange.acknowledges = True
+        await exchange.announce("online")
+        await trio.sleep(40)
+        assert run.good("BTC-USD")
+    assert autojump_clock.current_time() > 60
 
 
 async def test_a_feed_starts_again_after_a_fault(autojump_clock: MockClock) -> None:
@@ -477,12 +425,12 @@ async def trade_every_second(exchange: StandIn, seconds: float) -> None:
 async def test_binance_is_replaced_before_its_24_hours_without_missing_a_trade(
     autojump_clock: MockClock,
 ) -> None:
-    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+    async with running(BINANCE, lifetime=LIFETIME_SECONDS) as run, trio.open_nursery() as nursery:
         await run.exchange.subscribed()
         before = run.exchange.accepted
         await trio.sleep(LIFETIME_SECONDS - 30)
         assert run.exchange.accepted == before
-        nursery.start_soon(drain, run)
+        nursery.start_soon(run.drain)
         await trade_every_second(run.exchange, 60)
         assert run.exchange.accepted == before + 1
         await run.exchange.wait_for(lambda: True)
@@ -490,11 +438,6 @@ async def test_binance_is_replaced_before_its_24_hours_without_missing_a_trade(
         assert not run.reports
         nursery.cancel_scope.cancel()
     assert autojump_clock.current_time() < PATIENCE_SECONDS
-
-
-async def drain(run: Running) -> None:
-    async for _ in run.quotes:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -507,10 +450,10 @@ async def drain(run: Running) -> None:
 async def test_binance_is_replaced_when_it_says_that_it_shuts_down(
     autojump_clock: MockClock, raw: str
 ) -> None:
-    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+    async with running(BINANCE, lifetime=LIFETIME_SECONDS) as run, trio.open_nursery() as nursery:
         await run.exchange.subscribed()
         before = run.exchange.accepted
-        nursery.start_soon(drain, run)
+        nursery.start_soon(run.drain)
         await run.exchange.say(raw)
         await trade_every_second(run.exchange, 10)
         assert run.exchange.accepted == before + 1
@@ -523,13 +466,13 @@ async def test_binance_is_replaced_when_it_says_that_it_shuts_down(
 async def test_a_replacement_that_fails_is_tried_again_while_the_old_connection_serves(
     autojump_clock: MockClock,
 ) -> None:
-    async with running(BINANCE) as run, trio.open_nursery() as nursery:
+    async with running(BINANCE, lifetime=LIFETIME_SECONDS) as run, trio.open_nursery() as nursery:
         await run.exchange.subscribed()
         before = run.exchange.accepted
-        nursery.start_soon(drain, run)
+        nursery.start_soon(run.drain)
         run.refused = True
         await trio.sleep(LIFETIME_SECONDS + 1.5 * FEED_REPLACE_RETRY_SECONDS)
-        assert run.reports == {"replacement_failed": 2}
+        assert run.reports["replacement_failed"] == 2
         assert run.exchange.accepted == before
         run.refused = False
         await trio.sleep(FEED_REPLACE_RETRY_SECONDS)
@@ -545,33 +488,43 @@ async def test_a_connection_closed_at_its_limit_ends_the_feed_like_any_other(
         await run.exchange.subscribed()
         run.refused = True
         with trio.move_on_after(2 * LIFETIME_SECONDS - 100):
-            await drain(run)
+            await run.drain()
         await run.exchange.close(1008, "24 hours")
     assert autojump_clock.current_time() < PATIENCE_SECONDS
 
 
-def test_a_connection_to_binance_is_replaced_well_before_24_hours() -> None:
-    feed = load_source("binance", SourceContext(symbols={}))
-    assert isinstance(feed, Feed)
-    assert feed.dialect.lifetime_seconds == BINANCE_LIFETIME_SECONDS == 23 * 3600
-
-
-async def test_a_catalogue_that_cannot_be_had_is_reported_and_no_reason_to_stop(
-    autojump_clock: MockClock,
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"SSH-2.0-OpenSSH_9.2p1\r\n"],
+    ids=["mute", "status", "no http"],
+)
+@every_exchange
+async def test_a_catalogue_that_cannot_be_had_is_reported_and_keeps_no_price_back(
+    autojump_clock: MockClock, manners: Manners, answer: bytes
 ) -> None:
-    exchange = StandIn(BINANCE)
-    exchange.acknowledges = False
-    async with running(BINANCE, exchange=exchange) as run:
-        await exchange.wait_for(lambda: bool(exchange.requests))
-        await trio.sleep(FEED_ANSWER_SECONDS / 2)
-        exchange.acknowledges = True
+    exchange = StandIn(manners, clock=virtual_ms, rest_answer=answer)
+    async with running(manners, exchange=exchange) as run:
         await exchange.subscribed()
-        await run.priced("BTC-USDT", "7")
-        assert run.reports == {"no_catalogue": 1}
+        await run.priced(first_symbol(manners), "7")
+        assert autojump_clock.current_time() < 1
+        await trio.sleep(FEED_ANSWER_SECONDS + 5)
+        assert run.reports["no_catalogue"] >= 1
+        await run.priced(first_symbol(manners), "8")
     assert autojump_clock.current_time() < 2 * FEED_ANSWER_SECONDS
 
 
-@pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
+async def test_an_empty_catalogue_tells_nothing_of_any_symbol(autojump_clock: MockClock) -> None:
+    exchange = StandIn(BINANCE, clock=virtual_ms, unlisted=True)
+    async with running(BINANCE, exchange=exchange, supervised=True) as run:
+        await exchange.subscribed()
+        await exchange.trade("BTC-USDT", "7")
+        await trio.sleep(10)
+        assert run.reports["no_catalogue"] >= 1
+        assert run.good("BTC-USDT")
+    assert autojump_clock.current_time() < 60
+
+
+@with_captures
 @pytest.mark.parametrize(
     ("manners", "prices", "unneeded"),
     [(COINBASE, 107, 107), (BINANCE, 86, 2)],

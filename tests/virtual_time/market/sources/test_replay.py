@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.captures import CAPTURES, with_captures
 from ticker.limits import REPLAY_GAP_SECONDS, REPLAY_LINE_BYTES, REPLAY_LOOP_PAUSE_SECONDS
 from ticker.market.quote import Quote
 from ticker.market.sources import (
@@ -21,8 +22,6 @@ from ticker.market.sources import (
     open_batches,
 )
 
-CAPTURES = Path(__file__).parents[4] / ".." / "shared" / "captures"
-captures = pytest.mark.skipif(not CAPTURES.is_dir(), reason="../shared/captures is absent")
 pytestmark = pytest.mark.usefixtures("threads_done_inline")
 WALL_MS = 1_790_000_000_000
 
@@ -269,7 +268,7 @@ async def test_recordings_of_all_three_exchanges_play(
     }
 
 
-@captures
+@with_captures
 @pytest.mark.parametrize(
     ("name", "symbols", "prices", "seconds"),
     [("coinbase", 10, 107, 29.58), ("binance", 3, 86, 26.87)],

@@ -1,0 +1,216 @@
+"""The source `bitstamp`: Bitstamp's WebSocket API v2, public, without an account.
+
+Rules of the exchange that this follows:
+
+- `live_trades_btcusd` has every trade, with its number, its price as sent (`price_str`) and its
+  time in microseconds. Channels are subscribed to one by one; `bts:subscription_succeeded` names
+  the channel, `bts:error` does not always.
+- `bts:heartbeat` is answered by the same: a sign of life of the connection, and of nothing else.
+- `bts:request_reconnect` announces that the server goes away within seconds: the connection is
+  to be replaced. Connections last 90 days at most.
+  https://www.bitstamp.net/websocket/v2/
+- REST: `/api/v2/markets/` is the catalogue, `/api/v2/ticker/` has all last trades; at most
+  400 requests a second, 10,000 in ten minutes. https://www.bitstamp.net/api/
+
+`BTC-USD` is `btcusd` there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
+from ticker.market.exchanges.events import (
+    UNREADABLE,
+    Alive,
+    BadMessage,
+    Ending,
+    Event,
+    Ignored,
+    PriceSeen,
+    Refused,
+    Subscribed,
+    checked_name,
+    checked_price,
+)
+from ticker.market.exchanges.exchange import Exchange
+
+__all__ = ["DIALECT", "create", "parse"]
+
+_CHANNEL: Final = "live_trades_"
+#: What is traded against, for recordings, which do not say where a symbol is to be split.
+_QUOTES: Final = ("usdt", "usdc", "pyusd", "rlusd", "usd", "eur", "gbp", "btc", "eth")
+
+
+class _Data(msgspec.Struct):
+    id: int | None = None
+    price: Decimal | None = None
+    price_str: Decimal | None = None
+    microtimestamp: str = ""
+    message: str = ""
+
+
+class _Message(msgspec.Struct):
+    event: str
+    channel: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Market(msgspec.Struct):
+    market_symbol: str
+    base_currency: str
+    counter_currency: str
+    trading: str = "Enabled"
+    counter_decimals: int | None = None
+    market_type: str = "SPOT"
+
+
+class _Ticker(msgspec.Struct):
+    last: Decimal
+    pair: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_datas = msgspec.json.Decoder(_Data)
+_markets = msgspec.json.Decoder(list[_Market])
+_tickers = msgspec.json.Decoder(list[_Ticker] | _Ticker)
+
+
+def parse(raw: bytes | str) -> Sequence[Event]:
+    """Read one message.
+
+    Raises:
+        BadMessage: it is not what the documentation describes.
+    """
+    try:
+        return (_read(_decoder.decode(raw)),)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+
+
+def _read(message: _Message) -> Event:
+    name = message.channel.removeprefix(_CHANNEL) if message.channel.startswith(_CHANNEL) else ""
+    match message.event:
+        case "trade" if name:
+            trade = _datas.decode(message.data)
+            price = checked_price(trade.price if trade.price_str is None else trade.price_str)
+            micros = trade.microtimestamp
+            time_ms = int(micros) // 1000 if micros.isascii() and micros.isdecimal() else None
+            return PriceSeen(checked_name(name), price, time_ms, trade.id)
+        case "bts:subscription_succeeded":
+            return Subscribed((name,) if name else ())
+        case "bts:error":
+            reason = _datas.decode(message.data).message
+            return Refused(reason or "refused", (name,) if name else ())
+        case "bts:heartbeat":
+            return Alive()
+        case "bts:request_reconnect":
+            return Ending()
+        case other:
+            return Ignored(other)
+
+
+def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
+    event = bytes(message.get("event", b""))
+    return event.startswith(b'"bts:') or ("event" in message and "channel" in message)
+
+
+def _theirs(symbol: str) -> str:
+    return symbol.replace("-", "").lower()
+
+
+def _guess(name: str) -> str:
+    for asset in _QUOTES:
+        if name.endswith(asset) and name != asset:
+            return f"{name.removesuffix(asset)}-{asset}".upper()
+    return name.upper()
+
+
+def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
+    del request  # it repeats no number
+    messages = [{"event": "bts:subscribe", "data": {"channel": _CHANNEL + name}} for name in names]
+    return [msgspec.json.encode(message).decode() for message in messages]
+
+
+def _listings(names: Sequence[str] | None) -> str:
+    del names  # it has one answer, of some 100 KB
+    return "/api/v2/markets/"
+
+
+def _read_listings(body: bytes) -> Sequence[Listing]:
+    try:
+        markets = _markets.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    return [
+        Listing(
+            market.market_symbol,
+            f"{market.base_currency}-{market.counter_currency}",
+            market.trading == "Enabled",
+            f"trading is {market.trading.lower()}",
+            _tick(market.counter_decimals),
+            (f"{market.base_currency}/{market.counter_currency}",),
+        )
+        for market in markets
+        if market.market_type == "SPOT"
+    ]
+
+
+def _tick(decimals: int | None) -> Decimal | None:
+    return None if decimals is None else Decimal((0, (1,), -decimals))
+
+
+def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
+    known = [listing for listing in listings if listing.keys]
+    if len(known) > 1:  # all of them, in one answer of some 60 KB
+        presumed = [listing for listing in listings if not listing.keys]
+        return [("/api/v2/ticker/", known), *_one_by_one(presumed)]
+    return _one_by_one(listings)
+
+
+def _one_by_one(listings: Sequence[Listing]) -> Sequence[Question]:
+    return [(f"/api/v2/ticker/{listing.name}/", [listing]) for listing in listings]
+
+
+def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    try:
+        tickers = _tickers.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    if isinstance(tickers, _Ticker):
+        return {asked[0].name: RestPrice(checked_price(tickers.last))}
+    last = {ticker.pair: ticker.last for ticker in tickers}
+    return {
+        listing.name: RestPrice(checked_price(last[listing.keys[0]]))
+        for listing in asked
+        if listing.keys[0] in last
+    }
+
+
+DIALECT: Final = Dialect(
+    name="bitstamp",
+    url="wss://ws.bitstamp.net",
+    rest=Rest(
+        url="https://www.bitstamp.net",
+        listings=_listings,
+        read_listings=_read_listings,
+        prices=_prices,
+        read_prices=_read_prices,
+    ),
+    theirs=_theirs,
+    guess=_guess,
+    recognises=_recognises,
+    parse=parse,
+    subscribe=_subscribe,
+    batch=1,  # an error does not say of which channel it is
+    request_seconds=0.05,
+    snapshots=False,
+    ping='{"event":"bts:heartbeat"}',
+    any_message_is_alive=True,
+)
+
+create: Final = Exchange(DIALECT)

@@ -1,0 +1,95 @@
+"""What goes wrong on the way to an exchange, as one kind of fault with one line of text.
+
+The text holds no more of an address than host and port.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import h11
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError
+from wsproto.utilities import ProtocolError
+
+from ticker.market.sources import SourceError
+
+__all__ = ["BROKEN", "FeedError", "MessageTooBigError", "StatusError", "one_fault", "why"]
+
+#: What a connection raises that does not work, or not any more.
+BROKEN: Final = (
+    HandshakeError,
+    ConnectionClosed,
+    ProtocolError,
+    h11.ProtocolError,
+    ssl.SSLError,
+    OSError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
+
+
+class FeedError(SourceError):
+    """A feed ended that should not have. The supervisor starts it again."""
+
+
+class MessageTooBigError(FeedError):
+    """The exchange sent a message longer than `FEED_MESSAGE_BYTES`."""
+
+
+class StatusError(FeedError):
+    """The exchange, or a proxy on the way, answered with an HTTP status that is a refusal.
+
+    Attributes:
+        status: as in 429.
+    """
+
+    def __init__(self, reason: str, status: int, *, retry_after: float = 0.0) -> None:
+        super().__init__(reason, retry_after=retry_after)
+        self.status = status
+
+
+@contextmanager
+def one_fault(place: str) -> Iterator[None]:
+    """Turn what is expected to go wrong, alone or in a group as of a nursery, into one fault.
+
+    Raises:
+        FeedError: an expected fault of a connection, with the place it was to.
+        SourceConfigError: as it was.
+    """
+    fault: Exception | None = None
+    try:
+        yield
+    except* SourceError as group:
+        fault = _first(group)
+    except* BROKEN as group:
+        fault = fault or FeedError(f"{place}: {why(_first(group))}")
+    if fault is not None:
+        raise fault
+
+
+def _first(error: BaseException) -> Exception:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)  # noqa: S101 - those caught are
+    return error
+
+
+def why(error: BaseException) -> str:
+    """Return what went wrong, in the words of its deepest cause."""
+    if isinstance(error, ConnectionClosed) and error.reason is not None:
+        return f"closed with {error.reason.code} {error.reason.reason or ''}".rstrip()
+    cause: BaseException = error
+    while (deeper := _beneath(cause)) is not None:
+        cause = deeper
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def _beneath(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        first: BaseException = error.exceptions[0]
+        return first
+    return error.__cause__ or error.__context__

@@ -1,0 +1,222 @@
+"""The source `okx`: OKX's WebSocket API v5, public channels, without an account.
+
+Rules of the exchange that this follows:
+
+- `tickers` sends the last price upon subscribing and when it or the best bid or ask changes, at
+  most every 100 ms. Each symbol is acknowledged by a message of its own that repeats the
+  request's `id`; `error` has a code and names the symbol in its text.
+  https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-tickers-channel
+- A connection without data for 30 s is closed: the text `ping` is answered by `pong`, a sign of
+  life of the connection, and of nothing else.
+- `notice` with code 64008 announces that the connection is about to be closed.
+  https://www.okx.com/docs-v5/en/#overview-websocket-notification
+- At most 3 connections a second and address, 480 requests an hour and connection, and 64 KB a
+  request. https://www.okx.com/docs-v5/en/#overview-websocket-connect
+- REST: `public/instruments` is the catalogue, `market/tickers` has the last trades; 20 in 2 s.
+  https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
+
+Symbols are ours unchanged. What is in USD here is quoted in USDT there, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
+from ticker.market.exchanges.events import (
+    UNREADABLE,
+    Alive,
+    BadMessage,
+    Ending,
+    Event,
+    Ignored,
+    PriceSeen,
+    Refused,
+    Subscribed,
+    checked_name,
+    checked_price,
+)
+from ticker.market.exchanges.exchange import Exchange
+
+__all__ = ["DIALECT", "create", "parse"]
+
+#: The connection will be closed for an upgrade of the service.
+_CLOSING: Final = "64008"
+_NAMED: Final = re.compile(r"instId:\s*([A-Z0-9-]+)")
+
+
+class _Argument(msgspec.Struct):
+    channel: str = ""
+    inst_id: str = msgspec.field(name="instId", default="")
+
+
+class _Ticker(msgspec.Struct):
+    inst_id: str = msgspec.field(name="instId")
+    last: Decimal | None = None
+    ts: str = ""
+
+
+class _Message(msgspec.Struct):
+    event: str = ""
+    arg: _Argument | None = None
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    code: str = ""
+    msg: str = ""
+    id: str = ""
+
+
+class _Instrument(msgspec.Struct):
+    inst_id: str = msgspec.field(name="instId")
+    base: str = msgspec.field(name="baseCcy")
+    quote: str = msgspec.field(name="quoteCcy")
+    tick: str = msgspec.field(name="tickSz", default="")
+    state: str = "live"
+
+
+class _Instruments(msgspec.Struct):
+    data: list[_Instrument]
+    code: str = "0"
+    msg: str = ""
+
+
+class _Tickers(msgspec.Struct):
+    data: list[_Ticker]
+    code: str = "0"
+    msg: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_tickers = msgspec.json.Decoder(list[_Ticker])
+_rest_tickers = msgspec.json.Decoder(_Tickers)
+_instruments = msgspec.json.Decoder(_Instruments)
+
+
+def parse(raw: bytes | str) -> Sequence[Event]:
+    """Read one message.
+
+    Raises:
+        BadMessage: it is not what the documentation describes.
+    """
+    if raw in {"pong", b"pong"}:
+        return (Alive(),)
+    try:
+        return _read(_decoder.decode(raw))
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+
+
+def _read(message: _Message) -> Sequence[Event]:
+    request = int(message.id) if message.id.isascii() and message.id.isdecimal() else None
+    match message.event:
+        case "":
+            if message.arg is None:
+                raise BadMessage("neither an event nor a channel")
+            if message.arg.channel != "tickers":
+                return (Ignored(message.arg.channel),)
+            return [_price(ticker) for ticker in _tickers.decode(message.data)]
+        case "subscribe" if message.arg is not None:
+            return (Subscribed((message.arg.inst_id,), request),)
+        case "error":
+            named = tuple(_NAMED.findall(message.msg))
+            return (Refused(f"{message.msg} ({message.code})", named, request),)
+        case "notice" if message.code == _CLOSING:
+            return (Ending(),)
+        case other:
+            return (Ignored(other),)
+
+
+def _price(ticker: _Ticker) -> PriceSeen:
+    return PriceSeen(checked_name(ticker.inst_id), checked_price(ticker.last), _time(ticker.ts))
+
+
+def _time(ts: str) -> int | None:
+    return int(ts) if ts.isascii() and ts.isdecimal() else None
+
+
+def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
+    return "arg" in message or "connId" in message
+
+
+def _in_usdt(symbol: str) -> str:
+    return f"{symbol}T" if symbol.endswith("-USD") else symbol
+
+
+def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
+    channels = [{"channel": "tickers", "instId": name} for name in names]
+    message = {"id": str(request), "op": "subscribe", "args": channels}
+    return [msgspec.json.encode(message).decode()]
+
+
+def _listings(names: Sequence[str] | None) -> str:
+    path = "/api/v5/public/instruments?instType=SPOT"
+    return f"{path}&instId={names[0]}" if names is not None and len(names) == 1 else path
+
+
+def _read_listings(body: bytes) -> Sequence[Listing]:
+    try:
+        answer = _instruments.decode(body)
+        ticks = [Decimal(each.tick) if each.tick else None for each in answer.data]
+    except (*UNREADABLE, ArithmeticError) as error:
+        raise BadMessage(str(error)) from None
+    if answer.code != "0":
+        raise BadMessage(f"{answer.msg} ({answer.code})")
+    return [
+        Listing(
+            each.inst_id,
+            f"{each.base}-{each.quote}",
+            each.state == "live",
+            each.state,
+            tick,
+            (each.inst_id,),
+        )
+        for each, tick in zip(answer.data, ticks, strict=True)
+    ]
+
+
+def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
+    if len(listings) == 1:
+        return [(f"/api/v5/market/ticker?instId={listings[0].name}", listings)]
+    return [("/api/v5/market/tickers?instType=SPOT", listings)]
+
+
+def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    try:
+        answer = _rest_tickers.decode(body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
+    if answer.code != "0":
+        raise BadMessage(f"{answer.msg} ({answer.code})")
+    wanted = {listing.name for listing in asked}
+    return {
+        ticker.inst_id: RestPrice(checked_price(ticker.last), _time(ticker.ts))
+        for ticker in answer.data
+        if ticker.inst_id in wanted
+    }
+
+
+DIALECT: Final = Dialect(
+    name="okx",
+    url="wss://ws.okx.com:8443/ws/v5/public",
+    rest=Rest(
+        url="https://www.okx.com",
+        listings=_listings,
+        read_listings=_read_listings,
+        prices=_prices,
+        read_prices=_read_prices,
+    ),
+    substitute=_in_usdt,
+    recognises=_recognises,
+    parse=parse,
+    subscribe=_subscribe,
+    batch=100,
+    request_seconds=1.0,
+    ping="ping",
+    any_message_is_alive=True,
+)
+
+create: Final = Exchange(DIALECT)

@@ -1,0 +1,201 @@
+"""What a feed asks over REST beside its connection: the catalogue, and whether prices stand.
+
+One question at a time. Where there is no answer, it waits longer and longer; where the
+exchange can say on the connection itself what it is subscribed to, that is asked instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import trio
+
+from ticker.limits import (
+    FEED_CATALOGUE_SECONDS,
+    FEED_DETAIL_CHARACTERS,
+    FEED_LISTINGS_AT_ONCE,
+    FEED_LOOK_SECONDS,
+    FEED_REST_RETRY_MAX_SECONDS,
+    FEED_REST_RETRY_SECONDS,
+    FEED_REST_THREAD_BYTES,
+)
+from ticker.market.exchanges.dialect import Dialect, Listing
+from ticker.market.exchanges.events import BadMessage
+from ticker.market.exchanges.faults import FeedError, StatusError
+from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.pace import growing_pause
+
+__all__ = ["Questions"]
+
+#: Answers to a question that is wrong, rather than to one too many.
+_WRONG: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
+
+
+class Questions:
+    """The questions of one life of a feed."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        state: FeedState,
+        memory: FeedMemory,
+        ask: Callable[[str], Awaitable[bytes]],
+        check_holdings: Callable[[], Awaitable[None]],
+        report: Callable[[str, str], None],
+    ) -> None:
+        """Prepare; `run` begins.
+
+        Args:
+            dialect: how the exchange is asked.
+            state: what answers tell.
+            memory: the symbols that its catalogue does not have.
+            ask: asks a path and returns the body.
+            check_holdings: asks on the connection what it is subscribed to.
+            report: is told of `no_catalogue` and `no_rest_price`.
+        """
+        self._dialect: Final = dialect
+        self._state: Final = state
+        self._memory: Final = memory
+        self._ask_path: Final = ask
+        self._check_holdings: Final = check_holdings
+        self._report: Final = report
+        self._catalogue_due = 0.0
+        self._failures = 0
+        self._not_before = 0.0
+
+    async def run(self) -> None:
+        """Ask until cancelled.
+
+        Raises:
+            FeedError: the stream stands still while the market moves.
+            SourceConfigError: the catalogue has none of the symbols.
+        """
+        self._catalogue_due = trio.current_time()
+        while True:
+            now = trio.current_time()
+            if now >= self._not_before:
+                if now >= self._catalogue_due or now >= self._memory.unlisted.next_try():
+                    await self._read_catalogue()
+                if doubtful := self._state.to_check(now):
+                    await self._check(doubtful)
+            if quiet := self._state.to_prove(trio.current_time()):
+                await self._prove(quiet)
+            self._state.tell_reasons()
+            await trio.sleep(FEED_LOOK_SECONDS)
+
+    # --- the catalogue
+
+    async def _read_catalogue(self) -> None:
+        """Read as much of the catalogue as it takes to know all of our symbols."""
+        listings = self._dialect.rest.listings
+        names = list(self._state.names)
+        if listings(names) != listings(None):
+            part = await self._listings(names)
+            if part is None:
+                return
+            if self._state.covers(part):
+                self._catalogue_due = trio.current_time() + FEED_CATALOGUE_SECONDS
+                self._state.listed(part, whole=False)
+                return
+        await self._read_whole()
+
+    async def _read_whole(self) -> None:
+        whole = await self._listings(None)
+        if whole is None:
+            return
+        self._catalogue_due = trio.current_time() + FEED_CATALOGUE_SECONDS
+        if not whole:
+            self._fail("no_catalogue", f"{self._dialect.name}: the catalogue is empty")
+            return
+        self._state.listed(whole, whole=True)
+        self._state.check_any_served()
+
+    async def _check(self, names: Sequence[str]) -> None:
+        """Ask the catalogue whether some symbols are still traded."""
+        self._state.proofs.checking(names, trio.current_time())
+        if len(names) > FEED_LISTINGS_AT_ONCE:
+            await self._read_whole()
+            return
+        part = await self._listings(names)
+        if part is None:
+            return
+        if {listing.name for listing in part}.issuperset(names):
+            self._state.listed(part, whole=False)
+        else:
+            await self._read_whole()
+
+    async def _listings(self, names: Sequence[str] | None) -> Sequence[Listing] | None:
+        """Return what the catalogue says, of some symbols or of all; None without an answer."""
+        rest = self._dialect.rest
+        try:
+            body = await self._ask(rest.listings(names))
+            if len(body) > FEED_REST_THREAD_BYTES:
+                return await trio.to_thread.run_sync(rest.read_listings, body)
+            return rest.read_listings(body)
+        except (StatusError, BadMessage) as error:
+            wrong = isinstance(error, BadMessage) or error.status in _WRONG
+            if names is not None and wrong:
+                return []  # it does not know one of them: the whole of it tells which
+            self._fail("no_catalogue", str(error), error)
+        except FeedError as error:
+            self._fail("no_catalogue", str(error), error)
+        return None
+
+    # --- prices
+
+    async def _prove(self, names: Sequence[str]) -> None:
+        """Ask for the prices of symbols that have been quiet, and compare."""
+        self._state.proofs.asking(names, trio.current_time())
+        if trio.current_time() < self._not_before or not await self._compare(names):
+            await self._check_holdings()
+
+    async def _compare(self, names: Sequence[str]) -> bool:
+        rest = self._dialect.rest
+        known = self._state.listings
+        asked = [known.get(name) or Listing(name, self._state.meant(name)) for name in names]
+        for path, listings in rest.prices(asked):
+            asked_at = trio.current_time()
+            try:
+                answers = rest.read_prices(await self._ask(path), listings)
+            except (StatusError, BadMessage) as error:
+                if isinstance(error, BadMessage) or error.status in _WRONG:
+                    self._report("no_rest_price", str(error)[:FEED_DETAIL_CHARACTERS])
+                    continue
+                self._fail("no_rest_price", str(error), error)
+                return False
+            except FeedError as error:
+                self._fail("no_rest_price", str(error), error)
+                return False
+            doubt = self._state.asked(answers, asked_at)
+            if doubt is not None:
+                self._memory.record.doubts += 1
+                wait = growing_pause(self._memory.record.doubts, 1.0, FEED_REST_RETRY_MAX_SECONDS)
+                raise FeedError(
+                    f"{self._dialect.name}: {doubt.symbol} stands at {doubt.streamed:f} in the "
+                    f"stream and at {doubt.asked:f} in REST",
+                    retry_after=wait,
+                )
+        return True
+
+    # --- one question
+
+    async def _ask(self, path: str) -> bytes:
+        body = await self._ask_path(path)
+        self._failures = 0
+        self._memory.record.rest_fault = None
+        await trio.sleep(self._dialect.rest.seconds)
+        return body
+
+    def _fail(self, kind: str, reason: str, error: Exception | None = None) -> None:
+        """Note that there was no answer; the next question waits."""
+        self._failures += 1
+        wait = growing_pause(self._failures, FEED_REST_RETRY_SECONDS, FEED_REST_RETRY_MAX_SECONDS)
+        if isinstance(error, FeedError):
+            wait = max(wait, error.retry_after)
+        self._not_before = trio.current_time() + wait
+        if kind == "no_catalogue":
+            self._catalogue_due = self._not_before
+        self._memory.record.rest_fault = reason
+        self._report(kind, reason[:FEED_DETAIL_CHARACTERS])
