@@ -1,4 +1,4 @@
-"""How many streams may be open: in all, per token and per address.
+"""How many streams may be open: in all, per token, per address and per API key.
 
 Rules for this module: it counts and nothing else. A place is taken before the handshake is
 answered, so that any number of handshakes at once cannot pass a limit together.
@@ -25,11 +25,19 @@ class FullError(Exception):
 
 @attrs.frozen(kw_only=True)
 class StreamLimits:
-    """The most streams that may be open; 0 lifts a limit."""
+    """The most streams that may be open; 0 lifts a limit.
+
+    Attributes:
+        server: in all.
+        token: of one token.
+        address: of one client's address.
+        key: of one API key, where its role has no limit of its own.
+    """
 
     server: int
     token: int
     address: int
+    key: int
 
 
 class Place:
@@ -67,7 +75,7 @@ class Admission:
             token: the token's id.
             address: the client's address.
             key: the API key's id.
-            key_limit: how many streams the key's role may have, where it is limited.
+            key_limit: how many streams a key of its role may have, where the role says so.
 
         Raises:
             FullError: one of the limits is reached.
@@ -78,7 +86,9 @@ class Admission:
             ("address", address),
             ("key", key),
         )
-        most = (self._limits.server, self._limits.token, self._limits.address, key_limit or 0)
+        limits = self._limits
+        key_most = limits.key if key_limit is None else key_limit
+        most = (limits.server, limits.token, limits.address, key_most)
         for subject, limit in zip(wanted, most, strict=True):
             if limit and self._taken[subject] >= limit:
                 raise FullError(subject[0])

@@ -17,6 +17,9 @@ PRICE_EXPONENT: Final = 18
 #: How often the last prices of a source that is alive are affirmed: a second, as by the
 #: heartbeats of exchanges, and a tenth of a price's age limit (10 s).
 AFFIRM_SECONDS: Final = 1.0
+#: How long the price of a source that stopped still stands before another source takes over: a
+#: connection that is lost and opened again takes 1.2 s, of which 1 s is the first restart's wait.
+FAILOVER_GRACE_SECONDS: Final = 2.0
 #: How many age limits a preferred source must have been fresh for, before it gets a symbol
 #: back: one that comes and goes every few seconds then changes nothing.
 RECOVERY_AGE_LIMITS: Final = 3

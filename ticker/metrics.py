@@ -69,6 +69,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self._requests_refused = Counter(
+            "ticker_requests_refused",
+            "Requests over HTTP whose token was refused",
+            ["reason"],
+            registry=self.registry,
+        )
         self.tokens_issued = Counter(
             "ticker_tokens_issued", "Tokens given for a key", registry=self.registry
         )
@@ -93,6 +99,10 @@ class Metrics:
     def handshake_refused(self, reason: str) -> None:
         """Count a refused handshake."""
         self._refused.labels(reason).inc()
+
+    def request_refused(self, reason: str) -> None:
+        """Count a request over HTTP whose token was refused."""
+        self._requests_refused.labels(reason).inc()
 
     def token_request_refused(self, reason: str) -> None:
         """Count a refused token request."""

@@ -26,6 +26,7 @@ from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.admission import Admission, StreamLimits
 from ticker.engine import Engine
+from ticker.http.refusal import RefusalCounter
 from ticker.market.book import Book
 from ticker.market.broadcast import Broadcast, TickInterval
 from ticker.market.hub import Hub
@@ -34,6 +35,7 @@ from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
+from ticker.protocol.messages import TickerEncoder
 from ticker.security import secrets_file
 from ticker.security.access import Access
 from ticker.security.authority import Authority
@@ -44,7 +46,7 @@ from ticker.security.tokens import TokenSigner
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
-from ticker.settings.sources import load_sources, restart_policy
+from ticker.settings.sources import load_sources, restart_policy, selection_rules
 from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
@@ -74,6 +76,7 @@ class Service:
     Attributes:
         settings: what it was made with.
         metrics: what is counted where it happens.
+        refusals: refused tokens, counted by address.
         fanout_durations: how long each tick took to go out, in seconds.
         authority: keys and tokens.
         access: what roles may do with the symbols of the market.
@@ -87,6 +90,7 @@ class Service:
 
     settings: Settings
     metrics: Metrics
+    refusals: RefusalCounter
     fanout_durations: Durations
     authority: Authority
     access: Access
@@ -130,8 +134,10 @@ def make_service(
             server=settings.max_streams,
             token=settings.max_streams_per_token,
             address=settings.max_streams_per_address,
+            key=settings.max_streams_per_key,
         )
     )
+    refusals = RefusalCounter(settings.refused_rate, metrics)
     engine = Engine(market, authority, sessions)
     streams = Streams(
         StreamContext(
@@ -144,11 +150,13 @@ def make_service(
         settings,
         admission,
         metrics,
+        refusals,
         draining=lambda: engine.draining,
     )
     return Service(
         settings=settings,
         metrics=metrics,
+        refusals=refusals,
         fanout_durations=durations,
         authority=authority,
         access=access,
@@ -191,19 +199,17 @@ def _make_market(
         load=load,
     )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
-    hub = Hub(book, time_ms=wall_ms(), fanout=fanout)
+    hub = Hub(book, TickerEncoder(), wall_ms=wall_ms, fanout=fanout)
     ingest = Ingest(
         sources,
         book,
         restart_policy(settings),
-        stale_after=settings.stale_after,
+        rules=selection_rules(settings),
         wall_ms=wall_ms,
         changed=sessions.tell_status,
     )
     interval = TickInterval(settings.tick)
-    broadcast = Broadcast(
-        interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, durations=durations
-    )
+    broadcast = Broadcast(interval, hub, book, ingest, ticked=ticked, durations=durations)
     return Market(
         book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
     )

@@ -41,19 +41,27 @@ def quotes(*prices: float, source: str = "scripted") -> list[Quote]:
 
 
 class ScriptedSource:
-    """A source that brings what a test puts in, and crashes when that is an exception."""
+    """A source that brings what a test puts in, and crashes when that is an exception.
 
-    name = "scripted"
-    symbols: Sequence[str] = SYMBOLS
+    Attributes:
+        begins: whether each life begins with one batch.
+        lives: how often it was started.
+    """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, name: str = "scripted", symbols: Sequence[str] = SYMBOLS, *, begins: bool = True
+    ) -> None:
+        self.name = name
+        self.symbols = symbols
+        self.begins = begins
         self.put, self._script = trio.open_memory_channel[list[Quote] | Exception](math.inf)
         self.lives = 0
 
     async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        """Begin each life with one batch."""
+        """Bring what was put in."""
         self.lives += 1
-        yield quotes(100 + self.lives, 10)
+        if self.begins:
+            yield quotes(100 + self.lives, 10)
         while True:
             item = await self._script.receive()
             if isinstance(item, Exception):

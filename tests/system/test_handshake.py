@@ -368,6 +368,19 @@ async def test_an_address_that_is_refused_too_often_must_wait(tmp_path: Path) ->
     with started("serve", tmp_path / "data", env=env) as server:
         for _ in range(3):
             assert (await refused(server)).status == 401
-        response = await refused(server, server.token())
-        assert response.status == 429
-        assert 1 <= int(response.headers["retry-after"]) <= 20
+        for token in (None, "nonsense", FORGED):
+            response = await refused(server, token)
+            assert response.status == 429
+            assert 1 <= int(response.headers["retry-after"]) <= 20
+
+
+async def test_a_token_that_is_known_to_be_good_is_never_shut_out(tmp_path: Path) -> None:
+    env = {"TICKER_REFUSED_RATE": "3/hour"}
+    with started("serve", tmp_path / "data", env=env) as server:
+        for _ in range(5):
+            await refused(server)
+        async with opened(server, server.token()) as stream:
+            assert (await stream.message())["type"] == "welcome"
+        headers = {"Authorization": f"Bearer {server.token()}"}
+        assert server.request("GET", "/prices", headers=headers)[0] == 200
+        assert (await refused(server)).status == 429

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ticker.admission import Admission, FullError, Place, StreamLimits
 
-UNLIMITED = StreamLimits(server=0, token=0, address=0)
+UNLIMITED = StreamLimits(server=0, token=0, address=0, key=0)
 
 
 def place(
@@ -27,9 +27,9 @@ def place(
 @pytest.mark.parametrize(
     ("limits", "key_limit", "scope"),
     [
-        (StreamLimits(server=2, token=0, address=0), None, "server"),
-        (StreamLimits(server=0, token=2, address=0), None, "token"),
-        (StreamLimits(server=0, token=0, address=2), None, "address"),
+        (StreamLimits(server=2, token=0, address=0, key=0), None, "server"),
+        (StreamLimits(server=0, token=2, address=0, key=0), None, "token"),
+        (StreamLimits(server=0, token=0, address=2, key=0), None, "address"),
         (UNLIMITED, 2, "key"),
     ],
 )
@@ -50,13 +50,13 @@ def test_the_place_after_the_last_is_refused_and_comes_back(
 
 
 def test_others_are_not_kept_out() -> None:
-    admission = Admission(StreamLimits(server=0, token=1, address=1))
+    admission = Admission(StreamLimits(server=0, token=1, address=1, key=0))
     with place(admission, "t1", "a1"), place(admission, "t2", "a2"):
         assert admission.taken == 2
 
 
 def test_a_crash_gives_the_place_back() -> None:
-    admission = Admission(StreamLimits(server=1, token=0, address=0))
+    admission = Admission(StreamLimits(server=1, token=0, address=0, key=0))
     with pytest.raises(ZeroDivisionError), place(admission):
         raise ZeroDivisionError
     assert admission.taken == 0
@@ -67,7 +67,7 @@ class Places(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.admission = Admission(StreamLimits(server=5, token=2, address=3))
+        self.admission = Admission(StreamLimits(server=5, token=2, address=3, key=0))
         self.held: list[tuple[str, str, Place]] = []
 
     @rule(token=st.sampled_from("abc"), address=st.sampled_from("xy"))

@@ -84,6 +84,7 @@ async def _record(feed: Feed, writer: CaptureWriter, settings: Settings) -> None
                         pass  # the tap has it already
             except SourceConfigError as error:
                 give_up(error)
+                await trio.sleep_forever()  # it did not end by itself, and is not to be restarted
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, scope)

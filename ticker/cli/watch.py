@@ -12,10 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
 
 import click
-import msgspec
 import trio
 from rich.console import Console
 from rich.live import Live
@@ -26,11 +24,10 @@ from ticker.client import Client, Message, Ticker, TickerError, connect
 from ticker.client.address import Address, parse_address
 from ticker.exception_groups import first
 from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
+from ticker.protocol.decimals import encode_json
 from ticker.security.demo import DEMO_KEY_FILE
 from ticker.security.secrets_file import SecretFileError, read_line
 from ticker.settings.model import Settings
-
-_JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 @click.command()
@@ -127,7 +124,7 @@ async def _cancel_at_signal(
 async def _print_lines(client: Client, count: int | None) -> None:
     last = _Last(count)
     async for message in client:
-        line = _JSON.encode(message) + b"\n"
+        line = encode_json(message) + b"\n"
         # In a thread, since a pipe that is full would hold up the stream as well; meanwhile
         # the client keeps the newest prices only.
         await trio.to_thread.run_sync(_write, line, abandon_on_cancel=True)

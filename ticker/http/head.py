@@ -60,8 +60,10 @@ class Head:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
+        """The target without its query, and without scheme and host (RFC 9112 §3.2.2)."""
+        target = self.target.partition("?")[0]
+        absolute = _ABSOLUTE.match(target)
+        return (target[absolute.end() :] or "/") if absolute else target
 
     @property
     def query(self) -> str:
@@ -71,7 +73,7 @@ class Head:
     @property
     def target_readable(self) -> bool:
         """Whether its target can be taken apart, as Quart does once it is unquoted, or fails."""
-        path = unquote(self.path)
+        path = unquote(self.target.partition("?")[0])
         try:
             return path.startswith("/") or bool(urlsplit(path).path)
         except ValueError:
@@ -117,6 +119,10 @@ class Head:
         if self.first(b"transfer-encoding") is not None:
             return None
         return int(self.first(b"content-length") or 0)
+
+
+#: What a client of a proxy, or one that takes us for one, puts before a path.
+_ABSOLUTE: Final = re.compile(r"(?i:https?|wss?)://[^/?#]*")
 
 
 def _redact_bytes(value: bytes) -> bytes:

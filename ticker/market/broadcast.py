@@ -7,7 +7,6 @@ is the hub's business.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import NoReturn
 
 import attrs
@@ -73,7 +72,6 @@ class Broadcast:
         book: Book,
         ingest: Ingest,
         *,
-        wall_ms: Callable[[], int],
         ticked: trio.lowlevel.ParkingLot,
         durations: Durations,
     ) -> None:
@@ -84,7 +82,6 @@ class Broadcast:
             hub: what sends each tick out.
             book: what a tick is made of.
             ingest: the sources, without which there is nothing to send.
-            wall_ms: the wall clock, in milliseconds since the epoch.
             ticked: where those are parked who wait for the next tick.
             durations: where it is noted how long each tick took to go out, in seconds.
         """
@@ -92,25 +89,17 @@ class Broadcast:
         self._hub = hub
         self._book = book
         self._ingest = ingest
-        self._wall_ms = wall_ms
         self._ticked = ticked
         self._durations = durations
-        self._published = 0
         self.ticks = 0
         self.ticks_skipped = 0
 
     async def run(self) -> NoReturn:
-        """Tick until cancelled; a tick whose turn has passed is skipped.
-
-        The first tick goes out with the first prices, so that the first subscribers need not wait
-        for theirs.
-        """
+        """Tick until cancelled; a tick whose turn has passed is skipped."""
         seconds = self._interval.seconds
-        with trio.move_on_after(seconds):
-            await self._ingest.first_prices.wait()
         due = trio.current_time()
+        published = 0
         while True:
-            await self._tick()
             due += seconds
             late = trio.current_time() - due
             if late >= seconds:
@@ -118,13 +107,11 @@ class Broadcast:
                 due += missed * seconds
                 self.ticks_skipped += missed
             await _sleep_until(due)
-
-    async def _tick(self) -> None:
-        # What a source brought last goes out even if it has stopped since.
-        if self._ingest.live or self._book.changes != self._published:
-            began = time.perf_counter()
-            await self._hub.publish(self._hub.published.seq + 1, self._wall_ms())
-            self._durations.note(time.perf_counter() - began)
-            self.ticks += 1
-            self._published = self._book.changes
-        self._ticked.unpark_all()
+            # What a source brought last goes out even if it has stopped since.
+            if self._ingest.live or self._book.changes != published:
+                began = time.perf_counter()
+                await self._hub.publish()
+                self._durations.note(time.perf_counter() - began)
+                self.ticks += 1
+                published = self._book.changes
+            self._ticked.unpark_all()

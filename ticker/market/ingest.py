@@ -1,28 +1,36 @@
 """The ingest: every source under its supervisor, and what it brings into the book.
 
-A source's crash leaves the book as it was and everybody connected; who wants to know is
-told that the source is stale, and later that it is live. A source that runs but has nothing
-to say of some symbols is stale in those. Rules for this module: it runs sources and decides
-nothing about prices; which source a symbol comes from is `source_selection`'s business.
+A source's crash leaves the book as it was and everybody connected; subscribers are told that
+the source is stale, and later that it is live. A source that runs but has no good price of some
+symbols is stale in those. Rules for this module: it runs sources and tells how they are; which
+source a symbol's price comes from is decided in `source_selection.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, Literal
 
 import attrs
 import structlog
 import trio
 
-from ticker import limits
 from ticker.market.book import Book
-from ticker.market.source_selection import SelectionStatistics, SourceSelection
-from ticker.market.sources import Batch, Source, SourceError, open_batches
+from ticker.market.offers import Offering
+from ticker.market.source_selection import (
+    SelectionRules,
+    SelectionStatistics,
+    SourceSelection,
+    StaleSymbol,
+)
+from ticker.market.sources import Batch, Source, SourceError, open_batches, substitutes
 from ticker.supervision import RestartPolicy, supervise
 
 log = structlog.get_logger()
+
+#: What a source is stale for, where it is stale in several symbols for several reasons.
+SEVERAL: Final = "several reasons"
 
 
 @attrs.frozen
@@ -31,26 +39,39 @@ class SourceState:
 
     Attributes:
         source: its name.
-        state: `live` from its first quotes until it stops, unless it is silent.
-        since: when that began, in milliseconds since the epoch.
-        reason: why it is stale: `starting`, `crashed`, `ended`, or `silent` about `symbols`.
-        symbols: those of which it holds the price and has not spoken for too long.
+        state: `live` from its first fresh price until it stops, while it has a good price of
+            every symbol that no other source has one of.
+        since: when that began, in milliseconds since the epoch; where it is stale, when the
+            last price was proved, or when the service began where there was none yet.
+        reason: why it is stale: `starting`, `crashed`, `ended`, or what all `reasons` have in
+            common.
+        reasons: where it is stale in some symbols only: those, and why.
     """
 
     source: str
     state: Literal["live", "stale"]
     since: int
     reason: str = ""
-    symbols: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that it is stale in; none where it is live, or stale altogether."""
+        return tuple(self.reasons)
 
     def among(self, known: Collection[str]) -> SourceState:
-        """Return it as it is to somebody for whom there are no other symbols than these."""
-        if not self.symbols:
+        """Return it as it is to a user for whom there are no other symbols than these."""
+        if not self.reasons:
             return self
-        symbols = tuple(symbol for symbol in self.symbols if symbol in known)
-        if symbols:
-            return attrs.evolve(self, symbols=symbols)
-        return attrs.evolve(self, state="live", reason="", symbols=())
+        reasons = {symbol: why for symbol, why in self.reasons.items() if symbol in known}
+        if reasons:
+            return attrs.evolve(self, reason=_common(reasons.values()), reasons=reasons)
+        return attrs.evolve(self, state="live", reason="", reasons={})
+
+
+def _common(reasons: Iterable[str]) -> str:
+    distinct = set(reasons)
+    return distinct.pop() if len(distinct) == 1 else SEVERAL
 
 
 @attrs.frozen
@@ -71,11 +92,7 @@ class IngestStatistics:
 
 
 class Ingest:
-    """Runs the sources and fills the book.
-
-    Attributes:
-        first_prices: set once any source has brought prices.
-    """
+    """Runs the sources and fills the book."""
 
     def __init__(
         self,
@@ -83,7 +100,7 @@ class Ingest:
         book: Book,
         policy: RestartPolicy,
         *,
-        stale_after: float,
+        rules: SelectionRules,
         wall_ms: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
@@ -93,7 +110,7 @@ class Ingest:
             sources: the most preferred first.
             book: where quotes go.
             policy: when to restart a source that crashed.
-            stale_after: seconds without a quote after which a symbol is stale.
+            rules: how to choose between sources, and when a price is stale.
             wall_ms: the wall clock.
             changed: called after the state of a source has changed.
         """
@@ -102,18 +119,17 @@ class Ingest:
         self._policy = policy
         self._wall_ms = wall_ms
         self._changed = changed
+        self._began_ms = wall_ms()
         self._states = {
-            source.name: SourceState(source.name, "stale", wall_ms(), "starting")
+            source.name: SourceState(source.name, "stale", self._began_ms, "starting")
             for source in self._sources
         }
-        age_limit_ms = round(stale_after * 1000)
         self._selection = SourceSelection(
-            [source.name for source in self._sources],
-            age_limit_ms,
-            age_limit_ms * limits.RECOVERY_AGE_LIMITS,
+            [Offering(each.name, each.symbols, substitutes(each)) for each in self._sources], rules
         )
+        self._reported: dict[tuple[str, str], str] = {}
+        self._orphans: frozenset[str] = frozenset()
         self._up: set[str] = set()
-        self.first_prices = trio.Event()
         self._restarts: Counter[str] = Counter({source.name: 0 for source in self._sources})
         self._faults: Counter[tuple[str, str]] = Counter()
 
@@ -128,9 +144,17 @@ class Ingest:
         return bool(self._up)
 
     def fresh(self) -> bool:
-        """Whether any symbol's price is within the age limit."""
-        known = sum(quote is not None for quote in self._book.quotes)
-        return self.live and len(self._selection.stale(_now_ms())) < known
+        """Whether any symbol has a good price."""
+        return self.live and self._selection.any_fresh(_now_ms())
+
+    def stale(self) -> dict[str, str]:
+        """Return the symbols that have no good price, and why the most preferred has none."""
+        found: dict[str, str] = {}
+        for each in self._selection.stale(_now_ms()):
+            state = self._states[each.source]
+            why = each.reason if each.source in self._up else state.reason
+            found.setdefault(each.symbol, why or each.reason)
+        return found
 
     def statistics(self) -> IngestStatistics:
         """Return what the sources have done so far."""
@@ -139,8 +163,18 @@ class Ingest:
         )
 
     def report_symbol(self, source: str, symbol: str, reason: str | None) -> None:
-        """Learn that a source has no good price of a symbol, and why, or that it has again."""
-        log.info("symbol_state", source=source, symbol=symbol, reason=reason)
+        """Learn that a source has no good price of a symbol, and why, or that it has again.
+
+        What follows from it is done at the next `refresh`, since many may come at once.
+        """
+        if self._reported.get((source, symbol)) == reason:
+            return
+        if reason is None:
+            del self._reported[source, symbol]
+        else:
+            self._reported[source, symbol] = reason
+        log.warning("symbol_state", source=source, symbol=symbol, reason=reason or "")
+        self._selection.report(source, symbol, reason)
 
     def count_fault(self, source: str, kind: str) -> None:
         """Count a fault that a source got over by itself."""
@@ -172,44 +206,70 @@ class Ingest:
                 self._take(source.name, batch)
 
     def _take(self, source: str, batch: Batch) -> None:
-        """Put a batch into the book, but for what another source is preferred for."""
-        now_ms = _now_ms()
-        chosen = [quote for quote in batch if self._selection.offer(quote, now_ms)]
-        unknown = self._book.apply(chosen)
+        """Put into the book what of a batch is chosen."""
+        chosen, unknown = self._selection.take(
+            source, batch, now_ms=_now_ms(), wall_ms=self._wall_ms()
+        )
+        self._book.apply(chosen)
         if unknown:
             self._faults[source, "unknown_symbol"] += unknown
-        if source not in self._up:
+        if source not in self._up and self._selection.priced(source):
             self._up.add(source)
-            self.first_prices.set()
-            self._set(source, "live")
+            self._set(SourceState(source, "live", self._wall_ms()))
 
     def _stopped(self, source: str, reason: str) -> None:
         self._up.discard(source)
-        self._selection.lose(source)
-        self._set(source, "stale", reason)
+        self._selection.lose(source, _now_ms())
+        for key in [key for key in self._reported if key[0] == source]:
+            del self._reported[key]
+        since = self._selection.priced_until(source) or self._began_ms
+        self._set(SourceState(source, "stale", since, reason))
 
     def refresh(self) -> None:
-        """Look which symbols have gone stale, or come back, since the last look."""
-        silent: dict[str, list[str]] = {}
-        for stale in self._selection.stale(_now_ms()):
-            silent.setdefault(stale.source, []).append(stale.symbol)
-        for source in self._up:
-            symbols = tuple(silent.get(source, ()))
-            if symbols != self._states[source].symbols:
-                if symbols:
-                    self._set(source, "stale", "silent", symbols)
-                else:
-                    self._set(source, "live")
+        """Let other sources take over, and look which symbols have gone stale or come back."""
+        now_ms = _now_ms()
+        self._book.apply(self._selection.look(now_ms))
+        stale: dict[str, list[StaleSymbol]] = {}
+        for symbol in self._selection.stale(now_ms):
+            stale.setdefault(symbol.source, []).append(symbol)
+        for source in self._sources:
+            found = stale.get(source.name, [])
+            if source.name in self._up or self._refused(source):
+                self._set(self._partly_stale(source.name, found))
+        self._tell_orphans()
 
-    def _set(
-        self,
-        source: str,
-        state: Literal["live", "stale"],
-        reason: str = "",
-        symbols: tuple[str, ...] = (),
-    ) -> None:
-        self._states[source] = SourceState(source, state, self._wall_ms(), reason, symbols)
-        log.info("source_state", source=source, state=state, reason=reason, symbols=symbols)
+    def _refused(self, source: Source) -> bool:
+        """Tell whether a source that is there has something against every one of its symbols."""
+        return all((source.name, symbol) in self._reported for symbol in source.symbols)
+
+    def _partly_stale(self, source: str, symbols: Sequence[StaleSymbol]) -> SourceState:
+        if not symbols:
+            return SourceState(source, "live", self._wall_ms())
+        reasons = {each.symbol: each.reason for each in symbols}
+        since = min(self._began_ms if s.since_ms is None else s.since_ms for s in symbols)
+        return SourceState(source, "stale", since, _common(reasons.values()), reasons)
+
+    def _tell_orphans(self) -> None:
+        """Log each symbol that not one of the sources has, once."""
+        orphans = self._selection.refused_everywhere()
+        for symbol in sorted(orphans.keys() - self._orphans):
+            log.error("symbol_without_source", symbol=symbol, reasons=orphans[symbol])
+        self._orphans = frozenset(orphans)
+
+    def _set(self, new: SourceState) -> None:
+        """Keep and tell a source's state where it is another than before."""
+        old = self._states[new.source]
+        if (new.state, new.reason, new.reasons) == (old.state, old.reason, old.reasons):
+            return
+        self._states[new.source] = new
+        log.info(
+            "source_state",
+            source=new.source,
+            state=new.state,
+            since=new.since,
+            reason=new.reason,
+            symbols=new.symbols,
+        )
         self._changed()
 
 

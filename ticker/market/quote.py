@@ -31,8 +31,13 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
         price: exactly as the market gave it; a `Decimal` so that no float noise
             is ever put on the wire. Always finite and above zero.
         time_ms: when the market says the price was made, in milliseconds since the epoch.
-        received_ms: when we learned of it, in milliseconds since the epoch.
-        source: the name of the source that brought it, as in `coinbase`.
+        received_ms: when it was last proved to be the symbol's last price, in milliseconds
+            since the epoch.
+        source: the name of the source that brought it, as in `coinbase`; with the pair where
+            that is in another currency, as in `binance:BTC-USDT`; `median` for a price of
+            several.
+        counted: the sources that a price of several was made of.
+        left_out: those whose price was too far from the others'.
     """
 
     symbol: str
@@ -40,3 +45,5 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     received_ms: int
     source: str
+    counted: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

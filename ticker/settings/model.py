@@ -137,7 +137,10 @@ class Settings:
     )
     max_streams: int = setting(10000, read.whole, "open streams in all; 0 lifts it", "50000")
     max_streams_per_key: int = setting(
-        1000, read.whole, "open streams per API key; 0 lifts it", "100"
+        1000,
+        read.whole,
+        "open streams per API key, unless its role says otherwise; 0 lifts it",
+        "100",
     )
     max_streams_per_token: int = setting(
         100, read.whole, "open streams per token; 0 lifts it", "10"

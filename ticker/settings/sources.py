@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Literal, cast
 
 import trio
 
+from ticker import limits
+from ticker.market.source_selection import SelectionRules
 from ticker.market.sources import Source, SourceContext, load_source, no_report, wall_ms
 from ticker.market.sources.spec import SourceSpec
 from ticker.settings.model import Settings
 from ticker.supervision import RestartPolicy
 
-__all__ = ["load_sources", "restart_policy", "source_context"]
+__all__ = ["load_sources", "restart_policy", "selection_rules", "source_context"]
 
 
 def restart_policy(settings: Settings) -> RestartPolicy:
@@ -23,6 +26,18 @@ def restart_policy(settings: Settings) -> RestartPolicy:
         maximum=settings.restart_max,
         jitter=settings.restart_jitter,
         reset_after=settings.restart_reset,
+    )
+
+
+def selection_rules(settings: Settings) -> SelectionRules:
+    """Return how to choose between the sources."""
+    age_limit_ms = round(settings.stale_after * 1000)
+    return SelectionRules(
+        strategy=cast("Literal['first', 'median']", settings.select),
+        fallback_quotes=cast("Literal['same', 'stable']", settings.fallback_quotes),
+        age_limit_ms=age_limit_ms,
+        grace_ms=round(limits.FAILOVER_GRACE_SECONDS * 1000),
+        recover_ms=age_limit_ms * limits.RECOVERY_AGE_LIMITS,
     )
 
 

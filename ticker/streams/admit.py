@@ -13,15 +13,21 @@ from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
+from ticker.http.origin import origin_allowed
+from ticker.http.refusal import (
+    FORBIDDEN,
+    INVALID_TOKEN,
+    UNAVAILABLE,
+    Refusal,
+    RefusalCounter,
+    RefusedError,
+)
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.paths import STREAM_PATH
-from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.settings.model import Settings
 from ticker.streams import handshake
 from ticker.streams.context import StreamContext
-from ticker.streams.handshake import Candidate, Refusal, RefusedError
 from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
 from ticker.transport.socket_stream import SocketStream
@@ -65,6 +71,7 @@ class Streams:
         settings: Settings,
         admission: Admission,
         metrics: Metrics,
+        refusals: RefusalCounter,
         draining: Callable[[], bool],
     ) -> None:
         self.open = 0
@@ -74,7 +81,7 @@ class Streams:
         self._admission = admission
         self._metrics = metrics
         self._draining = draining
-        self._refusals = KeyedLimiter(settings.refused_rate, capacity=limits.LIMITER_ADDRESSES)
+        self._refusals = refusals
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -89,14 +96,34 @@ class Streams:
         Raises:
             RefusedError: it is not; the connection is the caller's to answer and close.
         """
+        settings = self._settings
+        hops = settings.trusted_hops
+        address = client_address(head, connection.peer, hops)
+        encrypted = isinstance(connection, TlsStream)
+        secure = client_secure(head, encrypted=encrypted, trusted_hops=hops)
         # It counts as a stream from here, so that a rush of good requests that wait for the
         # database is not taken for a crowd of connections that are none.
         self.open += 1
         try:
-            return await self._admit_or_count(connection, head)
+            candidate = handshake.decide(
+                head,
+                token_from=settings.token_from,
+                allowed_origins=settings.allowed_origins,
+                secure=secure,
+                wait=self._refusals.wait(address),
+                known=self.context.authority.knows,
+            )
+            grant = await self._authenticate(candidate.token)
+            place = self._place(grant, address)
+        except RefusedError as error:
+            self.open -= 1
+            foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
+            self._refusals.handshake(error.refusal, address, foreign=foreign)
+            raise
         except BaseException:
             self.open -= 1
             raise
+        return Admitted(candidate.response(), grant, place, address)
 
     async def serve(self, connection: Connection, admitted: Admitted) -> None:
         """Be the stream that was granted, to its end.
@@ -120,66 +147,26 @@ class Streams:
             self._metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)
 
-    async def _admit_or_count(self, connection: Connection, head: Head) -> Admitted:
-        """Find out whether a request is granted, within the limit of refusals for its address."""
-        hops = self._settings.trusted_hops
-        address = client_address(head, connection.peer, hops)
-        counted_as = limit_key(address)
-        now = trio.current_time()
+    async def _authenticate(self, token: str) -> Grant:
+        """Find out what a token opens, and that a stream may be opened with it now."""
         try:
-            wait = self._refusals.wait(counted_as, now)
-            if wait:
-                raise RefusedError(handshake.too_many_refusals(wait))  # noqa: TRY301 - counted below
-            candidate, grant = await self._admit(connection, head)
-            place = self._place(grant, counted_as)
-        except RefusedError as error:
-            self._refusals.admit(counted_as, now)
-            self._metrics.handshake_refused(error.refusal.reason)
-            log.info("handshake_refused", reason=error.refusal.reason, address=address)
-            raise
-        return Admitted(candidate.response(), grant, place, address)
-
-    async def _admit(self, connection: Connection, head: Head) -> tuple[Candidate, Grant]:
-        """Find out whether a request for a stream is to be granted.
-
-        Raises:
-            RefusedError: it is not.
-        """
-        if head.version >= "2":
-            raise RefusedError(handshake.HTTP_VERSION)
-        if not head.target_readable:
-            raise RefusedError(handshake.BAD_TARGET)
-        if head.path != STREAM_PATH:
-            raise RefusedError(handshake.NOT_FOUND)
-        settings = self._settings
-        candidate = handshake.examine(
-            head,
-            token_from=settings.token_from,
-            allowed_origins=settings.allowed_origins,
-            secure=client_secure(
-                head,
-                encrypted=isinstance(connection, TlsStream),
-                trusted_hops=settings.trusted_hops,
-            ),
-        )
-        try:
-            grant = await self.context.authority.authenticate(candidate.token)
+            grant = await self.context.authority.authenticate(token)
         except InvalidTokenError:
-            raise RefusedError(handshake.INVALID_TOKEN) from None
+            raise RefusedError(INVALID_TOKEN) from None
         except DatabaseUnavailableError:
-            raise RefusedError(handshake.UNAVAILABLE) from None
+            raise RefusedError(UNAVAILABLE) from None
         if not self.context.access.allowed(grant.role, "connect"):
-            raise RefusedError(handshake.FORBIDDEN)
+            raise RefusedError(FORBIDDEN)
         if self._draining():
             raise RefusedError(handshake.DRAINING)
-        return candidate, grant
+        return grant
 
-    def _place(self, grant: Grant, counted_as: str) -> Place:
+    def _place(self, grant: Grant, address: str) -> Place:
         """Take a place for a stream; raises RefusedError where there is none."""
         try:
             return self._admission.place(
                 token=grant.token_id,
-                address=counted_as,
+                address=limit_key(address),
                 key=grant.key_id,
                 key_limit=self.context.access.limits(grant.role).max_streams,
             )

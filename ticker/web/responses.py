@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final, cast
 
-import msgspec
 from quart import Response, current_app, request
 
+from ticker import limits
 from ticker.addresses import UNKNOWN
-from ticker.http.forwarded import client_address
+from ticker.http import origin
+from ticker.http.bearer import find_token
+from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
+from ticker.http.refusal import (
+    INVALID_TOKEN,
+    UNAVAILABLE,
+    Refusal,
+    RefusedError,
+    too_many_refusals,
+)
+from ticker.protocol.decimals import encode_json
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.service import Service
 
 #: Where the application keeps its running service, in Quart's `extensions`.
 EXTENSION: Final = "ticker"
 
-# Prices leave as JSON numbers with every digit they came with.
-_encoder = msgspec.json.Encoder(decimal_format="number")
+_PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 def running() -> Service:
@@ -27,16 +37,28 @@ def running() -> Service:
 
 def answer(content: Any, status: int = 200) -> Response:
     """Make a JSON answer that nobody keeps."""
-    response = Response(_encoder.encode(content), status, content_type="application/json")
+    response = Response(encode_json(content), status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def error(status: int, text: str, **headers: str) -> Response:
-    """Make an error in the one shape they all have; header names with `_` for `-`."""
+    """Make an error in the one shape they all have; header names with `_` for `-`.
+
+    What passes by itself says when to try again (RFC 9110 §10.2.3).
+    """
     response = answer({"error": text}, status)
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value
+    if status in _PASSING:
+        response.headers.setdefault("Retry-After", str(limits.RETRY_AFTER_SECONDS))
+    return response
+
+
+def refuse(refusal: Refusal) -> Response:
+    """Make the answer to a request that is refused."""
+    response = error(refusal.status, refusal.error)
+    response.headers.update(refusal.headers)
     return response
 
 
@@ -61,16 +83,38 @@ def address() -> str:
     return client_address(request_head(), peer[0] if peer else UNKNOWN, hops)
 
 
+def origin_allowed() -> bool:
+    """Say whether the page that sends this request may; a client that is no page may."""
+    settings, head = running().settings, request_head()
+    secure = client_secure(
+        head, encrypted=request.scheme == "https", trusted_hops=settings.trusted_hops
+    )
+    return origin.origin_allowed(head, settings.allowed_origins, secure=secure)
+
+
 async def bearer() -> Grant | Response:
-    """Return what the request's token allows, or the answer that refuses it (RFC 6750 §3)."""
-    values = request.headers.getlist("Authorization")
-    scheme, _, token = (values[0] if values else "").partition(" ")
-    if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
-        return error(401, "authentication required", WWW_Authenticate='Bearer realm="ticker"')
+    """Return what the request's token allows, or the answer that refuses it (RFC 6750 §3).
+
+    A bad token counts as a refused handshake does, and beyond that limit only a token that is
+    known to be good is looked at.
+    """
+    service = running()
+    client = address()
     try:
-        return await running().authority.authenticate(token.strip())
+        token = find_token(request_head(), ("header",))
+        wait = service.refusals.wait(client)
+        if wait and not service.authority.knows(token):
+            raise RefusedError(too_many_refusals(wait))  # noqa: TRY301 - answered below
+        return await _authenticate(token)
+    except RefusedError as refused:
+        service.refusals.request(refused.refusal, client)
+        return refuse(refused.refusal)
+
+
+async def _authenticate(token: str) -> Grant:
+    try:
+        return await running().authority.authenticate(token)
     except InvalidTokenError:
-        challenge = 'Bearer realm="ticker", error="invalid_token"'
-        return error(401, "invalid token", WWW_Authenticate=challenge)
+        raise RefusedError(INVALID_TOKEN) from None
     except DatabaseUnavailableError:
-        return error(503, "database unavailable")
+        raise RefusedError(UNAVAILABLE) from None

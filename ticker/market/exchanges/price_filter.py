@@ -92,7 +92,7 @@ class PriceFilter:
         if believed:
             self._accept(seen, now_ms)
             return
-        self._report("price_jump", f"{seen.symbol} to {seen.price}")
+        self._report("price_jump", f"{seen.symbol} to {seen.price:f}")
         since = now_ms if held is None else held.since_ms
         self._held[seen.symbol] = _Held(seen, since)
 

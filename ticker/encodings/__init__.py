@@ -1,1 +1,0 @@
-"""How messages become bytes: formats (JSON, ...) and framings (WebSocket, ...). Pure."""

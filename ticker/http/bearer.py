@@ -1,0 +1,73 @@
+"""Where a request carries its token, for handshakes and for HTTP alike.
+
+Rules for this module: pure; whether the token is good is for `security/authority.py` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import parse_qs
+
+from ticker.http.head import Head
+from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, RefusedError
+from ticker.protocol.messages import BEARER_PREFIX
+from ticker.settings.readers import TokenPlace
+
+#: What a token is called in a query or a cookie.
+TOKEN_NAME: Final = "x-auth-token"  # noqa: S105 - the parameter's name
+
+
+def find_token(head: Head, places: Sequence[TokenPlace]) -> str:
+    """Return the one token of a request.
+
+    Args:
+        head: the request.
+        places: where it may carry its token; what stands elsewhere is none.
+
+    Raises:
+        RefusedError: there is none, or more than one (RFC 6750 §2), be they the same.
+    """
+    tokens = [token for place in places for token in _FINDERS[place](head)]
+    if len(tokens) > 1:
+        raise RefusedError(TWO_TOKENS)
+    if not tokens or not tokens[0]:
+        raise RefusedError(NO_TOKEN)
+    return tokens[0]
+
+
+def _in_header(head: Head) -> Iterator[str]:
+    for value in head.all(b"authorization"):
+        scheme, _, credentials = value.partition(" ")
+        if scheme.lower() == "bearer":
+            yield credentials.strip()
+
+
+def _in_subprotocol(head: Head) -> Iterator[str]:
+    for word in head.tokens(b"sec-websocket-protocol"):
+        if word.startswith(BEARER_PREFIX):
+            yield word.removeprefix(BEARER_PREFIX)
+
+
+def _in_query(head: Head) -> Iterator[str]:
+    yield from parse_qs(head.query, keep_blank_values=True).get(TOKEN_NAME, [])
+
+
+def _in_cookie(head: Head) -> Iterator[str]:
+    """Take cookies apart as browsers put them together (RFC 6265 §5.4): only at `;` and `=`.
+
+    Values of other cookies hold anything else, such as JSON with its quotes and commas.
+    """
+    for line in head.all(b"cookie"):
+        for pair in line.split(";"):
+            name, _, value = pair.partition("=")
+            if name.strip() == TOKEN_NAME:
+                yield value.strip().removeprefix('"').removesuffix('"')
+
+
+_FINDERS: Final = {
+    "header": _in_header,
+    "subprotocol": _in_subprotocol,
+    "query": _in_query,
+    "cookie": _in_cookie,
+}

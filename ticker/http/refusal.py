@@ -1,0 +1,136 @@
+"""Requests that are refused before anything is done for them: the answers, and who gets them.
+
+A refusal is a value. Those that any part of HTTP may give stand here; those of a handshake alone
+in `streams/handshake.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from ticker import limits
+from ticker.addresses import limit_key
+from ticker.metrics import Metrics
+from ticker.rate_limit import KeyedLimiter, Rate
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class Refusal:
+    """An answer that refuses a request.
+
+    Attributes:
+        status: the HTTP status code.
+        error: the text for the client.
+        reason: what metrics and logs call it.
+        headers: what else to say.
+        counts: whether it counts towards the limit of its address: where it may be a guess.
+    """
+
+    status: int
+    error: str
+    reason: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    counts: bool = attrs.field(default=False, kw_only=True)
+
+    def response(self) -> bytes:
+        """Return the whole HTTP response; the connection closes after it."""
+        body = json.dumps({"error": self.error}).encode()
+        lines = [
+            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "cache-control: no-store",
+            "connection: close",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+class RefusedError(Exception):
+    """A request is refused; `refusal` is what to answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+#: For an answer that passes: when to try again.
+RETRY: Final = {"retry-after": str(limits.RETRY_AFTER_SECONDS)}
+
+NO_TOKEN: Final = Refusal(
+    401,
+    "authentication required",
+    "no_token",
+    {"www-authenticate": 'Bearer realm="ticker"'},
+    counts=True,
+)
+TWO_TOKENS: Final = Refusal(400, "more than one token", "two_tokens", counts=True)
+INVALID_TOKEN: Final = Refusal(
+    401,
+    "invalid token",
+    "invalid_token",
+    {"www-authenticate": 'Bearer realm="ticker", error="invalid_token"'},
+    counts=True,
+)
+ORIGIN: Final = Refusal(403, "origin not allowed", "origin")
+FORBIDDEN: Final = Refusal(403, "forbidden", "forbidden")
+UNAVAILABLE: Final = Refusal(503, "database unavailable", "database", RETRY)
+
+
+def too_many_refusals(wait: float) -> Refusal:
+    """Refuse an address that was refused too often; it may try again in `wait` seconds."""
+    headers = {"retry-after": str(math.ceil(wait))}
+    return Refusal(429, "too many refused handshakes", "refused_rate", headers)
+
+
+class RefusalCounter:
+    """The one place where refused credentials are counted, of handshakes and of HTTP alike.
+
+    An address that is beyond the limit is refused at once, but for a token that is known to be
+    good: whoever shares the address with somebody who guesses goes on.
+    """
+
+    def __init__(self, rate: Rate, metrics: Metrics) -> None:
+        self._addresses = KeyedLimiter(rate, capacity=limits.LIMITER_ADDRESSES)
+        self._metrics = metrics
+
+    def wait(self, address: str) -> float:
+        """Say how long an address is beyond the limit, in seconds; 0.0 while it is within."""
+        return self._addresses.wait(limit_key(address), trio.current_time())
+
+    def handshake(self, refusal: Refusal, address: str, *, foreign: bool) -> None:
+        """Note a refused handshake.
+
+        Args:
+            refusal: what it is answered.
+            address: the client's.
+            foreign: whether a page asked that may not: then it counts against nobody, or any
+                page could lock its visitors out here. It costs what any small answer costs.
+        """
+        self._metrics.handshake_refused(refusal.reason)
+        log.info("handshake_refused", reason=refusal.reason, address=address)
+        if refusal.counts and not foreign:
+            self._count(address)
+
+    def request(self, refusal: Refusal, address: str) -> None:
+        """Note a request over HTTP whose token was refused.
+
+        One without a token counts against nobody: any page can have a browser send that.
+        """
+        self._metrics.request_refused(refusal.reason)
+        log.info("request_refused", reason=refusal.reason, address=address)
+        if refusal.counts and refusal is not NO_TOKEN:
+            self._count(address)
+
+    def _count(self, address: str) -> None:
+        self._addresses.admit(limit_key(address), trio.current_time())
