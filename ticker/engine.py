@@ -69,7 +69,7 @@ class Engine:
             nursery.start_soon(self._market.broadcast.run)
             nursery.start_soon(self._refresh)
             nursery.start_soon(self._sessions.watch)
-            nursery.start_soon(self._authority.watch_revocations, self._sessions.end_revoked)
+            nursery.start_soon(self._authority.run, self._sessions.end_revoked)
             task_status.started()
             await trio.sleep_forever()
 

@@ -188,6 +188,16 @@ REVOCATION_REMEMBERED_SECONDS: Final = 120.0
 #: Live tokens known without a database read, 1 KB each; twice the streams of a full server
 #: have room. With TICKER_TOKEN_STORE=memory there are no others.
 TOKEN_CACHE_ENTRIES: Final = 65_536
+#: How long a refused token is refused without a database read, and how many are known: a client
+#: that goes on trying costs six reads a minute.
+TOKEN_REFUSED_SECONDS: Final = 10.0
+TOKEN_REFUSED_ENTRIES: Final = 10_000
+
+#: How long erasing may wait for others to be done with the database: writers wait behind it.
+#: It then rests this many times as long as it took, so that it takes at most 2 % of the time.
+DATABASE_ERASE_SECONDS: Final = 0.25
+ERASE_PAUSES: Final = 50
+
 #: How often expired tokens are removed, and how many in one transaction (a few milliseconds,
 #: in which nobody else can write).
 TOKEN_PURGE_SECONDS: Final = 30.0
@@ -204,8 +214,11 @@ DATABASE_BUSY_SECONDS: Final = 2.0
 DATABASE_EXCHANGES: Final = 2
 DATABASE_LOOKUPS: Final = 2
 DATABASE_WATCHES: Final = 1
+DATABASE_PURGES: Final = 1
 #: One connection for each of those threads.
-DATABASE_CONNECTIONS: Final = DATABASE_EXCHANGES + DATABASE_LOOKUPS + DATABASE_WATCHES
+DATABASE_CONNECTIONS: Final = (
+    DATABASE_EXCHANGES + DATABASE_LOOKUPS + DATABASE_WATCHES + DATABASE_PURGES
+)
 #: How long a client waits for the database before it hears that there is none. Above the busy
 #: wait, so that a busy database is called busy; below what clients wait for an answer.
 DATABASE_DEADLINE_SECONDS: Final = 5.0

@@ -47,7 +47,9 @@ from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
 from ticker.settings.sources import load_sources, restart_policy, selection_rules
-from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.interface import Database
+from ticker.storage.urls import DatabaseUrlError, open_database
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
 from ticker.transport.fanout import open_fanout
@@ -227,7 +229,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     try:
         with (
             _locked(settings.data_dir),
-            closing(Database(settings.database)) as database,
+            closing(open_database(settings.database)) as database,
             open_fanout(settings.io_uring) as fanout,
         ):
             opened = await trio.to_thread.run_sync(_open, settings, database)

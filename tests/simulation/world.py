@@ -89,7 +89,7 @@ class SimulatedAuthority:
     def still_good(self, grant: Grant) -> bool:
         return grant.token_id not in self._ended and grant.expires_at > self._wall()
 
-    async def watch_revocations(self, ended: Callable[[Collection[str]], None]) -> None:
+    async def run(self, ended: Callable[[Collection[str]], None]) -> None:
         async for name in self._revoked:
             ended([name])
 

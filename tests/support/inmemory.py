@@ -91,7 +91,7 @@ class PlainAuthority:
         """Say whether a grant may begin a stream."""
         return self.good
 
-    async def watch_revocations(self, ended: Callable[[Collection[str]], None]) -> None:
+    async def run(self, ended: Callable[[Collection[str]], None]) -> None:
         """Keep whom to tell."""
         self.ended = ended
         await trio.sleep_forever()

@@ -19,7 +19,7 @@ from ticker.security import secrets_file
 from ticker.security.demo import ensure_demo_key
 from ticker.security.keys import hash_key, parse_key
 from ticker.storage import keys, tokens
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 from ticker.storage.tokens import TokenRecord
 
 Result = subprocess.CompletedProcess[str]
@@ -80,7 +80,7 @@ def test_a_new_key_stands_alone_on_stdout_once_and_works(ticker: Run, tmp_path: 
     assert "not shown again" in result.stderr
     parsed = parse_key(text)
     with (
-        closing(Database(f"sqlite:///{tmp_path}/data/auth.db")) as database,
+        closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as database,
         database.read() as connection,
     ):
         found = keys.find(connection, parsed.key_id)
@@ -137,7 +137,7 @@ def test_tokens_are_listed_and_revoked_by_id(ticker: Run, tmp_path: Path) -> Non
     key_id = parse_key(created(ticker, "ada")).key_id
     now = time.time()
     with (
-        closing(Database(f"sqlite:///{tmp_path}/data/auth.db")) as database,
+        closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as database,
         database.write() as connection,
     ):
         for name in ("a" * 32, "b" * 32):
@@ -161,7 +161,7 @@ def test_roles_come_from_the_settings_file(ticker: Run, tmp_path: Path) -> None:
 
 def test_the_demo_key_ends_with_the_first_real_one(ticker: Run, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with closing(Database(f"sqlite:///{data}/auth.db")) as database:
+    with closing(SqliteDatabase(f"sqlite:///{data}/auth.db")) as database:
         database.migrate()
         pepper = secrets_file.pepper(data).value
         assert ensure_demo_key(database, data, pepper=pepper, enabled=True)

@@ -82,7 +82,7 @@ def main(args: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130  # what a shell expects after Ctrl-C
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain at exit.
+        # The reader of the output has seen enough; Python must not complain at exit.
         sys.stdout = None
         return 0
     return result if isinstance(result, int) else 0

@@ -22,7 +22,9 @@ from ticker.security.policy import DEFAULT_ROLE
 from ticker.security.secrets_file import SecretFileError
 from ticker.settings import readers
 from ticker.settings.model import Settings
-from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.files import UnsafeFileError, make_directory
+from ticker.storage.urls import DatabaseUrlError, open_database
 
 _SECRET_FIELDS: Final = {"hash"}
 
@@ -47,13 +49,18 @@ def open_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
     """Open the keys of the database that the settings name; turn faults into one line each."""
     logs.configure(settings.log_format)
     try:
-        with closing(Database(settings.database)) as database:
+        make_directory(settings.data_dir)
+        with closing(open_database(settings.database)) as database:
             database.migrate()
             yield KeyAdmin(database, open_pepper(database, settings.data_dir))
     except KeyAdminUsageError as error:
         raise click.UsageError(str(error)) from None
-    except (DatabaseUnavailableError, SecretFileError, KeyAdminError) as error:
+    except (DatabaseUnavailableError, SecretFileError, UnsafeFileError, KeyAdminError) as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"{settings.data_dir} cannot be used as data directory: {error.strerror}"
+        ) from None
     except DatabaseUrlError as error:
         raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
 

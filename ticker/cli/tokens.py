@@ -26,7 +26,7 @@ def tokens(settings: Settings) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array; times in seconds.")
 @click.pass_obj
 def list_tokens(settings: Settings, *, as_json: bool) -> None:
-    """List the tokens that open something now; by id, for the tokens are known to nobody."""
+    """List the tokens that open something now, by id; the tokens themselves are stored nowhere."""
     with open_key_admin(settings) as key_admin:
         records = key_admin.live_tokens()
     if as_json:

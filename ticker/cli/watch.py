@@ -25,8 +25,7 @@ from ticker.client.address import Address, parse_address
 from ticker.exception_groups import first
 from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
 from ticker.protocol.decimals import encode_json
-from ticker.security.demo import DEMO_KEY_FILE
-from ticker.security.secrets_file import SecretFileError, read_line
+from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line
 from ticker.settings.model import Settings
 
 
@@ -106,7 +105,7 @@ async def _watch(
     stream: AbstractAsyncContextManager[Client], show: Show, count: int | None
 ) -> None:
     async with stream as client, trio.open_nursery() as nursery:
-        # Inside the stream's block, so that it is left in the ordinary way: with a goodbye.
+        # Inside the stream's block, so that the stream is closed in the ordinary way.
         await nursery.start(_cancel_at_signal, nursery.cancel_scope)
         await show(client, count)
         nursery.cancel_scope.cancel()

@@ -8,7 +8,8 @@ same at each start. The caller logs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,57 @@ from ticker.security.keys import (
     same_hash,
 )
 from ticker.security.policy import DEFAULT_ROLE
-from ticker.security.secrets_file import SecretFileError, read_line, write_line
+from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line, write_line
 from ticker.storage import keys
-from ticker.storage.database import Database
+from ticker.storage.interface import Database
+from ticker.storage.keys import KeyRecord
 
-DEMO_KEY_FILE: Final = "demo-api-key"
 DEMO_USER: Final = "demo"
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the demo key.
+
+    Attributes:
+        key: the demo key from now on; None for none.
+        new: whether the database lacks it, and the file may.
+        over: the demo keys that end.
+    """
+
+    key: ParsedKey | None
+    new: bool
+    over: tuple[KeyRecord, ...]
+
+
+def decide(
+    kept: ParsedKey | None,
+    record: KeyRecord | None,
+    live: Sequence[KeyRecord],
+    *,
+    wanted: bool,
+    pepper: bytes,
+) -> Decision:
+    """Decide what becomes of the demo key; changes nothing.
+
+    Args:
+        kept: the key in the file, where it holds one.
+        record: what the database knows of that key.
+        live: the demo keys in the database that were not revoked.
+        wanted: whether there is to be a demo key at all.
+        pepper: of the key hashes.
+    """
+    if not wanted:
+        return Decision(None, new=False, over=tuple(live))
+    # A key that the database does not know is kept: the database was removed, the file was not.
+    usable = kept is not None and (
+        record is None
+        or (record.revoked_at is None and same_hash(hash_key(kept, pepper), record.hash))
+    )
+    key = kept if kept is not None and usable else new_key()
+    over = tuple(demo for demo in live if demo.id != key.key_id)
+    return Decision(key, new=record is None or not usable, over=over)
 
 
 def ensure_demo_key(
@@ -58,39 +103,32 @@ def ensure_demo_key(
         SecretFileError: the file cannot be written.
     """
     path = data_dir / DEMO_KEY_FILE
+    kept = _kept(path)
     made = None
     with database.write() as connection:
-        wanted = enabled and not keys.any_real(connection)
-        kept = _kept(path) if wanted else None
-        if kept is not None:
-            record = keys.find(connection, kept.key_id)
-            if record is None:
-                made = kept  # the database was removed, the file was not
-            elif record.revoked_at is not None or not same_hash(
-                hash_key(kept, pepper), record.hash
-            ):
-                kept = None
-        if wanted and kept is None:
-            kept = made = new_key()
-        over = [
-            demo for demo in keys.live_demo(connection) if kept is None or demo.id != kept.key_id
-        ]
-        for demo in over:
+        decision = decide(
+            kept,
+            None if kept is None else keys.find(connection, kept.key_id),
+            keys.live_demo(connection),
+            wanted=enabled and not keys.any_real(connection),
+            pepper=pepper,
+        )
+        for demo in decision.over:
             keys.revoke(connection, demo.id, now())
-        if kept is not None and made is not None:
-            stored = record_of(made, pepper, DEMO_USER, DEFAULT_ROLE, now(), demo=True)
-            keys.add(connection, stored)
+        if decision.key is not None and decision.new:
+            made = record_of(decision.key, pepper, DEMO_USER, DEFAULT_ROLE, now(), demo=True)
+            keys.add(connection, made)
             # Before the commit: a key in the file that the database lacks is mended at the
-            # next start, a key in the database that nobody has is not.
-            write_line(path, kept.text, replace=True)
+            # next start, a key in the database that is in no file is not.
+            write_line(path, decision.key.text, replace=True)
     if made is not None:
-        log_created(stored)
-    for demo in over:
+        log_created(made)
+    for demo in decision.over:
         _log.info("api_key_revoked", key_id=demo.id, user=demo.user, reason="demo_over")
-    if kept is None:
+    if decision.key is None:
         forget_demo_key(data_dir)
         return None
-    return kept.text
+    return decision.key.text
 
 
 def forget_demo_key(data_dir: Path) -> None:

@@ -85,27 +85,30 @@ class GrantCache:
         self._grants.clear()
 
 
-class RecentlyEnded:
-    """The ids of tokens and keys that were revoked a short while ago.
+class RefusedTokens:
+    """Tokens that were refused a moment ago though well signed, with the reason.
 
-    Whoever read a grant before its revocation and uses it after finds out here.
+    A client that goes on trying with an old token then costs no database read each time. What
+    is refused stays so, but a clock may be set and a backup restored: it is believed for a short
+    while only.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, capacity: int) -> None:
         self._seconds = seconds
-        self._since: OrderedDict[str, float] = OrderedDict()
+        self._capacity = capacity
+        self._refused: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._refused)
 
-    def add(self, ids: Collection[str], now: float) -> None:
-        """Remember ids from this moment, and forget those of long ago."""
-        for name in ids:
-            self._since[name] = now
-            self._since.move_to_end(name)
-        while self._since and next(iter(self._since.values())) <= now - self._seconds:
-            self._since.popitem(last=False)
+    def reason(self, token_id: str, now: float) -> str | None:
+        """Tell why a token was refused; None where it has to be looked up."""
+        reason, since = self._refused.get(token_id, (None, 0.0))
+        return reason if now < since + self._seconds else None
 
-    def covers(self, grant: Grant) -> bool:
-        """Whether the grant's token or key is among them."""
-        return grant.token_id in self._since or grant.key_id in self._since
+    def put(self, token_id: str, reason: str, now: float) -> None:
+        """Remember a refusal; the oldest may have to go."""
+        self._refused[token_id] = (reason, now)
+        self._refused.move_to_end(token_id)
+        if len(self._refused) > self._capacity:
+            self._refused.popitem(last=False)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from ticker import limits
 from ticker.security.keys import ParsedKey, hash_key, new_key
 from ticker.storage import keys, tokens
-from ticker.storage.database import Database
+from ticker.storage.interface import Database
 from ticker.storage.keys import KeyRecord
 from ticker.storage.tokens import TokenRecord
 

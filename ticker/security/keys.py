@@ -40,7 +40,7 @@ KEY_CHARS: Final = len("tk__") + _ID_CHARS + _SECRET_CHARS + _CHECKSUM_CHARS
 
 
 class MalformedKeyError(ValueError):
-    """The text cannot be a key of ours: a typo, a part of one, or something else."""
+    """The text cannot be a key that Ticker made: a typo, a part of one, or something else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

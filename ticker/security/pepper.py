@@ -16,7 +16,7 @@ from ticker.security import secrets_file
 from ticker.security.keys import same_hash
 from ticker.security.secrets_file import SecretFileError
 from ticker.storage import keys
-from ticker.storage.database import Database
+from ticker.storage.interface import Database
 
 _LABEL: Final = b"ticker: the pepper of this database"
 
@@ -42,6 +42,6 @@ def open_pepper(database: Database, data_dir: Path) -> bytes:
     if stored.made:
         stored.path.unlink(missing_ok=True)
     raise SecretFileError(
-        f"{stored.path} is not the pepper of the keys in {database.path}: set the data directory "
+        f"{stored.path} is not the pepper of the keys in {database.place}: set the data directory "
         f"that belongs to this database, or restore the file from a backup"
     )

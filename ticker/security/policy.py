@@ -20,7 +20,7 @@ from typing import Final, Literal, get_args
 Action = Literal["connect", "subscribe", "read"]
 Effect = Literal["allow", "deny"]
 
-#: The role of a key for which nobody named another.
+#: The role of a key that is made without naming one.
 DEFAULT_ROLE: Final = "user"
 ANY: Final = "*"
 _ACTIONS: Final[tuple[str, ...]] = get_args(Action)

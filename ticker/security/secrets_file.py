@@ -9,6 +9,7 @@ another name first, then linked to its own: `link` fails where the name is taken
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from ticker import limits
+from ticker.storage.files import OTHERS
 
 TOKEN_KEY_FILE: Final = "token-key"  # noqa: S105 - a file's name
 PEPPER_FILE: Final = "key-pepper"
+DEMO_KEY_FILE: Final = "demo-api-key"
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class SecretFileError(Exception):
@@ -76,12 +78,13 @@ def read_line(path: Path) -> str | None:
     """
     try:
         # Not to be kept waiting where somebody put a pipe.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor is no path
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise SecretFileError(f"{path} is no plain file")
-            if status.st_mode & _OTHERS:
+            if status.st_mode & OTHERS:
                 raise SecretFileError(
                     f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):o}): "
                     f"close it with chmod 600, or delete it to have a new one made"
@@ -90,7 +93,8 @@ def read_line(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SecretFileError(f"{path} cannot be read: {error.strerror}") from None
+        why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise SecretFileError(f"{path} cannot be read: {why}") from None
     # Anything but ASCII is garbage, which the caller tells from a secret.
     return content.decode("ascii", "replace").removesuffix("\n")
 

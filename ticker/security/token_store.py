@@ -16,7 +16,7 @@ from ticker.security.keys import ParsedKey, hash_key, same_hash
 from ticker.security.policy import PolicySet
 from ticker.security.tokens import InvalidTokenError
 from ticker.storage import keys, tokens
-from ticker.storage.database import Database
+from ticker.storage.interface import Database
 from ticker.storage.keys import KeyRecord
 from ticker.storage.tokens import TokenRecord
 
@@ -55,7 +55,7 @@ class TokenStore:
     now: Callable[[], float]
 
     def __repr__(self) -> str:
-        return f"<TokenStore in {self.database}>"
+        return f"<TokenStore in {self.database!r}>"
 
     def check(self, parsed: ParsedKey) -> None:
         """Check a key without using it.
@@ -75,7 +75,7 @@ class TokenStore:
         Raises:
             InvalidApiKeyError: the key is unknown, revoked or expired.
         """
-        # Whoever guesses never gets as far as holding the write lock.
+        # First without the write lock: a guess does not hold off those who have a key.
         self.check(parsed)
         with self.database.write() as connection:
             key = self._check(keys.find(connection, parsed.key_id), parsed)
@@ -147,6 +147,10 @@ class TokenStore:
         """Remove a batch of what has expired; tell how many rows it was."""
         with self.database.write() as connection:
             return tokens.purge(connection, self.now())
+
+    def erase_deleted(self) -> bool:
+        """Erase what was removed from the database's files; False where it must be tried again."""
+        return self.database.erase_deleted()
 
 
 def _record_of(grant: Grant) -> TokenRecord:

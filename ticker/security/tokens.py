@@ -57,7 +57,7 @@ def _decode(part: str) -> bytes:
 def token_id(nonce: bytes) -> str:
     """Name the token of these 32 random bytes: 32 hex digits, from which nothing follows back.
 
-    A plain hash is enough, since nobody can try 256 random bits.
+    A plain hash is enough, since 256 random bits cannot be tried.
     """
     return hashlib.sha256(nonce).hexdigest()[:_ID_CHARS]
 

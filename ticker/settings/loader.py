@@ -20,7 +20,7 @@ from ticker.security.policy import PolicyError, PolicySet
 from ticker.settings.fields import PREFIX, Field, SourceField, fields_of
 from ticker.settings.model import DATABASE_FILE, Settings
 
-#: Where settings are looked for when nobody names a file.
+#: Where settings are looked for when no file is named.
 DEFAULT_FILE: Final = Path("ticker.toml")
 #: The environment variable that names another file, for launches without a `--config`.
 FILE_VARIABLE: Final = "TICKER_CONFIG"

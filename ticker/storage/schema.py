@@ -45,7 +45,7 @@ api_keys: Final = Table(
 tokens: Final = Table(
     "tokens",
     metadata,
-    # Of the token, only a hash: nobody can use what they read here.
+    # Of the token, only a hash: who reads this cannot use it.
     Column("id", String(32), primary_key=True),
     Column("key_id", String(16), ForeignKey("api_keys.id"), nullable=False),
     Column("user_id", String(80), nullable=False),

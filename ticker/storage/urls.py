@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ticker.storage.interface import Database
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?://", re.ASCII)
 _SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)", re.ASCII)
@@ -43,3 +46,16 @@ def check_url(url: str) -> None:
     scheme = _SCHEME.match(url)
     check = _CHECKS.get(scheme[1], sqlite_path) if scheme else sqlite_path
     check(url)
+
+
+def open_database(where: str | Path) -> Database:
+    """Open the database that an address or a file names; nothing is read or made yet.
+
+    Raises:
+        DatabaseUrlError: there is no such kind of database.
+    """
+    from ticker.storage.sqlite import SqliteDatabase  # noqa: PLC0415 - SQLAlchemy takes long
+
+    if isinstance(where, str):
+        check_url(where)
+    return SqliteDatabase(where)

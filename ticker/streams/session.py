@@ -37,7 +37,7 @@ from ticker.protocol.messages import (
 from ticker.rate_limit import Bucket, Rate
 from ticker.security.authority import Grant, InvalidTokenError
 from ticker.security.policy import Action, Limits
-from ticker.storage.database import DatabaseUnavailableError
+from ticker.storage.errors import DatabaseUnavailableError
 from ticker.streams.context import StreamContext
 from ticker.streams.delivery import Delivery, DeliveryStream
 from ticker.streams.inbound import RefusedMessageError

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(f"sqlite:///{tmp_path}/data/auth.db")) as opened:
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    with closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as opened:
         opened.migrate()
         yield opened

@@ -1,11 +1,11 @@
-"""The bounded memory of grants and of what ended a short while ago."""
+"""The bounded memory of grants and of refused tokens."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.security.grants import Grant, GrantCache, Issued, RecentlyEnded
+from ticker.security.grants import Grant, GrantCache, Issued, RefusedTokens
 
 
 def grant(token: str, key: str = "key") -> Grant:
@@ -44,19 +44,17 @@ def test_discarding_a_key_forgets_all_its_tokens_and_tells_them() -> None:
     assert len(cache) == 0
 
 
-def test_what_ended_is_remembered_for_its_time_only() -> None:
-    ended = RecentlyEnded(60.0)
-    ended.add(["a", "key"], now=0.0)
-    assert ended.covers(grant("a", "other"))
-    assert ended.covers(grant("x", "key"))
-    assert not ended.covers(grant("x", "other"))
-    ended.add(["b"], now=59.0)
-    ended.add(["a"], now=59.0)
-    ended.add([], now=61.0)
-    assert not ended.covers(grant("x", "key"))
-    assert ended.covers(grant("a", "other"))
-    ended.add([], now=120.0)
-    assert len(ended) == 0
+def test_a_refusal_is_remembered_for_its_time_only() -> None:
+    refused = RefusedTokens(10.0, capacity=2)
+    assert refused.reason("a", 0.0) is None
+    refused.put("a", "expired", 0.0)
+    assert refused.reason("a", 9.9) == "expired"
+    assert refused.reason("a", 10.0) is None
+    refused.put("b", "unknown", 1.0)
+    refused.put("a", "expired", 2.0)
+    refused.put("c", "revoked", 3.0)
+    assert [refused.reason(name, 4.0) for name in "abc"] == ["expired", None, "revoked"]
+    assert len(refused) == 2
 
 
 def test_the_representation_of_an_issued_token_hides_it() -> None:

@@ -9,17 +9,19 @@ import pytest
 from ticker.security import secrets_file
 from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 
 def test_a_database_keeps_the_pepper_that_it_was_first_used_with(
-    database: Database, tmp_path: Path
+    database: SqliteDatabase, tmp_path: Path
 ) -> None:
     first = open_pepper(database, tmp_path)
     assert open_pepper(database, tmp_path) == first == secrets_file.pepper(tmp_path).value
 
 
-def test_another_pepper_is_refused_and_left_as_it_was(database: Database, tmp_path: Path) -> None:
+def test_another_pepper_is_refused_and_left_as_it_was(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
     open_pepper(database, tmp_path / "one")
     other = secrets_file.pepper(tmp_path / "other")
     with pytest.raises(SecretFileError, match="is not the pepper of the keys in") as error:
@@ -29,14 +31,14 @@ def test_another_pepper_is_refused_and_left_as_it_was(database: Database, tmp_pa
     assert secrets_file.pepper(tmp_path / "other").value == other.value
 
 
-def test_a_pepper_made_in_vain_is_removed_again(database: Database, tmp_path: Path) -> None:
+def test_a_pepper_made_in_vain_is_removed_again(database: SqliteDatabase, tmp_path: Path) -> None:
     open_pepper(database, tmp_path / "one")
     with pytest.raises(SecretFileError):
         open_pepper(database, tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_the_pepper_is_not_in_the_database(database: Database, tmp_path: Path) -> None:
+def test_the_pepper_is_not_in_the_database(database: SqliteDatabase, tmp_path: Path) -> None:
     pepper = open_pepper(database, tmp_path)
     database.close()
     stored = database.path.read_bytes()

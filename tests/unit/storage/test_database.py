@@ -18,25 +18,27 @@ from sqlalchemy import event
 
 from ticker import limits
 from ticker.storage import keys
-from ticker.storage.database import Database, DatabaseUnavailableError, DatabaseUrlError
+from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.keys import KeyRecord
+from ticker.storage.sqlite import SqliteDatabase
+from ticker.storage.urls import DatabaseUrlError
 
 
 def record(key_id: str, *, user: str = "ada") -> KeyRecord:
     return KeyRecord(key_id, bytes(32), user, "user", demo=False, created_at=1.0)
 
 
-def add(database: Database, key_id: str, *, user: str = "ada") -> None:
+def add(database: SqliteDatabase, key_id: str, *, user: str = "ada") -> None:
     with database.write() as connection:
         keys.add(connection, record(key_id, user=user))
 
 
-def ids(database: Database) -> list[str]:
+def ids(database: SqliteDatabase) -> list[str]:
     with database.read() as connection:
         return [key.id for key in keys.listed(connection)]
 
 
-def fault_of_writing(database: Database) -> DatabaseUnavailableError:
+def fault_of_writing(database: SqliteDatabase) -> DatabaseUnavailableError:
     with pytest.raises(DatabaseUnavailableError) as error:
         add(database, "more", user="s3cret-user" * 5)
     text = str(error.value)
@@ -66,11 +68,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_address_that_is_no_file_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(DatabaseUrlError, match="expected a database file") as error:
-        Database(url)
+        SqliteDatabase(url)
     assert "s3cret" not in str(error.value)
 
 
-def test_a_new_file_is_closed_to_other_users(database: Database) -> None:
+def test_a_new_file_is_closed_to_other_users(database: SqliteDatabase) -> None:
     add(database, "one")
     files = {path.name: path for path in database.path.parent.iterdir()}
     assert set(files) == {"auth.db", "auth.db-wal", "auth.db-shm"}
@@ -78,7 +80,7 @@ def test_a_new_file_is_closed_to_other_users(database: Database) -> None:
     assert stat.S_IMODE(database.path.parent.stat().st_mode) == 0o700
 
 
-def test_a_file_that_is_open_to_others_is_closed_at_start(database: Database) -> None:
+def test_a_file_that_is_open_to_others_is_closed_at_start(database: SqliteDatabase) -> None:
     add(database, "one")
     files = list(database.path.parent.iterdir())
     assert len(files) == 3
@@ -88,14 +90,14 @@ def test_a_file_that_is_open_to_others_is_closed_at_start(database: Database) ->
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
-def test_every_connection_is_durable_and_keeps_references(database: Database) -> None:
+def test_every_connection_is_durable_and_keeps_references(database: SqliteDatabase) -> None:
     with database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
 
 
-def test_what_is_written_is_all_there_or_not_at_all(database: Database) -> None:
+def test_what_is_written_is_all_there_or_not_at_all(database: SqliteDatabase) -> None:
     def fail_half_way() -> None:
         with database.write() as connection:
             keys.add(connection, record("one"))
@@ -107,16 +109,16 @@ def test_what_is_written_is_all_there_or_not_at_all(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_writer_keeps_other_writers_out_from_its_start(database: Database) -> None:
-    other = Database(f"sqlite:///{database.path}")
+def test_a_writer_keeps_other_writers_out_from_its_start(database: SqliteDatabase) -> None:
+    other = SqliteDatabase(f"sqlite:///{database.path}")
     with closing(other), database.write():
         assert fault_of_writing(other).reason == "busy"
         assert ids(other) == []
 
 
 @pytest.mark.usefixtures("impatient")
-def test_the_wait_for_another_writer_is_bounded(database: Database) -> None:
-    other = Database(f"sqlite:///{database.path}")
+def test_the_wait_for_another_writer_is_bounded(database: SqliteDatabase) -> None:
+    other = SqliteDatabase(f"sqlite:///{database.path}")
     with closing(other), database.write():
         begun = time.monotonic()
         fault_of_writing(other)
@@ -124,7 +126,9 @@ def test_the_wait_for_another_writer_is_bounded(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_file_locked_by_another_program_is_busy_until_it_lets_go(database: Database) -> None:
+def test_a_file_locked_by_another_program_is_busy_until_it_lets_go(
+    database: SqliteDatabase,
+) -> None:
     add(database, "one")
     database.close()
     with closing(sqlite3.connect(database.path, isolation_level=None)) as holder:
@@ -132,7 +136,7 @@ def test_a_file_locked_by_another_program_is_busy_until_it_lets_go(database: Dat
         holder.execute("BEGIN EXCLUSIVE")
         holder.execute("UPDATE api_keys SET role = 'user'")
         holder.execute("COMMIT")
-        late = Database(f"sqlite:///{database.path}")
+        late = SqliteDatabase(f"sqlite:///{database.path}")
         with closing(late):
             assert fault_of_writing(late).reason == "busy"
             with pytest.raises(DatabaseUnavailableError, match="busy"):
@@ -144,7 +148,7 @@ def test_the_first_start_waits_for_another_program_that_holds_the_file(tmp_path:
     path = tmp_path / "auth.db"
     with (
         closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder,
-        closing(Database(f"sqlite:///{path}")) as opened,
+        closing(SqliteDatabase(f"sqlite:///{path}")) as opened,
     ):
         holder.execute("CREATE TABLE other (x)")
         holder.execute("BEGIN IMMEDIATE")
@@ -155,7 +159,7 @@ def test_the_first_start_waits_for_another_program_that_holds_the_file(tmp_path:
         assert ids(opened) == []
 
 
-def test_more_threads_than_connections_wait_their_turn(database: Database) -> None:
+def test_more_threads_than_connections_wait_their_turn(database: SqliteDatabase) -> None:
     workers = [
         threading.Thread(target=add, args=(database, f"key{number}")) for number in range(20)
     ]
@@ -166,7 +170,7 @@ def test_more_threads_than_connections_wait_their_turn(database: Database) -> No
     assert len(ids(database)) == 20
 
 
-def test_a_removed_file_is_missed_and_never_made_anew(database: Database) -> None:
+def test_a_removed_file_is_missed_and_never_made_anew(database: SqliteDatabase) -> None:
     add(database, "one")
     database.path.unlink()
     assert fault_of_writing(database).reason == "missing"
@@ -175,7 +179,9 @@ def test_a_removed_file_is_missed_and_never_made_anew(database: Database) -> Non
     assert not database.path.exists()
 
 
-def test_a_removed_directory_is_missed_and_found_again(database: Database, tmp_path: Path) -> None:
+def test_a_removed_directory_is_missed_and_found_again(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
     add(database, "one")
     away = tmp_path / "away"
     database.path.parent.rename(away)
@@ -185,7 +191,7 @@ def test_a_removed_directory_is_missed_and_found_again(database: Database, tmp_p
     assert sorted(ids(database)) == ["one", "two"]
 
 
-def test_a_restored_backup_is_used_at_once(database: Database, tmp_path: Path) -> None:
+def test_a_restored_backup_is_used_at_once(database: SqliteDatabase, tmp_path: Path) -> None:
     add(database, "one")
     with closing(sqlite3.connect(database.path)) as source:
         source.execute(f"VACUUM INTO '{tmp_path}/backup.db'")
@@ -200,7 +206,7 @@ def test_a_restored_backup_is_used_at_once(database: Database, tmp_path: Path) -
 
 
 def test_a_file_overwritten_with_garbage_is_damaged_until_a_backup_is_put_back(
-    database: Database, tmp_path: Path
+    database: SqliteDatabase, tmp_path: Path
 ) -> None:
     add(database, "one")
     database.close()
@@ -220,7 +226,7 @@ def test_a_file_that_is_no_database_is_one_clear_line_at_start(
     path = tmp_path / "auth.db"
     path.write_bytes(content)
     with (
-        closing(Database(f"sqlite:///{path}")) as opened,
+        closing(SqliteDatabase(f"sqlite:///{path}")) as opened,
         pytest.raises(DatabaseUnavailableError, match="move it away") as error,
     ):
         opened.migrate()
@@ -229,7 +235,7 @@ def test_a_file_that_is_no_database_is_one_clear_line_at_start(
     assert path.read_bytes() == content
 
 
-def test_damage_in_the_middle_is_told(database: Database) -> None:
+def test_damage_in_the_middle_is_told(database: SqliteDatabase) -> None:
     for number in range(200):
         add(database, f"key{number:03}")
     with closing(sqlite3.connect(database.path)) as connection:
@@ -246,7 +252,7 @@ def test_damage_in_the_middle_is_told(database: Database) -> None:
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     (tmp_path / "auth.db").touch()
-    with closing(Database(f"sqlite:///{tmp_path}/auth.db")) as opened:
+    with closing(SqliteDatabase(f"sqlite:///{tmp_path}/auth.db")) as opened:
         opened.migrate()
         add(opened, "one")
         assert ids(opened) == ["one"]
@@ -256,20 +262,20 @@ def test_a_database_without_our_tables_says_so(tmp_path: Path) -> None:
     path = tmp_path / "auth.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE other (x)")
-    with closing(Database(f"sqlite:///{path}")) as opened:
+    with closing(SqliteDatabase(f"sqlite:///{path}")) as opened:
         assert fault_of_writing(opened).reason == "schema"
 
 
 def test_a_directory_in_its_place_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "auth.db").mkdir()
     with (
-        closing(Database(f"sqlite:///{tmp_path}/auth.db")) as opened,
+        closing(SqliteDatabase(f"sqlite:///{tmp_path}/auth.db")) as opened,
         pytest.raises(DatabaseUnavailableError, match="cannot be opened"),
     ):
         opened.migrate()
 
 
-def pragma(database: Database, statement: str) -> Callable[[], None]:
+def pragma(database: SqliteDatabase, statement: str) -> Callable[[], None]:
     """Put new connections under a condition that only a real disk would have.
 
     Returns:
@@ -284,7 +290,7 @@ def pragma(database: Database, statement: str) -> Callable[[], None]:
     return lambda: event.remove(database._engine, "connect", run)
 
 
-def test_a_full_disk_refuses_writing_and_goes_on_reading(database: Database) -> None:
+def test_a_full_disk_refuses_writing_and_goes_on_reading(database: SqliteDatabase) -> None:
     add(database, "one")
     pragma(database, "PRAGMA max_page_count = 1")
 
@@ -299,7 +305,7 @@ def test_a_full_disk_refuses_writing_and_goes_on_reading(database: Database) -> 
 
 
 def test_a_read_only_database_goes_on_reading_and_writes_as_soon_as_it_may(
-    database: Database,
+    database: SqliteDatabase,
 ) -> None:
     add(database, "one")
     mend = pragma(database, "PRAGMA query_only = ON")
@@ -329,7 +335,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_disk_that_is_really_full_nothing_stored_is_lost_and_room_mends_it(
     small_disk: Path,
 ) -> None:
-    with closing(Database(f"sqlite:///{small_disk}/auth.db")) as opened:
+    with closing(SqliteDatabase(f"sqlite:///{small_disk}/auth.db")) as opened:
         opened.migrate()
         stored: list[str] = []
 
@@ -349,12 +355,12 @@ def test_on_a_disk_that_is_really_full_nothing_stored_is_lost_and_room_mends_it(
         assert sorted(ids(opened)) == sorted([*stored, "more"])
 
 
-def test_the_representation_is_only_the_path(database: Database) -> None:
-    assert repr(database) == f"<Database {database.path}>"
+def test_the_representation_is_only_the_path(database: SqliteDatabase) -> None:
+    assert repr(database) == f"<SqliteDatabase {database.path}>"
 
 
 def test_a_connection_in_use_when_the_database_is_closed_is_closed_after(
-    database: Database,
+    database: SqliteDatabase,
 ) -> None:
     # A thread that was given up on is not waited for.
     with database.read() as connection:
@@ -368,6 +374,6 @@ def test_a_connection_in_use_when_the_database_is_closed_is_closed_after(
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "what?mode=ro&#%20" / "auth.db"
-    with closing(Database(path)) as opened:
+    with closing(SqliteDatabase(path)) as opened:
         opened.migrate()
     assert path.is_file()

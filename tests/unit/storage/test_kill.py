@@ -15,7 +15,7 @@ import pytest
 
 from ticker.security.keys import hash_key, parse_key
 from ticker.storage import keys, tokens
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 PEPPER = bytes(range(32))
 # Says each key and token only once it has been told that it is stored.
@@ -26,10 +26,10 @@ from ticker.security.authority import Authority
 from ticker.security.key_admin import KeyAdmin
 from ticker.security.policy import PolicySet
 from ticker.security.tokens import TokenSigner, token_id
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-database = Database(sys.argv[1])
+database = SqliteDatabase(sys.argv[1])
 database.migrate()
 pepper = bytes(range(32))
 key_admin, signer = KeyAdmin(database, pepper), TokenSigner([b"k" * 32])
@@ -69,7 +69,7 @@ def check_rounds(place: Path, rounds: int, seed: int) -> None:
         worker.stdout.close()
         acknowledged += [json.loads(line) for line in lines if line.endswith("\n")]
     assert len(acknowledged) >= rounds
-    with closing(Database(url)) as database:
+    with closing(SqliteDatabase(url)) as database:
         database.migrate()
         with database.read() as connection:
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"

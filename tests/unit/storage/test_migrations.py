@@ -15,10 +15,11 @@ from alembic.script import ScriptDirectory
 
 import ticker.storage
 from ticker.storage import schema
-from ticker.storage.database import Database, DatabaseUnavailableError
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.sqlite import SqliteDatabase
 
 
-def test_the_last_migration_leads_to_the_schema_of_today(database: Database) -> None:
+def test_the_last_migration_leads_to_the_schema_of_today(database: SqliteDatabase) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, schema.metadata) == []
@@ -30,7 +31,7 @@ def test_the_schema_names_the_newest_migration() -> None:
     assert ScriptDirectory(str(scripts)).get_current_head() == schema.HEAD
 
 
-def test_migrating_again_changes_nothing(database: Database) -> None:
+def test_migrating_again_changes_nothing(database: SqliteDatabase) -> None:
     before = database.path.stat().st_mtime_ns
     database.migrate()
     assert database.path.stat().st_mtime_ns == before
@@ -38,13 +39,13 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
 
 def test_migrating_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     handlers, level = list(logging.root.handlers), logging.root.level
-    with closing(Database(f"sqlite:///{tmp_path}/100% new/auth.db")) as opened:
+    with closing(SqliteDatabase(f"sqlite:///{tmp_path}/100% new/auth.db")) as opened:
         opened.migrate()
     assert capfd.readouterr() == ("", "")
     assert (list(logging.root.handlers), logging.root.level) == (handlers, level)
 
 
-def test_a_database_of_a_newer_ticker_is_refused_in_one_line(database: Database) -> None:
+def test_a_database_of_a_newer_ticker_is_refused_in_one_line(database: SqliteDatabase) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailableError, match="newer Ticker") as error:
@@ -58,7 +59,7 @@ def test_an_interrupted_migration_leaves_nothing_behind(
     def interrupted(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    with closing(Database(f"sqlite:///{tmp_path}/auth.db")) as opened:
+    with closing(SqliteDatabase(f"sqlite:///{tmp_path}/auth.db")) as opened:
         with monkeypatch.context() as patch:
             patch.setattr("alembic.op.create_index", interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -71,8 +72,8 @@ def test_an_interrupted_migration_leaves_nothing_behind(
 
 def test_processes_that_start_at_once_all_find_the_schema(tmp_path: Path) -> None:
     program = (
-        "import sys; from ticker.storage.database import Database; "
-        "sys.stdin.readline(); Database(f'sqlite:///{sys.argv[1]}').migrate()"
+        "import sys; from ticker.storage.sqlite import SqliteDatabase;"
+        "sys.stdin.readline(); SqliteDatabase(f'sqlite:///{sys.argv[1]}').migrate()"
     )
     starters = [
         subprocess.Popen(

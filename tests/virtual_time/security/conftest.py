@@ -14,7 +14,7 @@ from ticker.security.authority import Authority
 from ticker.security.key_admin import KeyAdmin
 from ticker.security.policy import PolicySet
 from ticker.security.tokens import TokenSigner
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 PEPPER = bytes(range(32))
 
@@ -23,7 +23,7 @@ PEPPER = bytes(range(32))
 class World:
     """A database, what manages it, and what asks it."""
 
-    database: Database
+    database: SqliteDatabase
     time: float = 1_000_000.0
     signer: TokenSigner = field(default_factory=lambda: TokenSigner([b"k" * 32]))
 
@@ -54,6 +54,6 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with closing(Database(f"sqlite:///{tmp_path}/data/auth.db")) as database:
+    with closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as database:
         database.migrate()
         yield World(database)

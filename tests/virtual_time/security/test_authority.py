@@ -28,7 +28,7 @@ from ticker.security.keys import new_key
 from ticker.security.token_store import TokenStore
 from ticker.security.tokens import TokenSigner
 from ticker.storage import keys, tokens
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
 PATIENCE = 5.0
 
@@ -36,7 +36,7 @@ PATIENCE = 5.0
 class World(Protocol):
     """What the fixture in conftest.py gives."""
 
-    database: Database
+    database: SqliteDatabase
     time: float
     signer: TokenSigner
     key_admin: KeyAdmin
@@ -76,7 +76,7 @@ async def refused_token(authority: Authority, token: str) -> str:
     return error.value.reason
 
 
-def database_reads(database: Database) -> list[str]:
+def database_reads(database: SqliteDatabase) -> list[str]:
     """Note every transaction that begins from now on."""
     seen: list[str] = []
     event.listen(database._engine, "begin", lambda _connection: seen.append("begin"))
@@ -266,7 +266,7 @@ async def test_a_revocation_reaches_the_watch(world: World, revoke: str, store: 
     issued = await authority.exchange(made.text, "10.0.0.1")
     bystander = await authority.exchange(other.text, "10.0.0.1")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         if revoke == "key":
             world.key_admin.revoke(made.record.id)
         else:
@@ -282,9 +282,9 @@ async def test_a_revocation_reaches_the_watch(world: World, revoke: str, store: 
 REVOKER = """
 import sys
 from ticker.security.key_admin import KeyAdmin
-from ticker.storage.database import Database
+from ticker.storage.sqlite import SqliteDatabase
 
-key_admin = KeyAdmin(Database(sys.argv[1]), bytes(32))
+key_admin = KeyAdmin(SqliteDatabase(sys.argv[1]), bytes(32))
 sys.stdin.readline()
 getattr(key_admin, sys.argv[2])(sys.argv[3])
 print("done")
@@ -305,7 +305,7 @@ async def test_a_revocation_in_another_process_is_seen_well_within_a_second(
         stdout=subprocess.PIPE,
     )
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         assert other.stdin is not None
         assert other.stdout is not None
         with trio.fail_after(30):
@@ -333,7 +333,7 @@ async def test_a_revocation_between_start_and_first_look_is_not_missed(world: Wo
     issued = await authority.exchange(made.text, "10.0.0.1")
     world.key_admin.revoke(made.record.id)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         await ended.wait_for(issued.grant.token_id)
         assert made.record.id in ended.ids
         nursery.cancel_scope.cancel()
@@ -350,7 +350,7 @@ async def test_more_revocations_than_a_batch_are_all_told(
         world.key_admin.revoke(key_id)
     authority, ended = world.authority(), Ended()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         await ended.wait_for(made[-1])
         nursery.cancel_scope.cancel()
     assert ended.ids == set(made)
@@ -367,7 +367,7 @@ async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world:
         for number in range(1000):
             tokens.add(connection, dataclasses.replace(record, id=f"{number:032}"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         await until(lambda: authority.statistics().database_available)
         begun = trio.current_time()
         world.key_admin.revoke(made.record.id)
@@ -394,7 +394,7 @@ async def test_a_token_revoked_while_it_is_looked_up_is_refused(
 
     monkeypatch.setattr(TokenStore, "look_up", slow_look_up)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         async with trio.open_nursery() as looking_up:
             looking_up.start_soon(refused_token, authority, issued.token)
             await trio.to_thread.run_sync(has_read.wait, PATIENCE)
@@ -422,7 +422,7 @@ async def test_a_key_revoked_while_it_is_exchanged_gives_no_token(
 
     monkeypatch.setattr(TokenStore, "exchange", slow_exchange)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         async with trio.open_nursery() as exchanging:
             exchanging.start_soon(refused_key, authority, made.text)
             await trio.to_thread.run_sync(has_stored.wait, PATIENCE)
@@ -480,10 +480,10 @@ async def test_the_watch_outlives_an_unavailable_database_and_catches_up(world: 
     away = world.database.path.parent.with_name("away")
     with capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(authority.watch_revocations, ended)
+            nursery.start_soon(authority.run, ended)
             world.database.path.parent.rename(away)
             await until(lambda: not authority.statistics().database_available)
-            elsewhere = Database(f"sqlite:///{away}/auth.db")
+            elsewhere = SqliteDatabase(f"sqlite:///{away}/auth.db")
             KeyAdmin(elsewhere, bytes(32)).revoke(made.record.id)
             elsewhere.close()
             away.rename(world.database.path.parent)
@@ -507,7 +507,7 @@ async def test_another_database_in_its_place_empties_the_cache(world: World) -> 
     authority, ended = world.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, ended)
+        nursery.start_soon(authority.run, ended)
         await until(lambda: authority.statistics().revocations_seen == 1)
         world.database.close()
         for path in world.database.path.parent.iterdir():
@@ -566,9 +566,51 @@ async def test_expired_tokens_are_removed_by_the_watch(
 
     assert stored() == 5
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.watch_revocations, Ended())
+        nursery.start_soon(authority.run, Ended())
         await until(lambda: stored() == 0)
         nursery.cancel_scope.cancel()
+
+
+def bytes_of(database: SqliteDatabase) -> bytes:
+    return b"".join(path.read_bytes() for path in database.path.parent.iterdir())
+
+
+async def test_no_address_remains_in_any_file_after_its_token_was_removed(world: World) -> None:
+    made = world.key_admin.create("ada", "user")
+    authority = world.authority()
+    for number in range(200):
+        await authority.exchange(made.text, f"203.0.113.{number % 250}")
+    assert b"203.0.113." in bytes_of(world.database)
+    world.time += 1800
+    await authority.exchange(made.text, "198.51.100.1")
+    world.time += 1800
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(authority.run, Ended())
+        await until(lambda: b"203.0.113." not in bytes_of(world.database))
+        nursery.cancel_scope.cancel()
+    assert b"198.51.100.1" in bytes_of(world.database)
+
+
+async def test_a_refused_token_is_looked_up_once_in_a_while(world: World) -> None:
+    made = world.key_admin.create("ada", "user")
+    authority, restarted = world.authority(), world.authority()
+    expired = await authority.exchange(made.text, "10.0.0.1")
+    revoked = await authority.exchange(made.text, "10.0.0.1")
+    world.key_admin.revoke_token(revoked.grant.token_id)
+    world.time += 3600
+    unknown, _ = world.signer.issue()
+    begun = database_reads(world.database)
+    for _ in range(3):
+        assert await refused_token(restarted, expired.token) == "expired"
+        assert await refused_token(restarted, revoked.token) == "revoked"
+        assert await refused_token(restarted, unknown) == "unknown"
+    assert len(begun) == 3
+    assert await refused_token(authority, expired.token) == "expired"
+    assert await refused_token(authority, expired.token) == "expired"
+    assert len(begun) == 3
+    await trio.sleep(limits.TOKEN_REFUSED_SECONDS)
+    assert await refused_token(restarted, unknown) == "unknown"
+    assert len(begun) == 4
 
 
 async def test_the_cache_is_bounded_and_tokens_beyond_it_are_looked_up(
@@ -599,6 +641,6 @@ async def test_no_representation_shows_a_secret(world: World) -> None:
     made = world.key_admin.create("ada", "user")
     authority = world.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    shown = repr((authority, authority._ledger, authority._signer, authority.statistics(), issued))
+    shown = repr((authority, authority._store, authority._signer, authority.statistics(), issued))
     for secret in (made.text[14:57], *issued.token.split("."), repr(bytes(range(32)))):
         assert secret not in shown

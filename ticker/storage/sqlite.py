@@ -1,4 +1,4 @@
-"""The one way into the database file: connections, transactions, durability, faults.
+"""A database in a SQLite file: connections, transactions, durability, faults.
 
 Rules for this module: synchronous, for worker threads; the one place where SQLAlchemy's and
 SQLite's errors are caught, and every one leaves as `DatabaseUnavailableError`.
@@ -13,10 +13,8 @@ makes a file, so that no call finds an empty database where a full one was.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -25,41 +23,38 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from ticker import limits
-from ticker.storage.errors import DatabaseUnavailableError, unavailable
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.files import UnsafeFileError, open_private
+from ticker.storage.migrations import MadeByNewerError, upgrade
 from ticker.storage.schema import HEAD
-
-__all__ = ["Database", "DatabaseUnavailableError", "DatabaseUrlError"]
+from ticker.storage.urls import sqlite_path
 
 _WRITES: Final = "ticker_writes"
 _FILE: Final = "ticker_file"
 _RETRY_SECONDS: Final = 0.01
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-
-
-class DatabaseUrlError(ValueError):
-    """The database address is none that Ticker can use; the text repeats no part of it."""
-
-
-def _path_of(url: str) -> Path:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if (
-        parsed is None
-        or parsed.get_backend_name() != "sqlite"
-        or parsed.host
-        or not parsed.database
-        or parsed.database == ":memory:"
-        or parsed.query
-    ):
-        raise DatabaseUrlError("expected a database file, as in sqlite:///data/auth.db")
-    return Path(parsed.database).absolute()
+#: What SQLite keeps beside the file: the log of what was written last, and its index.
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+_PRIMARY_CODE: Final = 0xFF
+_MEND: Final = {
+    sqlite3.SQLITE_BUSY: ("busy", "is busy: another process holds it"),
+    sqlite3.SQLITE_LOCKED: ("busy", "is busy: another process holds it"),
+    sqlite3.SQLITE_CANTOPEN: ("missing", "cannot be opened: it is missing or not permitted"),
+    sqlite3.SQLITE_READONLY: ("readonly", "cannot be written: it is read-only"),
+    sqlite3.SQLITE_PERM: ("readonly", "cannot be used: permission denied"),
+    sqlite3.SQLITE_AUTH: ("readonly", "cannot be used: permission denied"),
+    sqlite3.SQLITE_FULL: ("full", "cannot be written: the disk is full"),
+    sqlite3.SQLITE_IOERR: ("io", "cannot be read or written: the disk reports an error"),
+    sqlite3.SQLITE_CORRUPT: ("corrupted", "is damaged: restore it from a backup, or move it away"),
+    sqlite3.SQLITE_NOTADB: (
+        "corrupted",
+        "is not a Ticker database: restore it from a backup, or move it away to start anew",
+    ),
+}
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -67,7 +62,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class Database:
+class SqliteDatabase:
     """A SQLite file of keys and tokens. Methods block; threads may share one object.
 
     Args:
@@ -78,7 +73,7 @@ class Database:
     """
 
     def __init__(self, where: str | Path) -> None:
-        self.path = where.absolute() if isinstance(where, Path) else _path_of(where)
+        self.path = where.absolute() if isinstance(where, Path) else sqlite_path(where)
         self._closed = False
         self._engine = create_engine(
             "sqlite://",
@@ -97,7 +92,12 @@ class Database:
         self._writing = self._engine.execution_options(**{_WRITES: True})
 
     def __repr__(self) -> str:
-        return f"<Database {self.path}>"
+        return f"<SqliteDatabase {self.path}>"
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
 
     def close(self) -> None:
         """Close every connection: what a thread still uses, once it is done with it."""
@@ -126,57 +126,76 @@ class Database:
         with self._faults_told(), self._writing.begin() as connection:
             yield connection
 
-    def migrate(self) -> None:
+    def migrate(self) -> bool:
         """Bring the schema up to date; make the file, with mode 0600, where there is none.
 
         Several processes may do so at once.
+
+        Returns:
+            Whether there was none.
 
         Raises:
             DatabaseUnavailableError: it cannot be done; the text says what to do.
         """
         with self._faults_told():
-            self._make_file()
+            made = self._make_file()
             self._switch_to_wal()
         if self._revision() == HEAD:
-            return
-        # Only here is Alembic needed, and importing it takes longer than most commands.
-        from alembic import command  # noqa: PLC0415 - the reason above
-        from alembic.config import Config  # noqa: PLC0415 - the same
-        from alembic.util import CommandError  # noqa: PLC0415 - the same
-
-        config = Config()
-        scripts = str(Path(__file__).with_name("migrations"))
-        config.set_main_option("script_location", scripts.replace("%", "%%"))
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # its chatter is not for operators
+            return made
         with self.write() as connection:
-            config.attributes["connection"] = connection
             try:
-                command.upgrade(config, "head")
-            except CommandError:
+                upgrade(connection)
+            except MadeByNewerError:
                 raise DatabaseUnavailableError(
                     "schema",
                     f"database {self.path} was made by a newer Ticker: update this one, or move "
                     f"the file away to start anew",
                 ) from None
+        return made
+
+    def erase_deleted(self) -> bool:
+        """Write the file anew and empty the write-ahead log.
+
+        `secure_delete` would not do: where pages are merged, copies of rows stay behind in them.
+        20,000 tokens take 60 ms, in which readers go on and writers wait.
+
+        Raises:
+            DatabaseUnavailableError: something is wrong with the database.
+        """
+        with (
+            self._faults_told(),
+            closing(self._connect(limits.DATABASE_ERASE_SECONDS)) as connection,
+        ):
+            connection.execute("PRAGMA temp_store = MEMORY")  # nothing of it is to be in /tmp
+            try:
+                connection.execute("VACUUM")
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                    raise
+                return False
+        return not busy
 
     @contextmanager
     def _faults_told(self) -> Iterator[None]:
         try:
             yield
+        except UnsafeFileError as error:
+            raise DatabaseUnavailableError("unsafe", f"database {error}") from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            told = unavailable(str(self.path), error)
+            told = unavailable(self.place, error)
             if told.reason != "busy":
                 # Whatever the connections believe about the file may be wrong.
                 self._engine.dispose()
             raise told from None
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, busy_timeout: float | None = None) -> sqlite3.Connection:
         # `mode=rw`: never to make a file. `isolation_level=None`: transactions begin in
         # `_on_begin` and nowhere else.
         return sqlite3.connect(
             f"file:{quote(str(self.path))}?mode=rw",
             uri=True,
-            timeout=limits.DATABASE_BUSY_SECONDS,
+            timeout=limits.DATABASE_BUSY_SECONDS if busy_timeout is None else busy_timeout,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -196,7 +215,7 @@ class Database:
 
     def _on_checkin(self, _connection: object, record: Any) -> None:
         if self._closed:
-            # The pool it goes back to is one that nobody closes any more.
+            # The pool that it goes back to was closed already.
             record.invalidate()
 
     @staticmethod
@@ -204,14 +223,20 @@ class Database:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    def _make_file(self) -> None:
+    def _make_file(self) -> bool:
+        """Make the file, close it and what is beside it to other users; tell if it is new."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        for suffix in ("", "-wal", "-shm"):
-            path = self.path.with_name(self.path.name + suffix)
+        try:
+            os.close(open_private(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            made = False
+            os.close(open_private(self.path, os.O_RDWR))
+        else:
+            made = True
+        for suffix in _COMPANIONS:
             with suppress(FileNotFoundError):
-                if path.stat().st_mode & _OTHERS:
-                    path.chmod(0o600)
+                os.close(open_private(self.path.with_name(self.path.name + suffix), os.O_RDWR))
+        return made
 
     def _switch_to_wal(self) -> None:
         """Let readers and the writer work at once; the file remembers it.
@@ -224,7 +249,7 @@ class Database:
                 try:
                     connection.execute("PRAGMA journal_mode = WAL")
                 except sqlite3.OperationalError as error:
-                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
                     if not busy or time.monotonic() > deadline:
                         raise
                     time.sleep(_RETRY_SECONDS)
@@ -241,3 +266,29 @@ class Database:
                 return None
             raise
         return None if row is None else str(row[0])
+
+
+def unavailable(place: str, error: Exception) -> DatabaseUnavailableError:
+    """Say in words what an error of SQLAlchemy, sqlite3 or the system means.
+
+    Args:
+        place: the database file.
+        error: what was raised.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return DatabaseUnavailableError("busy", f"database {place} is busy: too many calls at once")
+    if isinstance(error, OSError):
+        return DatabaseUnavailableError(
+            "missing",
+            f"database {place} cannot be opened: {error.strerror or type(error).__name__}",
+        )
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_ERROR and "no such" in str(cause):
+        return DatabaseUnavailableError(
+            "schema", f"database {place} lacks the tables of this Ticker: start the server once"
+        )
+    reason, mend = _MEND.get(
+        (code or 0) & _PRIMARY_CODE, ("failed", f"failed: {type(cause).__name__}")
+    )
+    return DatabaseUnavailableError(reason, f"database {place} {mend}")

@@ -1,0 +1,29 @@
+"""Database work in worker threads, each call with a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+from ticker import limits
+from ticker.storage.errors import DatabaseUnavailableError
+
+_Result = TypeVar("_Result")
+_Args = TypeVarTuple("_Args")
+
+
+async def in_thread(
+    limiter: trio.CapacityLimiter, work: Callable[[*_Args], _Result], *args: *_Args
+) -> _Result:
+    """Run database work in a thread.
+
+    Cancelled, or after the deadline, the work is given up on, not undone.
+
+    Raises:
+        DatabaseUnavailableError: it takes too long, or the work raised this.
+    """
+    with trio.move_on_after(limits.DATABASE_DEADLINE_SECONDS):
+        return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
+    raise DatabaseUnavailableError("slow", "the database does not answer in time")
