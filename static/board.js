@@ -3,7 +3,7 @@
  * written. Order, changes and sparklines follow once a second, so that the eye can too.
  */
 
-import { $, mark, write } from "./dom.js";
+import { $, PriceText, mark, write } from "./dom.js";
 import * as format from "./format.js";
 import { prefs, remember } from "./prefs.js";
 
@@ -32,14 +32,15 @@ class Row {
 		const [base, quote] = series.symbol.split(/(?=-)/);
 		this.button.firstChild.data = base;
 		this.button.lastChild.textContent = quote ?? "";
-		for (const name of ["arrow", "price", "opened", "minute", "five", "age", "path"]) {
+		for (const name of ["arrow", "opened", "minute", "five", "age", "path"]) {
 			this[name] = this.root.querySelector(`.${name}`);
 		}
-		this.price = this.price.lastChild;
+		this.price = new PriceText(this.root.querySelector(".price"));
+		this.drawPrice();
 	}
 
 	drawPrice() {
-		write(this.price, this.series.text());
+		this.price.write(this.series.text());
 	}
 
 	/** Which way the price went within the last second or so. */
@@ -51,6 +52,7 @@ class Row {
 	}
 
 	drawRest(nowMs) {
+		this.root.toggleAttribute("data-stale", Boolean(this.series.stale));
 		for (const name of ["opened", "minute", "five"]) {
 			const ratio = COLUMNS[name].value(this.series);
 			write(this[name], format.change(ratio));

@@ -1,4 +1,6 @@
-/** The three words every module says to the document. */
+/** What every module says to the document. */
+
+import { shorten } from "./format.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -11,3 +13,38 @@ export const write = (node, text) => {
 export const mark = (node, value) => {
 	node.dataset.way = Math.sign(value) || 0;
 };
+
+/**
+ * A price that always fits: style.css makes its letters smaller as `--chars` grows, and a long row
+ * of zeros is written short, with the whole price on hover and for screen readers.
+ */
+export class PriceText {
+	#full = "";
+	#text;
+	#value;
+	#spoken;
+
+	constructor(root) {
+		this.root = root;
+		[this.#value, this.#spoken] = ["value", "spoken"].map((name) => {
+			const span = document.createElement("span");
+			span.className = name;
+			return span;
+		});
+		this.#value.append((this.#text = document.createTextNode("–")));
+		root.append(this.#value, this.#spoken);
+	}
+
+	write(full) {
+		if (full === this.#full) return;
+		this.#full = full;
+		const text = shorten(full);
+		if (text.length !== this.#text.length) this.root.style.setProperty("--chars", text.length);
+		this.#text.data = text;
+		const short = text !== full;
+		if (!short && !this.#value.title) return;
+		this.#value.title = short ? full : "";
+		this.#value.ariaHidden = short ? "true" : null;
+		this.#spoken.textContent = short ? full : "";
+	}
+}

@@ -3,20 +3,35 @@
 const NONE = "–";
 const prices = new Map(); // formats by number of decimals
 
-/** How many decimals a number has; JSON numbers lose their trailing zeros in parsing. */
+/** How many decimals a number has, or the text of one. */
 export function decimalsOf(value) {
-	const [mantissa, exponent = 0] = String(value).split("e");
+	const [mantissa, exponent = 0] = String(value).toLowerCase().split("e");
 	const [, fraction = ""] = mantissa.split(".");
 	return Math.max(0, fraction.length - exponent);
 }
 
+/** A price, a number or its text (which keeps every digit), with so many decimals. */
 export function price(value, decimals) {
-	if (!Number.isFinite(value)) return NONE;
+	if (!Number.isFinite(Number(value))) return NONE;
 	if (!prices.has(decimals)) {
 		const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
 		prices.set(decimals, new Intl.NumberFormat(undefined, options));
 	}
 	return prices.get(decimals).format(value);
+}
+
+const POINT = new Intl.NumberFormat().formatToParts(0.1).find(({ type }) => type === "decimal").value;
+const SHORTEN_ABOVE = 12; // characters
+const ZEROS_LEAST = 4;
+
+/** A written price with its zeros counted where they are many: 0.000000001623 is 0.0₈1623. */
+export function shorten(text) {
+	if (text.length <= SHORTEN_ABOVE || !text.startsWith(`0${POINT}`)) return text;
+	const zeros = /^0*/.exec(text.slice(2))[0].length;
+	const rest = text.slice(2 + zeros);
+	if (zeros < ZEROS_LEAST || !rest) return text;
+	const count = [...String(zeros)].map((digit) => String.fromCharCode(0x2080 + Number(digit)));
+	return `0${POINT}0${count.join("")}${rest}`;
 }
 
 const percent = new Intl.NumberFormat(undefined, {

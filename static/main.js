@@ -2,14 +2,15 @@
  * The page: wires sign-in, client, market, board, chart and status together.
  *
  * Messages only change values; one animation frame draws for however many of them came, and
- * nothing is drawn while the tab is hidden.
+ * nothing but the tab's title is drawn while the page is hidden.
  */
 
+import { onKey, takeKey } from "./address.js";
 import { createBoard } from "./board.js";
 import { createChart } from "./chart.js";
 import { chooseSymbols } from "./chooser.js";
 import { connect } from "./client.js";
-import { $, mark, write } from "./dom.js";
+import { $, mark, PriceText, write } from "./dom.js";
 import * as format from "./format.js";
 import { key, prefs, remember } from "./prefs.js";
 import { createSignIn, explain } from "./signin.js";
@@ -20,6 +21,7 @@ const SECOND_MS = 1000;
 const HIDDEN_INTERVAL_MS = 1000;
 const ARROWS_EVERY_MS = 250;
 const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
+const GONE = new Set(["unknown_symbol", "forbidden"]); // a remembered symbol, which then is let go
 const SEED_MOST = 12; // histories fetched for the board; larger ones fill as time goes by
 
 const hidden = () => document.visibilityState === "hidden";
@@ -28,19 +30,19 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let client = null; // null while signed out
 let market = new Market();
 let board = null;
-let sources = {}; // the newest status message of each
-let source = null; // the one that counts
-let subscription = 0; // the id of its request
+let sources = new Map(); // the newest status message of each
 
 let paused = false;
 let frame = 0;
 let drawnAt = 0;
 let arrowsAt = 0;
+let secondAt = 0;
 let counted = 0; // updates, until the last second
 
 const charted = () => market.series.get(market.trail?.symbol);
 const chart = createChart(() => ({ trail: market.trail, decimals: charted()?.decimals ?? 2 }));
-const ask = createSignIn((apiKey, grant) => {
+const chartPrice = new PriceText($("chart-price"));
+const signIn = createSignIn((apiKey, grant) => {
 	key.set(apiKey);
 	start(apiKey, grant);
 });
@@ -51,54 +53,92 @@ function draw(now) {
 	if (calm.matches && now - drawnAt < CALM_FRAME_MS) return;
 	drawnAt = now;
 	board.draw();
-	const series = charted();
-	if (series) write($("chart-price"), series.text());
-	if (!paused) chart.draw();
+	if (!paused) {
+		const series = charted();
+		if (series) chartPrice.write(series.text());
+		chart.draw();
+	}
 	if (now - arrowsAt < ARROWS_EVERY_MS) return;
 	arrowsAt = now;
 	board.drawArrows();
 }
 
+/** What stands above the chart, but for the price at each frame. */
+function drawHead() {
+	const series = charted();
+	chartPrice.write(series.text());
+	write($("chart-change"), format.change(series.change()));
+	mark($("chart-change"), series.change());
+}
+
+/** Which of the stale sources concern what is shown, and whether that is all of it. */
+function staleSources() {
+	const statuses = [...sources.values()].filter(({ state }) => state === "stale");
+	if (!market.series.size) {
+		const whole = statuses.filter(({ symbols }) => !symbols);
+		return { statuses, all: whole.length > 0 && whole.length === sources.size };
+	}
+	const all = market.judge((symbol) => client.staleStatus(symbol));
+	const blamed = new Set([...market.series.values()].map(({ stale }) => stale));
+	return { statuses: statuses.filter((each) => each.symbols || blamed.has(each)), all };
+}
+
 function drawState() {
-	status.show(status.describe(client.state, source, market.heardAt));
+	const state = status.describe(client.state, staleSources(), market);
+	status.show(state);
+	const series = charted();
+	const stale = Boolean(series?.stale);
+	$("chart-head").toggleAttribute("data-stale", stale);
+	const price = series ? `${series.text()} ${series.symbol}` : "";
+	status.headline(state, price, { stale, note: paused ? "chart paused" : "" });
+}
+
+/** By a worker's clock, which goes on at its pace while the page is hidden. */
+function tick() {
+	if (!client) return;
+	client.check();
+	drawState();
+	if (performance.now() - secondAt < SECOND_MS * 0.9) return;
+	secondAt = performance.now();
+	everySecond();
 }
 
 function everySecond() {
-	if (!client) return;
-	drawState();
-	const series = charted();
-	const price = series ? `${series.text()} ${series.symbol}` : "–";
-	document.title = `${price} · Ticker`;
 	const updates = market.updates - counted;
 	counted = market.updates;
 	if (hidden()) return;
 	board.arrange();
 	board.drawSlow();
-	if (series) {
-		const change = format.change(series.change());
-		write($("chart-change"), change);
-		mark($("chart-change"), series.change());
-		status.offer(() => `${price}, ${change} since the page opened`);
+	const series = charted();
+	if (series && !paused) {
+		drawHead();
+		if (document.body.dataset.state === "live" && !series.stale) {
+			const change = format.change(series.change());
+			status.offer(() => `${series.text()} ${series.symbol}, ${change} since the page opened`);
+		}
 	}
 	if (document.activeElement.id !== "canvas") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
 	write($("updates"), `${updates}/s`);
 	write($("skipped"), format.count(market.skipped));
-	write($("source"), series?.source ?? source?.source ?? "simulated");
+	write($("source"), series?.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
 function subscribe() {
 	const interval = hidden() ? HIDDEN_INTERVAL_MS : null;
-	try {
-		subscription = client.subscribe(prefs.chosen, interval);
-	} catch {
-		subscription = client.subscribe(null, interval); // too many names for one message
-	}
+	return client.subscribe(prefs.chosen, interval).catch((error) => {
+		// Too many names for one message; or a remembered symbol is gone: show all there is.
+		if (error instanceof RangeError) return client.subscribe(null, interval).catch(() => {});
+		if (!GONE.has(error.kind) || !prefs.chosen) return;
+		remember({ chosen: null });
+		subscribe();
+		follow();
+	});
 }
 
 async function seed(symbol) {
 	try {
-		const { bars } = await client.get(`/prices/${encodeURIComponent(symbol)}/history`);
+		const { bars } = await client.get(`prices/${encodeURIComponent(symbol)}/history`);
 		market.seed(symbol, bars);
 		chart.draw();
 	} catch {
@@ -118,6 +158,7 @@ function select(symbol) {
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
 	pause(false);
+	drawHead();
 	seed(symbol);
 }
 
@@ -130,7 +171,9 @@ function follow() {
 function pause(wanted) {
 	paused = wanted;
 	$("pause").setAttribute("aria-pressed", wanted);
+	$("paused").hidden = !wanted;
 	chart.show(prefs.range, wanted);
+	if (client) drawState();
 }
 
 const handlers = {
@@ -138,10 +181,10 @@ const handlers = {
 		if (name === "closed") stop(error);
 		else drawState();
 	},
-	welcome({ user_id: id }) {
+	welcome({ user_id: id, tick_ms: tickMs = 0 }) {
+		market.intervalMs = tickMs;
 		write($("user"), id);
-		sources = {};
-		source = null;
+		sources = new Map();
 		market.countGaps(!hidden());
 		if (market.trail) seed(market.trail.symbol); // what was missed while away
 	},
@@ -150,39 +193,48 @@ const handlers = {
 			follow();
 			seedBoard();
 		}
-		if (document.body.dataset.state !== "live") drawState();
+		if (document.body.dataset.state !== "live" || hidden()) drawState();
 		if (!frame && !hidden()) frame = requestAnimationFrame(draw);
 	},
 	status(message) {
-		sources[message.source] = message;
-		// With `symbols`, only those are stale.
-		const live = ({ state, symbols }) => state === "live" || symbols;
-		source = Object.values(sources).find(live) ?? message;
+		sources.set(message.source, message);
 		drawState();
 	},
-	subscribed() {
+	subscribed({ interval_ms: intervalMs }) {
+		market.intervalMs = intervalMs ?? market.intervalMs;
 		market.countGaps(!hidden());
-	},
-	error({ id }) {
-		// A remembered symbol is gone, or may no longer be seen: show all there is.
-		if (id !== subscription || !prefs.chosen) return;
-		remember({ chosen: null });
-		subscribe();
-		follow();
 	},
 };
 
 function start(apiKey, grant) {
 	market = new Market();
+	sources = new Map();
 	board = createBoard(market, select);
 	counted = 0;
-	client = connect({ apiKey, grant });
-	subscribe();
-	for (const [type, handle] of Object.entries(handlers)) {
-		client.addEventListener(type, ({ detail }) => handle(detail));
-	}
+	begin({ apiKey, grant });
 	show(true);
+	drawState();
 	everySecond();
+}
+
+function begin(options) {
+	const intervalMs = hidden() ? HIDDEN_INTERVAL_MS : null;
+	try {
+		client = connect({ ...options, symbols: prefs.chosen, intervalMs });
+	} catch {
+		client = connect({ ...options, intervalMs }); // too many names for one message
+	}
+	const mine = client;
+	for (const [type, handle] of Object.entries(handlers)) {
+		client.addEventListener(type, ({ detail }) => {
+			if (client !== mine) return;
+			// A code is HTTP's: it is the key that is forbidden.
+			const gone = GONE.has(detail.error?.kind) && !detail.error.code;
+			if (!gone || !prefs.chosen) return handle(detail);
+			remember({ chosen: null });
+			begin(options);
+		});
+	}
 }
 
 function show(signedIn) {
@@ -195,10 +247,21 @@ function stop(error) {
 	client = null;
 	board?.close();
 	key.forget();
-	status.show(status.describe({ name: "closed" }));
-	document.title = "Ticker";
+	const state = status.describe({ name: "closed" }, {});
+	status.show(state);
+	status.headline(state, "");
 	show(false);
-	ask(error ? explain(error) : "");
+	signIn.ask(error ? explain(error) : "");
+}
+
+/** A key that came by the address signs in, in place of another. */
+function useKey() {
+	const found = takeKey();
+	if (!found) return false;
+	client?.close();
+	if (!client) stop();
+	signIn.signIn(found);
+	return true;
 }
 
 $("sign-out").onclick = () => client.close();
@@ -210,7 +273,7 @@ $("ranges").onchange = ({ target }) => {
 };
 $("choose").onclick = async () => {
 	const known = [...market.series.keys()];
-	const all = await client.get("/prices").then(({ data }) => data.map(({ symbol }) => symbol), () => known);
+	const all = await client.get("prices").then(({ data }) => data.map(({ symbol }) => symbol), () => known);
 	const chosen = await chooseSymbols(all.sort(), prefs.chosen);
 	if (chosen === undefined || !client) return;
 	remember({ chosen });
@@ -221,9 +284,15 @@ document.onvisibilitychange = () => {
 	if (!client) return;
 	market.countGaps(false);
 	subscribe();
+	drawState();
 	everySecond();
 };
+for (const event of ["online", "offline"]) addEventListener(event, () => client && drawState());
 for (const input of $("ranges").elements) input.checked = Number(input.value) === prefs.range;
-setInterval(everySecond, SECOND_MS);
-if (key.get()) start(key.get());
-else stop();
+const clock = new Worker(new URL("./clock.js", import.meta.url));
+clock.onmessage = tick;
+onKey(useKey);
+if (!useKey()) {
+	if (key.get()) start(key.get());
+	else stop();
+}

@@ -21,7 +21,7 @@ export function explain({ kind, message, retryAfterMs }) {
 	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
-/** Wire the form; calls `onGrant(apiKey, grant)`. Returns what asks for a key, and says why. */
+/** Wire the form; calls `onGrant(apiKey, grant)`. */
 export function createSignIn(onGrant) {
 	const input = $("key");
 
@@ -50,23 +50,18 @@ export function createSignIn(onGrant) {
 		$("signin-button").disabled = false;
 	}
 
-	/** A development server on this machine offers its demo key; any other answers 404. */
-	async function offerDemo() {
-		const response = await fetch("/auth/demo", { cache: "no-store" }).catch(() => null);
-		const { api_key: demo } = response?.ok ? await response.json() : {};
-		$("demo").hidden = !demo;
-		$("demo").onclick = () => signIn(demo).then(offerDemo);
-	}
-
 	$("signin-form").addEventListener("submit", (event) => {
 		event.preventDefault();
 		signIn(input.value.trim());
 	});
 	$("show-key").addEventListener("click", () => reveal(input.type === "password"));
 
-	return (reason) => {
-		tell(reason);
-		input.focus();
-		offerDemo();
+	return {
+		/** Ask for a key, and say why. */
+		ask(reason) {
+			tell(reason);
+			input.focus();
+		},
+		signIn,
 	};
 }

@@ -72,7 +72,9 @@ class Ring {
 /** One symbol: its newest price and its last five minutes. */
 class Series {
 	price = NaN;
+	digits = ""; // the same as it came, with every digit
 	decimals = 0;
+	stale = null; // the status message that says why its price is old
 	ring = new Ring(1000, SHORT_SECONDS);
 
 	constructor(symbol, opened) {
@@ -91,8 +93,8 @@ class Series {
 
 	/** The price with as many decimals as the symbol was ever seen with. */
 	text() {
-		this.learnDecimals(this.price);
-		return format(this.price, this.decimals);
+		this.learnDecimals(this.digits);
+		return format(this.digits, this.decimals);
 	}
 }
 
@@ -133,16 +135,20 @@ export class Market {
 	delayMs = 0; // from the server's clock at sending to ours at receipt
 	timeMs = 0; // the server's clock at the newest tick
 	heardAt = Date.now();
+	intervalMs = 0; // between two ticks
 	#seq = null;
 	#counting = true;
 
 	/** Take a tick in. Returns whether it brought new symbols. */
 	tick({ data, seq, time }) {
 		const before = this.series.size;
-		for (const { symbol, price, timestamp, source } of data) {
+		for (const { symbol, price, text = String(price), timestamp, source } of data) {
 			let series = this.series.get(symbol);
 			if (!series) this.series.set(symbol, (series = new Series(symbol, price)));
-			Object.assign(series, { price, timestamp, source });
+			series.price = price;
+			series.digits = text;
+			series.timestamp = timestamp;
+			series.source = source;
 			series.ring.add(time, price);
 			if (this.trail?.symbol === symbol) this.trail.add(time, price);
 		}
@@ -173,6 +179,16 @@ export class Market {
 		series?.ring.seed(recent);
 		for (const [, ...prices] of recent) for (const price of prices) series?.learnDecimals(price);
 		if (this.trail?.symbol === symbol) this.trail.coarse.seed(bars);
+	}
+
+	/** Learn which prices are old: `statusOf(symbol)` is why, or null. Returns whether all are. */
+	judge(statusOf) {
+		let fresh = 0;
+		for (const series of this.series.values()) {
+			series.stale = statusOf(series.symbol);
+			if (!series.stale) fresh += 1;
+		}
+		return !fresh && this.series.size > 0;
 	}
 
 	/** Keep this symbol in detail from now on; `seed` brings its past. */

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -15,6 +19,7 @@ from tests.browser.driver import (
     Browser,
     BrowserContext,
     Page,
+    WebSocketRoute,
     expect,
     sync_playwright,
 )
@@ -91,8 +96,7 @@ class Tab:
         page.on("request", lambda request: self._see(request.url, server.url))
         page.goto(server.url)
         if key is not None:
-            page.get_by_label("API key").fill(key)
-            page.get_by_role("button", name="Sign in").click()
+            enter(page, key)
             page.locator("#rows tr").first.wait_for()
         return page
 
@@ -103,6 +107,68 @@ class Tab:
     def _see(self, url: str, ours: str) -> None:
         if not url.startswith((ours, "data:", "blob:")):
             self.wrongs.append(f"request to a third party: {url}")
+
+
+def enter(page: Page, key: str) -> None:
+    """Sign in by the form."""
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def sign_in(page: Page, server: Program) -> None:
+    """Sign in by the form with the demo key."""
+    enter(page, server.demo_key)
+
+
+@attrs.define
+class StandIn:
+    """A stream whose messages the test makes up, shown by the real page."""
+
+    page: Page
+    routes: list[WebSocketRoute] = attrs.field(factory=list)
+    _seq: int = 0
+
+    def say(self, **message: object) -> None:
+        """Send a message of the server."""
+        self.routes[-1].send(json.dumps(message))
+
+    def tick(self, prices: Mapping[str, str | tuple[str, str]]) -> None:
+        """Send prices, each as the digits on the wire, or those and their source."""
+        self._seq += 1
+        quotes = []
+        for symbol, given in prices.items():
+            digits, source = (given, None) if isinstance(given, str) else given
+            named = f',"source":"{source}"' if source else ""
+            quotes.append(
+                f'{{"symbol":"{symbol}","price":{digits},"timestamp":{time.time():.0f}{named}}}'
+            )
+        self.routes[-1].send(
+            f'{{"type":"ticker","data":[{",".join(quotes)}],"seq":{self._seq},'
+            f'"time":{time.time() * 1000:.0f}}}'
+        )
+
+
+def stand_in(tab: Tab, server: Program, **options: Any) -> StandIn:
+    """Open the page and sign in, with a made-up stream in the place of the server's."""
+    page = tab.open(server, **options)
+    stand = StandIn(page)
+
+    def serve(route: WebSocketRoute) -> None:
+        stand.routes.append(route)
+        stand.say(type="welcome", user_id="user:demo")
+
+        def answer(message: str | bytes) -> None:
+            request = json.loads(message)
+            if request["type"] == "ping":
+                stand.say(type="pong", id=request["id"])
+
+        route.on_message(answer)
+
+    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.reload()
+    sign_in(page, server)
+    expect(page.locator("#desk")).to_be_visible()
+    return stand
 
 
 @pytest.fixture

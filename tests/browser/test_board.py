@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import Tab, sign_in
 from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
@@ -71,7 +71,7 @@ def test_a_remembered_symbol_that_is_gone_is_let_go(tab: Tab, shared: Program) -
     page = tab.open(shared)
     page.evaluate("localStorage.setItem('ticker', JSON.stringify({ chosen: ['GONE-USD'] }))")
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     expect(page.locator("#rows tr")).to_have_count(3)
 
 
@@ -124,7 +124,7 @@ def test_the_crosshair_reads_time_and_price_by_keyboard(tab: Tab, shared: Progra
 def test_a_chart_begins_with_the_history_of_its_symbol(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
     with page.expect_response("**/prices/BTC-USD/history") as seeded:
-        page.get_by_role("button", name="Use the demo key").click()
+        sign_in(page, shared)
     assert len(seeded.value.json()["bars"]) > 0
     with page.expect_response("**/prices/SOL-USD/history"):
         page.locator("#rows tr").last.click()
@@ -140,7 +140,7 @@ def test_a_cheap_coin_keeps_its_decimals(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     expect(page.locator("#state")).to_have_text("Live")
     for price, shown in (("0.00000105", "0.00000105"), ("0.0000012", "0.00000120")):
         streams[0].send(

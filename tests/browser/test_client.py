@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -12,6 +13,14 @@ from tests.browser.driver import Page
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
+
+
+#: Waits for a condition for so many ms; the policy of the page forbids Playwright's own way.
+WITHIN = """async () => {{
+    const end = performance.now() + {1};
+    while (!({0}) && performance.now() < end) await new Promise((go) => setTimeout(go, 20));
+    return {0};
+}}"""
 
 
 def blank(tab: Tab, server: Program) -> Page:
@@ -165,3 +174,155 @@ def test_too_many_symbols_for_one_message_are_refused_at_once(tab: Tab, shared: 
         }"""
     )
     assert name == "RangeError"
+
+
+def test_an_unknown_symbol_rejects_however_one_waits(tab: Tab, shared: Program) -> None:
+    kinds = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const options = { apiKey, symbols: ["FOO-USD"] };
+            const kinds = [];
+            try {
+                await connect(options);
+            } catch ({ name, kind }) {
+                kinds.push([name, kind]);
+            }
+            const messages = [];
+            try {
+                for await (const { type } of connect(options)) messages.push(type);
+            } catch ({ name, kind }) {
+                kinds.push([name, kind]);
+            }
+            return [...kinds, messages.includes("ticker")];
+        }""",
+        shared.demo_key,
+    )
+    assert kinds == [["TickerError", "unknown_symbol"], ["TickerError", "unknown_symbol"], False]
+
+
+def test_a_refused_change_rejects_and_leaves_the_subscription_as_it_was(
+    tab: Tab, shared: Program
+) -> None:
+    seen = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const client = await connect({ apiKey, symbols: ["ETH-USD"] });
+            const refused = await client.subscribe(["FOO-USD"]).catch(({ kind }) => kind);
+            await new Promise((resolve) => client.addEventListener("ticker", resolve));
+            const before = [...client.latest.keys()];
+            const { symbols } = await client.subscribe(["SOL-USD"]);
+            const during = [...client.latest.keys()];
+            await new Promise((resolve) => client.addEventListener("ticker", resolve));
+            const after = [...client.latest.keys()];
+            client.close();
+            return { refused, before, symbols, during, after };
+        }""",
+        shared.demo_key,
+    )
+    assert seen == {
+        "refused": "unknown_symbol",
+        "before": ["ETH-USD"],
+        "symbols": ["SOL-USD"],
+        "during": [],
+        "after": ["SOL-USD"],
+    }
+
+
+def test_a_symbol_that_was_not_asked_for_never_shows_not_even_at_first_or_after_a_reconnect(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = blank(tab, server)
+    page.evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            window.told = [];
+            window.client = connect({ apiKey, symbols: ["BTC-USD"] });
+            for (const type of ["ticker", "disconnected", "reconnected"]) {
+                client.addEventListener(type, ({ detail }) => {
+                    const text = JSON.stringify(detail.data?.map(({ symbol }) => symbol) ?? type);
+                    if (told.at(-1) !== text) told.push(text);
+                });
+            }
+            await client;
+            await new Promise((resolve) => client.addEventListener("ticker", resolve));
+        }""",
+        server.demo_key,
+    )
+    assert page.evaluate("client.isLive('BTC-USD')")
+    server.stop(signal.SIGKILL)
+    assert page.evaluate(WITHIN.format("told.includes('\"disconnected\"')", 1000))
+    assert page.evaluate("[client.isLive('BTC-USD'), client.latest.has('BTC-USD')]") == [
+        False,
+        True,
+    ]
+    server.start()
+    page.evaluate("client.retryNow()")
+    assert page.evaluate(WITHIN.format("told.length === 4", 15_000))
+    assert page.evaluate("told") == [
+        '["BTC-USD"]',
+        '"disconnected"',
+        '"reconnected"',
+        '["BTC-USD"]',
+    ]
+    assert page.evaluate("[...client.latest.keys()]") == ["BTC-USD"]
+    assert page.evaluate("client.isLive('BTC-USD')")
+
+
+def test_a_silent_server_is_told_within_three_seconds(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = blank(tab, server)
+    page.evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            window.client = await connect({ apiKey });
+            window.lost = new Promise((resolve) => {
+                client.addEventListener("disconnected", ({ detail }) => resolve(detail.reason));
+            });
+            await new Promise((resolve) => client.addEventListener("ticker", resolve));
+        }""",
+        server.demo_key,
+    )
+    server.send_signal(signal.SIGSTOP)
+    page.set_default_timeout(3000)
+    assert (
+        page.evaluate("Promise.race([lost, new Promise((r) => setTimeout(r, 3000))])") == "silent"
+    )
+
+
+def test_a_page_of_its_own_hands_tokens_in_place_of_the_key(tab: Tab, shared: Program) -> None:
+    seen = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect, exchange } = await import("/client.js");
+            let asked = 0;
+            const getToken = async () => {
+                asked += 1;
+                if (asked === 1) throw new Error("not yet");
+                return (await exchange(apiKey)).token;
+            };
+            const client = await connect({ getToken });
+            client.close();
+            return [asked, client.state.error];
+        }""",
+        shared.demo_key,
+    )
+    assert seen == [2, None]
+
+
+def test_a_price_comes_as_a_number_and_as_the_text_of_the_wire(tab: Tab, shared: Program) -> None:
+    texts = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const { connect } = await import("/client.js");
+            const client = connect({ apiKey });
+            await new Promise((resolve) => client.addEventListener("ticker", resolve));
+            client.close();
+            return [...client.latest.values()].map(({ price, text }) => [price, text]);
+        }""",
+        shared.demo_key,
+    )
+    assert len(texts) == 3
+    for price, text in texts:
+        assert float(text) == price
+        assert len(text.partition(".")[2]) == 2

@@ -23,39 +23,50 @@ def state(page: Page, text: str) -> None:
     expect(page.locator("#state")).to_have_text(text)
 
 
-def test_the_demo_key_signs_in_with_one_click(tab: Tab, shared: Program) -> None:
-    page = tab.open(shared)
-    page.get_by_role("button", name="Use the demo key").click()
+def open_with_key(tab: Tab, server: Program, key: str) -> Page:
+    """Open the page by an address that holds a key, as `ticker serve` prints it."""
+    page = tab.open(server)
+    page.goto("about:blank")
+    page.goto(f"{server.url}/#key={key}")
+    return page
+
+
+def test_an_address_with_the_key_signs_in_by_itself(tab: Tab, shared: Program) -> None:
+    page = open_with_key(tab, shared, shared.demo_key)
     state(page, "Live")
     expect(page.locator("#user")).to_have_text("user:demo")
 
 
-def test_the_demo_button_is_absent_where_there_is_no_demo_key(
-    tab: Tab, program: Callable[..., Program]
+def test_a_key_in_the_address_leaves_it_at_once_and_reaches_no_server(
+    tab: Tab, shared: Program
 ) -> None:
-    server = program(TICKER_DEMO_KEY="off")
-    with tab.browser.new_context() as context:
-        page = context.new_page()
-        with page.expect_response("**/auth/demo") as offered:
-            page.goto(server.url)
-        assert offered.value.status == 404
-        expect(page.get_by_role("button", name="Use the demo key")).to_be_hidden()
+    page = tab.open(shared)
+    page.goto("about:blank")
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(f"{request.url} {request.headers}"))
+    page.goto(f"{shared.url}/#key={shared.demo_key}")
+    state(page, "Live")
+    assert page.url == f"{shared.url}/"
+    assert page.evaluate("location.hash") == ""
+    assert seen
+    assert not [each for each in seen if shared.demo_key in each.replace("#", "?")]
+    page.go_back()
+    page.go_forward()
+    assert page.url == f"{shared.url}/"
 
 
-def test_the_demo_button_goes_when_the_demo_key_has_ended(
-    tab: Tab, program: Callable[..., Program]
-) -> None:
-    server = program()
-    page = tab.open(server)
-    button = page.get_by_role("button", name="Use the demo key")
-    expect(button).to_be_visible()
-    server.create_key()
-    button.click()
-    expect(page.get_by_role("alert")).to_contain_text("revoked")
-    expect(button).to_be_hidden()
-    page.reload()
-    expect(page.get_by_label("API key")).to_be_focused()
-    expect(button).to_be_hidden()
+def test_a_key_put_into_the_address_of_an_open_page_signs_in(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    page.evaluate("(key) => (location.hash = `key=${key}`)", shared.demo_key)
+    state(page, "Live")
+    assert page.url == f"{shared.url}/"
+
+
+def test_a_refused_key_in_the_address_is_explained(tab: Tab, shared: Program) -> None:
+    page = open_with_key(tab, shared, "tk_mistyped")
+    expect(page.get_by_role("alert")).to_contain_text("unknown, revoked or expired")
+    assert page.url == f"{shared.url}/"
+    state(page, "Signed out")
 
 
 def test_a_key_is_hidden_until_it_is_asked_to_show(tab: Tab, shared: Program) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import Tab, sign_in, stand_in
 from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
@@ -167,7 +167,7 @@ def test_one_live_source_is_enough_and_silence_is_told(tab: Tab, shared: Program
     page = tab.open(shared)
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     state(page, "Live")
     say("coinbase", "stale")
     state(page, "Stale")
@@ -196,9 +196,69 @@ def test_a_source_that_is_stale_in_some_symbols_leaves_the_page_live(
     page = tab.open(shared)
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     expect(page.locator("#banner")).to_contain_text("No prices of A-USD, B-USD from kraken;")
     state(page, "Live")
+
+
+MARKED = re.compile("^⚠ ")
+PRICE_FIRST = re.compile(r"^\d{1,3}(,\d{3})*\.\d\d BTC-USD · Ticker$")
+COLOURED = """() => [...document.querySelectorAll("body *")].filter((node) => {
+    const [red, green, blue] = getComputedStyle(node).color.match(/\\d+/g).map(Number);
+    const spread = Math.max(red, green) - Math.min(red, green);
+    const grey = getComputedStyle(node).filter !== "none" || node.closest("td");
+    return node.checkVisibility() && node.dataset.way && spread > 60 && !grey;
+}).length"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_the_tab_is_marked_within_two_seconds_of_a_servers_end_and_cleared_on_its_return(
+    tab: Tab, program: Callable[..., Program], number: signal.Signals
+) -> None:
+    server = program()
+    page = tab.open(server, key=server.demo_key)
+    icon = page.locator("#icon")
+    expect(page).to_have_title(PRICE_FIRST)
+    expect(icon).to_have_attribute("href", "./icon.svg")
+    server.send_signal(number)
+    expect(page).to_have_title(MARKED, timeout=2000)
+    expect(icon).to_have_attribute("href", "./icon-stale.svg", timeout=200)
+    assert page.evaluate(COLOURED) == 0
+    if number is signal.SIGKILL:
+        server.stop(signal.SIGKILL)
+        server.start()
+    else:
+        server.send_signal(signal.SIGCONT)
+    expect(page).to_have_title(PRICE_FIRST)
+    expect(icon).to_have_attribute("href", "./icon.svg")
+
+
+def test_a_stale_charted_symbol_marks_the_tab_and_greys_its_own_prices(
+    tab: Tab, shared: Program
+) -> None:
+    streams = stand_in(tab, shared)
+    page, stream = streams.page, streams
+    stream.tick({"BTC-USD": ("42000.5", "kraken"), "ETH-USD": ("2500.5", "coinbase")})
+    expect(page).to_have_title(re.compile(r"^42,000\.50? BTC-USD"))
+    stream.say(type="status", state="stale", source="kraken", since=1790000000000)
+    stream.tick({"BTC-USD": ("42000.5", "kraken"), "ETH-USD": ("2501.5", "coinbase")})
+    expect(page).to_have_title(re.compile(r"^⚠ Stale · 42,000\.50? BTC-USD"))
+    row = page.locator('tr[data-symbol="BTC-USD"]')
+    expect(row).to_have_attribute("data-stale", "")
+    expect(page.locator('tr[data-symbol="ETH-USD"]')).not_to_have_attribute("data-stale", "")
+    expect(page.locator("#banner")).to_contain_text("No prices from kraken since")
+    stream.say(type="status", state="live", source="kraken", since=1790000000000)
+    expect(row).not_to_have_attribute("data-stale", "")
+
+
+def test_a_paused_chart_says_so_everywhere(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#paused")).to_have_text("Paused")
+    expect(page).to_have_title(re.compile(r"^\d.* · chart paused · Ticker$"))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#paused")).to_be_hidden()
+    expect(page).to_have_title(PRICE_FIRST)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +286,7 @@ def test_a_close_code_decides_whether_to_connect_again(
 
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     if expected == "Live":
         expect(page.locator("#rows tr")).to_have_count(3)
     else:
@@ -245,7 +305,7 @@ def test_a_second_4001_in_a_row_ends_the_session(tab: Tab, shared: Program) -> N
 
     page.route_web_socket(re.compile("/ws/ticker$"), serve)
     page.reload()
-    page.get_by_role("button", name="Use the demo key").click()
+    sign_in(page, shared)
     expect(page.get_by_role("alert")).to_contain_text("session was ended")
     state(page, "Signed out")
     assert len(streams) == 2

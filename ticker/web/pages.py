@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import trio
 from quart import Blueprint, Response, send_from_directory
 from werkzeug.routing import PathConverter
 
@@ -36,7 +37,12 @@ async def page(path: str = _INDEX) -> Response:
     if "\0" in path:
         return error(404, "not found")
     name = path if PurePosixPath(path).suffix else _INDEX
-    response = await send_from_directory(static_directory(), name)
+    depth = path.count("/") if name == _INDEX else 0
+    if depth:  # the page's addresses are relative, so that it can live below any path
+        index = await trio.Path(static_directory(), _INDEX).read_text("utf-8")
+        response = Response(index.replace('"./', '"' + "../" * depth), mimetype="text/html")
+    else:
+        response = await send_from_directory(static_directory(), name)
     # Asked about every time and answered 304 while it is the same: a new version shows at once.
     response.headers["Cache-Control"] = "no-cache"
     return response
