@@ -51,6 +51,14 @@ class Engine:
         """Say why prices are not fresh; None while they are."""
         return "shutting down" if self.draining else self._market.not_ready()
 
+    def stands_still(self) -> bool:
+        """Whether the market has not ticked for longer than it ever should.
+
+        The loop itself cannot say that it stands: then this answers late, or not at all.
+        """
+        bound = max(limits.STANDSTILL_SECONDS, 2 * self._market.interval.seconds)
+        return trio.current_time() - self._market.broadcast.turned_at >= bound
+
     def statistics(self) -> EngineStatistics:
         """Return a frozen record of what is alive and what was done."""
         return EngineStatistics(

@@ -248,6 +248,8 @@ RING_FRAMES: Final = 8
 WATCH_SECONDS: Final = 0.5
 #: Sessions looked after between two checkpoints.
 WATCH_SLICE: Final = 500
+#: A tick that is so late has not been kept by load: something is broken.
+STANDSTILL_SECONDS: Final = 5.0
 #: Over how long reconnects are spread after a restart, in milliseconds.
 RECONNECT_SPREAD_MS: Final = 5000
 
@@ -317,6 +319,16 @@ SHUTDOWN_MARGIN_SECONDS: Final = 0.3
 
 #: A refused token exchange is answered no sooner than this: guessing stays slow.
 REFUSED_EXCHANGE_SECONDS: Final = 0.25
+
+#: Connections to the listener of the metrics: some scrapers, each for some milliseconds.
+METRICS_CONNECTIONS: Final = 16
+#: How long an answer that is dear to make is kept (`/metrics`, `/prices`, history): so many times
+#: as long as it took, so that it takes a twentieth of the loop at most; and the longest.
+ANSWER_KEPT_TIMES: Final = 20
+ANSWER_SECONDS: Final = 1.0
+#: Such answers that are kept, and that are made at once: each takes some milliseconds of the loop.
+ANSWERS_KEPT: Final = 64
+ANSWERS_AT_ONCE: Final = 1
 
 # --- The service and its process ----------------------------------------------------------
 

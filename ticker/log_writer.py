@@ -1,7 +1,8 @@
 """Writing lines to a descriptor without ever raising or waiting: what cannot be written is counted.
 
 Theory of operation. `LogWriter.put` appends a line to a bounded queue and returns. One daemon
-thread, started in the process that logs, takes what is there and writes it. Where the reader is
+thread, started in the process that logs, takes what is there and writes it. (A pipe that has room
+takes a line at once instead, by a write that cannot block.) Where the reader is
 gone, the disk is full or the descriptor closed, the lines are dropped; where a pipe is not read,
 the thread blocks and the queue fills, and further lines are dropped. Drops are counted, and
 reported in a line of their own as soon as a write succeeds again.
@@ -16,6 +17,7 @@ import io
 import math
 import os
 import select
+import stat
 import threading
 import time
 import weakref
@@ -44,6 +46,7 @@ class LogWriter:
     def __init__(self, descriptor: int | None) -> None:
         """Take a descriptor, which stays the caller's; None drops every line."""
         self._descriptor = descriptor
+        self._pipe = None if descriptor is None else _reopen_pipe(descriptor)
         self.report: Callable[[int], str] = _nothing
         self.more: Callable[[float], str] = _nothing
         self._dropped = 0
@@ -62,6 +65,8 @@ class LogWriter:
         """Queue a line, with its line break, or drop it. Never raises, never waits."""
         data = line.encode("utf-8", "backslashreplace")
         with self._lock:
+            if self._pipe is not None and self._written_at_once(self._pipe, data):
+                return
             size = len(data) + limits.LOG_LINE_OVERHEAD_BYTES
             full = self._waiting + size > limits.LOG_QUEUE_BYTES
             if self._descriptor is None or full or not self._running():
@@ -69,6 +74,19 @@ class LogWriter:
                 return
             self._waiting += size
         self._queue.put(data)
+
+    def _written_at_once(self, pipe: int, data: bytes) -> bool:
+        """Write a line here and now, where nothing waits before it and the pipe has room.
+
+        That spares the thread its turn, and whoever reads sees a line before what follows it. So
+        short a write to a pipe is whole or not at all (POSIX, `PIPE_BUF`).
+        """
+        if self._waiting or self._unreported or self._torn or len(data) > select.PIPE_BUF:
+            return False
+        try:
+            return os.write(pipe, data) == len(data)
+        except OSError:
+            return False
 
     def drop(self) -> None:
         """Count a line that could not even be made."""
@@ -200,6 +218,19 @@ class LogWriter:
         except OSError:
             pass
         return written
+
+
+def _reopen_pipe(descriptor: int) -> int | None:
+    """Open a pipe once more, without blocking; None where it is none or the system refuses.
+
+    The flag belongs to what is opened, so that others who share the descriptor do not notice.
+    """
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        pass
+    return None
 
 
 _WRITERS: weakref.WeakSet[LogWriter] = weakref.WeakSet()

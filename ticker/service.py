@@ -34,8 +34,7 @@ from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
-from ticker.metrics import FANOUT_BUCKETS, Durations, Metrics
-from ticker.protocol.messages import TickerEncoder
+from ticker.metrics import Metrics
 from ticker.security import secrets_file
 from ticker.security.access import Access
 from ticker.security.authority import Authority
@@ -79,7 +78,6 @@ class Service:
         settings: what it was made with.
         metrics: what is counted where it happens.
         refusals: refused tokens, counted by address.
-        fanout_durations: how long each tick took to go out, in seconds.
         authority: keys and tokens.
         access: what roles may do with the symbols of the market.
         market: the prices.
@@ -93,7 +91,6 @@ class Service:
     settings: Settings
     metrics: Metrics
     refusals: RefusalCounter
-    fanout_durations: Durations
     authority: Authority
     access: Access
     market: Market
@@ -127,9 +124,8 @@ def make_service(
         SourceConfigError: a source cannot be set up as the settings ask.
     """
     metrics = Metrics()
-    durations = Durations(FANOUT_BUCKETS)
     sessions = Sessions()
-    market = _make_market(settings, fanout, metrics, durations, sessions, load, wall)
+    market = _make_market(settings, fanout, metrics, sessions, load, wall)
     access = Access(settings.policies, market.book.symbols)
     admission = Admission(
         StreamLimits(
@@ -159,7 +155,6 @@ def make_service(
         settings=settings,
         metrics=metrics,
         refusals=refusals,
-        fanout_durations=durations,
         authority=authority,
         access=access,
         market=market,
@@ -175,7 +170,6 @@ def _make_market(
     settings: Settings,
     fanout: Fanout,
     metrics: Metrics,
-    durations: Durations,
     sessions: Sessions,
     load: Callable[[str, SourceContext], Source],
     wall: Callable[[], float],
@@ -201,7 +195,7 @@ def _make_market(
         load=load,
     )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
-    hub = Hub(book, TickerEncoder(), wall_ms=wall_ms, fanout=fanout)
+    hub = Hub(book, time_ms=wall_ms(), fanout=fanout)
     ingest = Ingest(
         sources,
         book,
@@ -211,7 +205,8 @@ def _make_market(
         changed=sessions.tell_status,
     )
     interval = TickInterval(settings.tick)
-    broadcast = Broadcast(interval, hub, book, ingest, ticked=ticked, durations=durations)
+    took = metrics.fanout_seconds.observe
+    broadcast = Broadcast(interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, took=took)
     return Market(
         book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
     )

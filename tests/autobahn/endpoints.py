@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from tests.chaos.inprocess import serving
-from ticker.protocol.messages import text_frame
+from ticker.encodings.websocket import text_frame
 from ticker.rate_limit import Rate
 from ticker.streams.websocket import EndedError, WebSocket
 

@@ -22,8 +22,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
+from ticker.encodings.encoding import Encoding
 from ticker.engine import Engine
-from ticker.market.hub import Subscription
+from ticker.market.topic import Subscription
 from ticker.rate_limit import Rate
 from ticker.server import worker as seam
 from ticker.service import Service
@@ -127,10 +128,11 @@ def _watched(running: Running) -> Iterator[None]:
     def subscribed(
         symbols: Sequence[str],
         every: int,
+        encoding: Encoding,
         subscriber: SocketStream,
         fell_behind: Callable[[Exception | None], None],
     ) -> Subscription:
-        subscription = subscribe(symbols, every, subscriber, fell_behind)
+        subscription = subscribe(symbols, every, encoding, subscriber, fell_behind)
         ports[subscription] = subscriber._socket.getpeername()[1]
         return subscription
 

@@ -17,10 +17,10 @@ from tests.support.frames import CLOSE
 from tests.support.raw import RawStream, read_response
 from tests.support.waiting import eventually
 from ticker import service
+from ticker.encodings.json import JsonFormat
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
-from ticker.protocol.messages import Request, decode_request
-from ticker.streams import session
+from ticker.protocol.requests import Request
 
 STREAMS = 100
 MESSAGES = 30
@@ -40,13 +40,14 @@ async def _stream(running: Running) -> RawStream:
 
 async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
     decoded = 0
+    original = JsonFormat.request
 
-    def decode(message: str | bytes) -> Request:
+    def decode(self: JsonFormat, message: str | bytes) -> Request:
         nonlocal decoded
         decoded += 1
         if decoded % ONE_IN == 0:
             raise RuntimeError("injected")
-        return decode_request(message)
+        return original(self, message)
 
     codes: list[int] = []
     answered = 0
@@ -70,7 +71,7 @@ async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
         await stream.stream.aclose()
 
     async with serving(tmp_path / "data") as running:
-        with patch.object(session, "decode_request", decode):
+        with patch.object(JsonFormat, "request", decode):
             async with trio.open_nursery() as nursery:
                 for _ in range(STREAMS):
                     nursery.start_soon(converse, await _stream(running))

@@ -32,9 +32,9 @@ async def _killed(running: Running, kills: Iterator[Kill]) -> dict[Kill, list[fl
         for kill in kills:
             victim = await subscriber(running.port, running.token)
             if kill is Kill.RST_UNREAD:
-                seq = running.service.market.book.seq
+                seq = running.service.market.hub.published.seq
                 await eventually(
-                    lambda seq=seq: running.service.market.book.seq >= seq + UNREAD,  # type: ignore[misc]
+                    lambda seq=seq: running.service.market.hub.published.seq >= seq + UNREAD,  # type: ignore[misc]
                     "500 ticks",
                     seconds=30,
                 )

@@ -211,7 +211,7 @@ class Life(RuleBasedStateMachine):
     def _healthy_subscribers_have_the_newest_tick(self) -> None:
         if self.world.drained_at is not None:
             return
-        seq = self.world.market.book.seq
+        seq = self.world.market.hub.published.seq
         for client in self._clients():
             if client.healthy and client.wanted and seq:
                 assert client.seq > seq - client.every, f"{client.name} has {client.seq}, not {seq}"

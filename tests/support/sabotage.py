@@ -46,10 +46,10 @@ def install() -> None:
     """Make both parts breakable."""
     publish, batches = Hub.publish, Simulated.batches
 
-    async def broken_publish(self: Hub) -> None:
+    async def broken_publish(self: Hub, seq: int, time_ms: int) -> None:
         if _asked_for("engine"):
             raise SabotageError("the engine was asked to fail")
-        await publish(self)
+        await publish(self, seq, time_ms)
 
     async def broken_batches(self: Simulated) -> AsyncGenerator[Sequence[Quote], None]:
         async for batch in batches(self):

@@ -58,6 +58,13 @@ def test_lines_come_out_in_their_order() -> None:
         assert writer.dropped == 0
 
 
+def test_a_pipe_that_has_room_takes_a_line_at_once() -> None:
+    with piped() as (reader, end):
+        os.set_blocking(reader, False)
+        LogWriter(end).put("now\n")
+        assert os.read(reader, 100) == b"now\n"
+
+
 def test_an_ending_process_waits_for_its_last_lines() -> None:
     with piped() as (reader, end):
         writer = LogWriter(end)

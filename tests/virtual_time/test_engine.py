@@ -27,7 +27,7 @@ async def test_ticks_are_on_a_grid_that_never_drifts(
     await trio.sleep(100)
     assert running.engine.statistics().ticks - before == pytest.approx(10_000, abs=1)
     assert running.engine.statistics().ticks_skipped == 0
-    assert running.market.book.seq == running.engine.statistics().ticks
+    assert running.market.hub.published.seq == running.engine.statistics().ticks
     assert trio.current_time() - began == 100
 
 
@@ -36,9 +36,9 @@ async def test_a_tick_whose_turn_has_passed_is_skipped_and_the_rest_stay_on_the_
 ) -> None:
     publish, times = running.market.hub.publish, []
 
-    async def slow_once() -> None:
+    async def slow_once(seq: int, time_ms: int) -> None:
         times.append(trio.current_time())
-        await publish()
+        await publish(seq, time_ms)
         if len(times) == 5:
             await trio.sleep(0.0351)
 
@@ -127,7 +127,7 @@ async def test_a_fault_of_the_broadcast_ends_the_engine(
 ) -> None:
     failure = ZeroDivisionError()
 
-    async def fail() -> None:
+    async def fail(_seq: int, _time_ms: int) -> None:
         raise failure
 
     caught: list[BaseException] = []
@@ -229,3 +229,12 @@ async def test_a_stream_is_told_only_of_symbols_that_its_role_may_have(
     monkeypatch.setattr(Market, "status", (silent,))
     async with running.client() as client:
         assert (await client.until("status"))["symbols"] == ["ETH-USD"]
+
+
+async def test_the_first_tick_goes_out_with_the_first_prices(autojump_clock: MockClock) -> None:
+    async with world(tick=5.0) as running, running.client() as client:
+        first = await client.until("ticker")
+        assert [entry["price"] for entry in first["data"]] == [101, 10]
+        began = trio.current_time()
+        assert (await client.until("ticker"))["seq"] == first["seq"] + 1
+        assert trio.current_time() - began == pytest.approx(5.0)

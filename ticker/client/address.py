@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ticker.protocol.paths import STREAM_PATH, TOKEN_PATH
+
 _SECURE: Final = {"http": False, "ws": False, "https": True, "wss": True}
-_STREAM: Final = "/ws/ticker"
 
 
 @attrs.frozen
@@ -39,12 +40,12 @@ class Address:
     @property
     def stream_path(self) -> str:
         """The path of the WebSocket."""
-        return f"{self.base}{_STREAM}"
+        return f"{self.base}{STREAM_PATH}"
 
     @property
     def token_url(self) -> str:
         """Where an API key is exchanged for a token."""
-        return f"{self}/auth/token"
+        return f"{self}{TOKEN_PATH}"
 
     def __str__(self) -> str:
         return f"{'https' if self.secure else 'http'}://{self.authority}{self.base}"
@@ -71,7 +72,7 @@ def parse_address(url: str) -> Address:
         raise ValueError("the URL must hold no user or password; pass api_key")
     if parts.query or parts.fragment:
         raise ValueError("the URL must have no query and no fragment")
-    base = parts.path.rstrip("/").removesuffix(_STREAM)
+    base = parts.path.rstrip("/").removesuffix(STREAM_PATH)
     if not base.isascii() or not base.isprintable() or " " in base:
         raise ValueError("the URL's path must be percent-encoded")
     return Address(

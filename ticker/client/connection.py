@@ -35,8 +35,8 @@ from ticker.client.limits import (
 )
 from ticker.client.token_request import connect_fault
 from ticker.exception_groups import leaves
+from ticker.protocol.paths import SUBPROTOCOL
 
-SUBPROTOCOL: Final = "ticker.v1"
 _ABNORMAL: Final = 1006
 #: What trio-websocket's reader raises where the peer speaks something else.
 _READER_FAULTS: Final = (

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from ticker.http.head import Head
 from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, RefusedError
-from ticker.protocol.messages import BEARER_PREFIX
+from ticker.protocol.paths import BEARER_PREFIX
 from ticker.settings.readers import TokenPlace
 
 #: What a token is called in a query or a cookie.

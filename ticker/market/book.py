@@ -1,4 +1,4 @@
-"""The book: the newest quote of every symbol, and the market's sequence number.
+"""The book: the newest quote of every symbol.
 
 Rules for this module: values only, no clock and no I/O. Symbols are known from the start
 and keep their place, so that an encoder can hold positions instead of names.
@@ -18,18 +18,17 @@ class Book:
     Attributes:
         symbols: every symbol of the market, in the order to show them.
         quotes: the newest quote of each, at the same place; None until there is one.
-        seq: grows by one with each tick of the market; 0 before the first.
         changes: grows with every quote taken in, so that what is derived can tell when it is old.
     """
 
-    __slots__ = ("_candles", "_place", "changes", "quotes", "seq", "symbols")
+    __slots__ = ("_candles", "_place", "_touched", "changes", "quotes", "symbols")
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
         self.quotes: list[Quote | None] = [None] * len(self.symbols)
-        self.seq = 0
         self.changes = 0
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
+        self._touched: dict[int, None] = {}
         self._candles: list[Candles | None] = [None] * len(self.symbols)
 
     def __contains__(self, symbol: str) -> bool:
@@ -60,6 +59,7 @@ class Book:
                 unknown += 1
                 continue
             self.quotes[place] = quote
+            self._touched[place] = None
             self.changes += 1
             candles = self._candles[place]
             if candles is None:
@@ -67,7 +67,7 @@ class Book:
             candles.add(quote.received_ms, float(quote.price))
         return unknown
 
-    def tick(self) -> int:
-        """Let the market tick once and return its new sequence number."""
-        self.seq += 1
-        return self.seq
+    def take_touched(self) -> Iterable[int]:
+        """Return the places of the quotes that were taken in since this was asked last."""
+        touched, self._touched = self._touched, {}
+        return touched

@@ -6,7 +6,9 @@ is the hub's business.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 import attrs
@@ -15,7 +17,6 @@ import trio
 from ticker.market.book import Book
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
-from ticker.metrics import Durations
 
 
 @attrs.frozen
@@ -63,6 +64,7 @@ class Broadcast:
     Attributes:
         ticks: how many ticks went out.
         ticks_skipped: how many had passed before their turn came.
+        turned_at: when the last turn was over, in trio's time.
     """
 
     def __init__(
@@ -72,8 +74,9 @@ class Broadcast:
         book: Book,
         ingest: Ingest,
         *,
+        wall_ms: Callable[[], int],
         ticked: trio.lowlevel.ParkingLot,
-        durations: Durations,
+        took: Callable[[float], None],
     ) -> None:
         """Prepare; `run` begins.
 
@@ -82,24 +85,35 @@ class Broadcast:
             hub: what sends each tick out.
             book: what a tick is made of.
             ingest: the sources, without which there is nothing to send.
+            wall_ms: the wall clock, in milliseconds since the epoch.
             ticked: where those are parked who wait for the next tick.
-            durations: where it is noted how long each tick took to go out, in seconds.
+            took: told how long each tick took to go out, in seconds.
         """
         self._interval = interval
         self._hub = hub
         self._book = book
         self._ingest = ingest
+        self._wall_ms = wall_ms
         self._ticked = ticked
-        self._durations = durations
+        self._took = took
+        self._published = 0
         self.ticks = 0
         self.ticks_skipped = 0
+        self.turned_at = math.inf
 
     async def run(self) -> NoReturn:
-        """Tick until cancelled; a tick whose turn has passed is skipped."""
+        """Tick until cancelled; a tick whose turn has passed is skipped.
+
+        The first tick goes out with the first prices, so that the first subscribers need not wait
+        for theirs.
+        """
         seconds = self._interval.seconds
+        self.turned_at = trio.current_time()
+        with trio.move_on_after(seconds):
+            await self._ingest.first_prices.wait()
         due = trio.current_time()
-        published = 0
         while True:
+            await self._tick()
             due += seconds
             late = trio.current_time() - due
             if late >= seconds:
@@ -107,11 +121,14 @@ class Broadcast:
                 due += missed * seconds
                 self.ticks_skipped += missed
             await _sleep_until(due)
-            # What a source brought last goes out even if it has stopped since.
-            if self._ingest.live or self._book.changes != published:
-                began = time.perf_counter()
-                await self._hub.publish()
-                self._durations.note(time.perf_counter() - began)
-                self.ticks += 1
-                published = self._book.changes
-            self._ticked.unpark_all()
+
+    async def _tick(self) -> None:
+        # What a source brought last goes out even if it has stopped since.
+        if self._ingest.live or self._book.changes != self._published:
+            began = time.perf_counter()
+            await self._hub.publish(self._hub.published.seq + 1, self._wall_ms())
+            self._took(time.perf_counter() - began)
+            self.ticks += 1
+            self._published = self._book.changes
+        self.turned_at = trio.current_time()
+        self._ticked.unpark_all()

@@ -1,46 +1,33 @@
 """The hub: each tick is encoded once per topic and offered to every subscriber of it.
 
-Theory of operation. A topic is what several subscribers want alike: a set of symbols and an
-interval. At a tick the hub encodes one frame for each topic that is due and offers the same
-bytes to each of its subscribers with `send_nowait`. A subscriber that is full
-(`trio.WouldBlock`) is behind: it leaves the ready set, costs nothing while it is away, and
-comes back through `Subscription.resume`, which sends a snapshot made at that moment. So
-nothing is ever queued here, and what is newest always goes out next.
+Theory of operation. A topic is what several subscribers want alike (`ticker.market.topic`). At a
+tick the hub encodes one frame for each topic that is due and offers the same bytes to each of
+its subscribers with `send_nowait`. A subscriber that is full (`trio.WouldBlock`) is behind: it
+leaves the ready set, costs nothing while it is away, and comes back through
+`Subscription.resume`, which sends a snapshot of the last tick. So nothing is ever queued here,
+and what is newest always goes out next.
 
-Fan-out runs in slices with a checkpoint between them, so that handshakes, pongs and HTTP
-stay prompt however large the audience is. A slice is made once and used at every tick until
-somebody comes or goes, so that a `Fanout` can prepare what it needs to reach all of it at once.
+Fan-out runs in slices with a checkpoint between them, so that handshakes, pongs and HTTP stay
+prompt however large the audience is.
 
-Rules for this module: it knows bytes and symbols, not sockets or clients. What an entry and
-a frame look like is the `Encoder`'s business.
+Rules for this module: it knows bytes and symbols, not sockets or clients. How an entry and a
+frame look is the business of a topic's encoding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
-from typing import Protocol, Self
 
 import attrs
-import structlog
 import trio
 
 from ticker import limits
+from ticker.encodings.encoding import Encoding, Format
 from ticker.market.book import Book
-from ticker.market.quote import Quote
+from ticker.market.entries import Entries
+from ticker.market.published import Published
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
-
-log = structlog.get_logger()
-
-
-class Encoder(Protocol):
-    """How quotes become bytes."""
-
-    def entry(self, quote: Quote) -> bytes:
-        """Encode one quote as it stands in a list, with what separates it from the next."""
-
-    def frame(self, entries: bytes, *, seq: int, time_ms: int, snapshot: bool) -> bytes:
-        """Make one complete frame out of the joined entries."""
+from ticker.market.topic import Slice, Subscription, Topic, TopicKey
 
 
 @attrs.frozen
@@ -55,133 +42,26 @@ class HubStatistics:
     frames_encoded: int
 
 
-class Slice:
-    """Some of a topic's subscriptions, which are offered a frame together."""
-
-    __slots__ = ("offer", "subscriptions")
-
-    def __init__(self, subscriptions: Sequence[Subscription], fanout: Fanout) -> None:
-        self.subscriptions = subscriptions
-        self.offer = fanout.gather([each.subscriber for each in subscriptions])
-
-
-class Topic:
-    """The symbols and the interval that some subscribers have in common.
+class Hub:
+    """Topics and their subscribers.
 
     Attributes:
-        behind: how many subscriptions are waiting to be resumed.
+        published: what subscribers are shown until the next tick.
     """
 
-    __slots__ = ("_pick", "_ready", "_slices", "behind", "every", "frame", "frame_key", "places")
-
-    def __init__(self, places: tuple[int, ...], every: int) -> None:
-        self.places = places
-        self.every = every
-        self.behind = 0
-        self.frame = b""
-        self.frame_key: tuple[int, int, bool] | None = None
-        self._ready: dict[Subscription, None] = {}
-        self._slices: Sequence[Slice] | None = None
-        self._pick: Callable[[Sequence[bytes]], Sequence[bytes]] = (
-            itemgetter(*places) if len(places) > 1 else lambda entries: [entries[i] for i in places]
-        )
-
-    @property
-    def empty(self) -> bool:
-        """Whether nobody wants it any more."""
-        return not self._ready and not self.behind
-
-    def join(self, entries: Sequence[bytes]) -> bytes:
-        """Join the entries of this topic's symbols."""
-        return b"".join(self._pick(entries))
-
-    def enter(self, subscription: Subscription) -> None:
-        """Let a subscription take part in the coming ticks."""
-        self._ready[subscription] = None
-        self._slices = None
-
-    def leave(self, subscription: Subscription) -> None:
-        """Offer no further tick to a subscription."""
-        del self._ready[subscription]
-        self._slices = None
-
-    def unchanged(self, slices: Sequence[Slice]) -> bool:
-        """Whether nobody entered or left since these were asked for."""
-        return self._slices is slices
-
-    def slices(self, fanout: Fanout) -> Sequence[Slice]:
-        """Return everybody who is ready, in slices of `limits.FANOUT_SLICE_FRAMES`.
-
-        It is the same object for as long as nobody enters or leaves.
-        """
-        if self._slices is None:
-            ready, size = tuple(self._ready), limits.FANOUT_SLICE_FRAMES
-            parts = (ready[start : start + size] for start in range(0, len(ready), size))
-            self._slices = [Slice(part, fanout) for part in parts]
-        return self._slices
-
-
-class Subscription:
-    """One subscriber's place in one topic, from `Hub.subscribe`."""
-
-    __slots__ = ("_hub", "behind", "ended", "fell_behind", "subscriber", "topic")
-
-    def __init__(
-        self,
-        hub: Hub,
-        topic: Topic,
-        subscriber: Subscriber,
-        fell_behind: Callable[[Exception | None], None],
-    ) -> None:
-        self._hub = hub
-        self.topic = topic
-        self.subscriber = subscriber
-        self.fell_behind = fell_behind
-        self.behind = True
-        self.ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Unsubscribe: no frame follows, not even one that is under way. Never awaits."""
-        self._hub.end(self)
-
-    def resume(self, first: bytes = b"") -> bool:
-        """Send a snapshot made now and, if it fits, take part in the coming ticks.
+    def __init__(self, book: Book, *, time_ms: int, fanout: Fanout = ONE_BY_ONE) -> None:
+        """Begin with nothing published.
 
         Args:
-            first: what goes out before it, in the same write.
-
-        Returns:
-            Whether it did. If not, nothing was sent, and the subscription is still behind.
+            book: what a tick publishes.
+            time_ms: now, in milliseconds since the epoch.
+            fanout: how a frame gets to several subscribers.
         """
-        return self._hub.resume(self, first)
-
-
-class Hub:
-    """Topics and their subscribers."""
-
-    def __init__(
-        self,
-        book: Book,
-        encoder: Encoder,
-        *,
-        wall_ms: Callable[[], int],
-        fanout: Fanout = ONE_BY_ONE,
-    ) -> None:
+        self.published = Published(book, time_ms=time_ms)
         self._book = book
         self._fanout = fanout
-        self._encoder = encoder
-        self._wall_ms = wall_ms
-        self._topics: dict[tuple[tuple[int, ...], int], Topic] = {}
-        self._entries: list[bytes] = [b""] * len(book.symbols)
-        self._encoded: list[Quote | None] = [None] * len(book.symbols)
-        self._changes = 0
-        self._tick_time_ms = 0
+        self._topics: dict[TopicKey, Topic] = {}
+        self._entries: dict[Format, Entries] = {}
         self._subscriptions = 0
         self._frames_sent = 0
         self._frames_skipped = 0
@@ -191,6 +71,7 @@ class Hub:
         self,
         symbols: Sequence[str],
         every: int,
+        encoding: Encoding,
         subscriber: Subscriber,
         fell_behind: Callable[[Exception | None], None],
     ) -> Subscription:
@@ -199,17 +80,18 @@ class Hub:
         Args:
             symbols: what to send, in this order; all must be in the book.
             every: the interval in ticks.
-            subscriber: who gets the frames.
+            encoding: how frames are made.
+            subscriber: gets the frames.
             fell_behind: called once when the subscriber was full (with None) or raised
                 something else (with that). It must see to it that `resume` is called when
                 there is room again, or that the subscription ends.
 
         The subscription starts behind, so that `resume` sends its snapshot first.
         """
-        key = (tuple(map(self._book.place, symbols)), every)
+        key = TopicKey(tuple(map(self._book.place, symbols)), every, encoding)
         topic = self._topics.get(key)
         if topic is None:
-            topic = self._topics[key] = Topic(*key)
+            topic = self._topics[key] = Topic(key, self._entries_in(encoding.format))
         topic.behind += 1
         self._subscriptions += 1
         return Subscription(self, topic, subscriber, fell_behind)
@@ -226,29 +108,32 @@ class Hub:
         else:
             topic.leave(subscription)
         if topic.empty:
-            del self._topics[topic.places, topic.every]
+            del self._topics[topic.key]
 
-    async def publish(self) -> None:
-        """Let the market tick, and offer the tick to every topic that is due.
+    async def publish(self, seq: int, time_ms: int) -> None:
+        """Publish what the book holds as the next tick, and offer it to every topic that is due.
 
         A checkpoint is passed after `limits.FANOUT_SLICE_FRAMES` frames or somewhat more, so
         with a small audience none at all.
+
+        Args:
+            seq: the tick's number, greater than the last one's.
+            time_ms: now, in milliseconds since the epoch.
         """
-        seq = self._book.tick()
-        time_ms = self._tick_time_ms = self._wall_ms()
-        # Who is ready is settled before the first frame goes out: whoever subscribes or
+        self.published.tick(seq, time_ms)
+        # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a snapshot of this very tick already.
         plan = [
             (topic, topic.slices(self._fanout))
             for topic in self._topics.values()
-            if seq % topic.every == 0
+            if seq % topic.key.every == 0
         ]
         room = limits.FANOUT_SLICE_FRAMES
         for topic, slices in plan:
             self._frames_skipped += topic.behind
             if not slices:
                 continue
-            frame = self._frame(topic, seq, time_ms, snapshot=False)
+            frame = self._frame(topic, snapshot=False)
             for each in slices:
                 self._offer(each if topic.unchanged(slices) else self._still(each), frame)
                 room -= len(each.subscriptions)
@@ -261,8 +146,7 @@ class Hub:
         if subscription.ended or not subscription.behind:
             return True
         topic = subscription.topic
-        time_ms = self._tick_time_ms or self._wall_ms()
-        frame = self._frame(topic, self._book.seq, time_ms, snapshot=True)
+        frame = self._frame(topic, snapshot=True)
         try:
             subscription.subscriber.send_nowait(first + frame)
         except trio.WouldBlock:
@@ -285,6 +169,12 @@ class Hub:
             frames_encoded=self._frames_encoded,
         )
 
+    def _entries_in(self, format_: Format) -> Entries:
+        entries = self._entries.get(format_)
+        if entries is None:
+            entries = self._entries[format_] = Entries(self.published, format_)
+        return entries
+
     def _still(self, part: Slice) -> Slice:
         """Return a slice without those who ended their subscription during the fan-out."""
         there = [each for each in part.subscriptions if not each.ended]
@@ -306,23 +196,19 @@ class Hub:
         self._frames_skipped += 1
         subscription.fell_behind(error)
 
-    def _frame(self, topic: Topic, seq: int, time_ms: int, *, snapshot: bool) -> bytes:
+    def _frame(self, topic: Topic, *, snapshot: bool) -> bytes:
         """Encode a topic's frame, or return it where the last one asked for was the same."""
-        key = (seq, self._book.changes, snapshot)
+        published = self.published
+        key = (published.seq, snapshot)
         if topic.frame_key != key:
-            entries = topic.join(self._fresh_entries())
-            topic.frame = self._encoder.frame(entries, seq=seq, time_ms=time_ms, snapshot=snapshot)
+            encoding = topic.key.encoding
+            message = encoding.format.ticker(
+                topic.all_entries(),
+                seq=published.seq,
+                time_ms=published.time_ms,
+                snapshot=snapshot,
+            )
+            topic.frame = encoding.frame(message)
             topic.frame_key = key
             self._frames_encoded += 1
         return topic.frame
-
-    def _fresh_entries(self) -> list[bytes]:
-        """Encode the quotes that are new, each once however many topics hold it."""
-        if self._changes != self._book.changes:
-            self._changes = self._book.changes
-            entries, encoded = self._entries, self._encoded
-            for place, quote in enumerate(self._book.quotes):
-                if quote is not None and quote is not encoded[place]:
-                    encoded[place] = quote
-                    entries[place] = self._encoder.entry(quote)
-        return self._entries

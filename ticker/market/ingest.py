@@ -92,7 +92,11 @@ class IngestStatistics:
 
 
 class Ingest:
-    """Runs the sources and fills the book."""
+    """Runs the sources and fills the book.
+
+    Attributes:
+        first_prices: set once any source has brought prices.
+    """
 
     def __init__(
         self,
@@ -130,6 +134,7 @@ class Ingest:
         self._reported: dict[tuple[str, str], str] = {}
         self._orphans: frozenset[str] = frozenset()
         self._up: set[str] = set()
+        self.first_prices = trio.Event()
         self._restarts: Counter[str] = Counter({source.name: 0 for source in self._sources})
         self._faults: Counter[tuple[str, str]] = Counter()
 
@@ -215,6 +220,7 @@ class Ingest:
             self._faults[source, "unknown_symbol"] += unknown
         if source not in self._up and self._selection.priced(source):
             self._up.add(source)
+            self.first_prices.set()
             self._set(SourceState(source, "live", self._wall_ms()))
 
     def _stopped(self, source: str, reason: str) -> None:

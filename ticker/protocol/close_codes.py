@@ -1,4 +1,4 @@
-"""Why a stream ends: one table for the server, the client and the documentation."""
+"""Why a stream ends: one table for the server, the clients and the documentation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import IntEnum
 
 
 class CloseCode(IntEnum):
-    """A WebSocket close code of ours, with its reason.
+    """A WebSocket close code that the server sends, with its reason.
 
     40xx: mend the cause before connecting again. 41xx and 10xx: connect again, with backoff.
     """
 
-    NORMAL = 1000, "goodbye"
+    NORMAL = 1000, "done"
     TOO_BIG = 1009, "a message over 4 KiB"
-    FAULT = 1011, "a fault of ours in this one connection"
+    FAULT = 1011, "a fault of the server in this one connection"
     RESTART = 1012, "the server restarts"
     BAD_MESSAGES = 4000, "5 bad messages within 10 s"
     UNAUTHENTICATED = 4001, "the token expired, or it or its key was revoked"
@@ -28,8 +28,3 @@ class CloseCode(IntEnum):
         member._value_ = code
         member.reason = reason
         return member
-
-    @property
-    def reconnect(self) -> bool:
-        """Whether connecting again may help without anything else being mended."""
-        return not 4000 <= self < 4100  # noqa: PLR2004 - the classes named above

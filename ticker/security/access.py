@@ -18,6 +18,7 @@ class Access:
         self._policies = policies
         self._symbols = tuple(symbols)
         self._allowed: dict[tuple[str, Action], tuple[str, ...]] = {}
+        self._public: tuple[str, ...] | None = None
 
     def allowed(self, role: str, action: Action) -> tuple[str, ...]:
         """Return the symbols of the market on which a role may do something."""
@@ -26,6 +27,18 @@ class Access:
             known = self._policies.allowed(role, action, self._symbols)
             self._allowed[role, action] = known
         return known
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """The symbols that no role is kept from: each may subscribe to them or read them."""
+        if self._public is None:
+            seen = [
+                {*self.allowed(role, "subscribe"), *self.allowed(role, "read")}
+                for role in self._policies.roles
+            ]
+            known = set(self._symbols).intersection(*seen)
+            self._public = tuple(symbol for symbol in self._symbols if symbol in known)
+        return self._public
 
     def limits(self, role: str) -> Limits:
         """Return what bounds a role's streams."""

@@ -7,7 +7,8 @@ denies it. Any deny wins; what no policy speaks of is denied; an unknown role ma
 
 Every action is on a resource, and every resource is a symbol (`symbol:BTC-USD`) for now. To
 `connect` is to open a stream of symbols, so an actor may connect where `connect` is allowed on
-at least one of the market's symbols: `PolicySet.allowed(role, "connect", symbols)`.
+at least one of the market's symbols: `PolicySet.allowed(role, "connect", symbols)`. The action
+`metrics` lets it read `/metrics` where that asks for a token, with what it tells of those symbols.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-Action = Literal["connect", "subscribe", "read"]
+Action = Literal["connect", "subscribe", "read", "metrics"]
 Effect = Literal["allow", "deny"]
 
 #: The role of a key that is made without naming one.

@@ -19,7 +19,7 @@ from ticker.http.bridge import HttpStream
 from ticker.http.head import Head, read_head
 from ticker.http.refusal import Refusal, RefusedError
 from ticker.metrics import Metrics
-from ticker.protocol.messages import PATH
+from ticker.protocol.paths import STREAM_PATH
 from ticker.server.accept import accept_all
 from ticker.server.fault_boundary import FaultBoundary
 from ticker.server.worker import TickerTCPServer, tls_handshake
@@ -210,6 +210,6 @@ async def _serve_http(
 
 def _takes(head: Head) -> bool:
     """Whether a request is ours to answer rather than Hypercorn's."""
-    if head.path == PATH or head.upgrades_to("websocket") or head.version >= "2":
+    if head.path == STREAM_PATH or head.upgrades_to("websocket") or head.version >= "2":
         return True
     return bool(head.method) and not head.target_readable

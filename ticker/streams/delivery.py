@@ -12,9 +12,11 @@ from typing import Protocol, Self
 
 import trio
 
-from ticker.market.hub import Subscription
+from ticker.encodings.encoding import Encoding
+from ticker.encodings.websocket import PING_FRAME
 from ticker.market.ingest import SourceState
-from ticker.protocol.messages import PING_FRAME, Status
+from ticker.market.topic import Subscription
+from ticker.protocol.messages import Status
 from ticker.streams.context import StreamContext
 
 
@@ -42,6 +44,7 @@ class Delivery:
         "_behind",
         "_catching_up",
         "_context",
+        "_encoding",
         "_ended",
         "_nursery",
         "_pinged",
@@ -55,6 +58,7 @@ class Delivery:
         self,
         context: StreamContext,
         stream: DeliveryStream,
+        encoding: Encoding,
         role: str,
         nursery: trio.Nursery,
         ended: Callable[[Exception], None],
@@ -64,13 +68,15 @@ class Delivery:
         Args:
             context: the hub, the book and the sources' states.
             stream: where frames go.
+            encoding: how they are made.
             role: the subscriber's.
             nursery: where the task runs that catches up; it ends with this object's block.
             ended: called with what made sending impossible: trio's BrokenResourceError or
-                ClosedResourceError where the peer has gone, anything else is a fault of ours.
+                ClosedResourceError where the peer has gone, anything else is a fault of the server.
         """
         self._context = context
         self._stream = stream
+        self._encoding = encoding
         self._role = role
         stream.on_partial_write = self._catch_up_soon
         self._nursery = nursery
@@ -89,7 +95,7 @@ class Delivery:
         self.unsubscribe()
         if self._catching_up is not None:
             self._catching_up.cancel()
-        self._ended = _nobody
+        self._ended = _ignore
         self._stream.on_partial_write = _nothing
 
     @property
@@ -98,13 +104,13 @@ class Delivery:
         if self._subscription is None:
             return ()
         symbols = self._context.market.book.symbols
-        return tuple(symbols[place] for place in self._subscription.topic.places)
+        return tuple(symbols[place] for place in self._subscription.topic.key.places)
 
     def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
         """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
         self._status_told = self._context.status_for(self._role)
-        # Live is what everybody expects; only what is stale is worth a word at the start.
-        stale = [_status_frame(state) for state in self._status_told if state.state != "live"]
+        # A subscriber takes a source for live; only what is stale is worth a word at the start.
+        stale = [self._status(state) for state in self._status_told if state.state != "live"]
         first = b"".join([greeting, *stale])
         if symbols:
             self.subscribe(symbols, every, first=first)
@@ -121,7 +127,7 @@ class Delivery:
         """
         self.unsubscribe()
         self._subscription = self._context.market.hub.subscribe(
-            symbols, every, self._stream, self._fell_behind
+            symbols, every, self._encoding, self._stream, self._fell_behind
         )
         try:
             resumed = self._subscription.resume(first)
@@ -143,7 +149,7 @@ class Delivery:
         """Tell which sources went stale or live, where the subscriber does not know yet."""
         states = self._context.status_for(self._role)
         news = [state for state in states if state not in self._status_told]
-        if not news or self._offer(b"".join(map(_status_frame, news))):
+        if not news or self._offer(b"".join(map(self._status, news))):
             self._status_told = states
 
     def watch_silence(self, *, silent: bool) -> None:
@@ -152,6 +158,18 @@ class Delivery:
             self._pinged = False
         elif not self._pinged:
             self._pinged = self._offer(PING_FRAME)
+
+    def _status(self, state: SourceState) -> bytes:
+        return self._encoding.message(
+            Status(
+                state=state.state,
+                source=state.source,
+                since=state.since,
+                reason=state.reason,
+                symbols=state.symbols,
+                reasons=state.reasons,
+            )
+        )
 
     def _offer(self, frame: bytes) -> bool:
         """Send a frame past the hub; False where there is no room for it now."""
@@ -183,7 +201,7 @@ class Delivery:
             with scope:
                 while self._behind:
                     await self._stream.wait_ready()
-                    # Whoever finds no room from here on sets this again, and the loop goes on.
+                    # What finds no room from here on sets this again, and the loop goes on.
                     self._behind = False
                     if self._subscription is None or self._subscription.resume():
                         self.tell_status()
@@ -195,20 +213,9 @@ class Delivery:
             self._catching_up = None
 
 
-def _nobody(_error: Exception) -> None:
-    """Tell nobody: the session is over, and is not to be kept alive by what it held."""
+def _ignore(_error: Exception) -> None:
+    """Do nothing: the session is over, and is not to be kept alive by what it held."""
 
 
 def _nothing() -> None:
-    """Do nothing: whoever says the goodbye finishes what was cut short before it."""
-
-
-def _status_frame(state: SourceState) -> bytes:
-    return Status(
-        state=state.state,
-        source=state.source,
-        since=state.since,
-        reason=state.reason,
-        symbols=state.symbols,
-        reasons=state.reasons,
-    ).frame()
+    """Do nothing: the closing handshake finishes what was written in part before it."""

@@ -19,7 +19,7 @@ from ticker.http.bearer import find_token
 from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
 from ticker.http.refusal import ORIGIN, RETRY, Refusal, RefusedError, too_many_refusals
-from ticker.protocol.messages import PATH, SUBPROTOCOL
+from ticker.protocol.paths import STREAM_PATH, SUBPROTOCOL
 from ticker.settings.readers import TokenPlace
 
 _KEY_BYTES: Final = 16
@@ -126,7 +126,7 @@ def examine(
         raise RefusedError(HTTP_VERSION)
     if not head.target_readable:
         raise RefusedError(BAD_TARGET)
-    if head.path != PATH:
+    if head.path != STREAM_PATH:
         raise RefusedError(NOT_FOUND)
     if head.method != "GET":
         raise RefusedError(METHOD)

@@ -15,8 +15,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from ticker import limits
+from ticker.encodings.websocket import close_frame
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import close_frame
 from ticker.rate_limit import Bucket, Rate
 
 #: A final frame of this kind (RFC 6455 §5.2), the header of a short one with its mask, and how much
@@ -65,9 +65,9 @@ class Inbound:
             self._awake().receive_data(data)
 
     def events(self) -> Iterator[str | bytes | Ping | CloseConnection]:
-        """Give what has come whole, as it is iterated over: messages, pings, the goodbye.
+        """Give what has come whole, as it is iterated over: messages, pings, the close frame.
 
-        A break of the protocol is a goodbye, too; `answer` knows the difference.
+        A break of the protocol is a close, too; `answer` knows the difference.
 
         Raises:
             RefusedMessageError: a message is too big.
@@ -82,21 +82,21 @@ class Inbound:
                 if message is not None:
                     yield message
 
-    def answer(self, goodbye: CloseConnection) -> bytes:
+    def answer(self, closing: CloseConnection) -> bytes:
         """Return the close frame that is owed for the client's, or for what it did wrong.
 
         wsproto tells of both by the same event, and only its state tells them apart.
         """
         if self._awake().state is ConnectionState.REMOTE_CLOSING:
-            return self._awake().send(goodbye.response())
-        return close_frame(goodbye.code)
+            return self._awake().send(closing.response())
+        return close_frame(closing.code)
 
-    def goodbye(self, code: CloseCode) -> bytes:
+    def close(self, code: CloseCode) -> bytes:
         """Return the close frame with which we begin the end."""
         return self._awake().send(CloseConnection(code=code, reason=code.reason))
 
     def answered(self) -> bool:
-        """Say whether the client's goodbye is among what has come; everything else is dropped."""
+        """Say whether the client's close frame has come; everything before it is dropped."""
         return any(isinstance(event, CloseConnection) for event in self._awake().events())
 
     def end(self) -> None:

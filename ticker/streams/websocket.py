@@ -2,10 +2,10 @@
 
 It is wsproto without trio-websocket around it, which would give each connection a task, a
 nursery and a queue of its own: half of what a subscriber would cost in memory, and a third of a
-handshake's time (docs/fan-out.md). Here there is no task; whoever waits for the next message
-reads the bytes, and answers pings and the peer's goodbye on the way.
+handshake's time (docs/fan-out.md). Here there is no task; waiting for the next message reads
+the bytes, and answers pings and the peer's close frame on the way.
 
-Rules for this module: one task reads. Anybody may write through the stream, which keeps frames
+Rules for this module: one task reads. Any task may write through the stream, which keeps frames
 apart.
 """
 
@@ -18,8 +18,8 @@ import trio
 from wsproto.events import CloseConnection, Ping
 
 from ticker import limits
+from ticker.encodings.websocket import pong_frame
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import pong_frame
 from ticker.streams.inbound import Inbound, RefusedMessageError
 
 #: What a stream that ended without a close frame is counted as (RFC 6455 §7.1.5).
@@ -40,7 +40,7 @@ class ByteStream(Protocol):
 
 
 class EndedError(Exception):
-    """The conversation is over: the peer said goodbye, broke the protocol, or has gone.
+    """The conversation is over: the peer closed it, broke the protocol, or has gone.
 
     Attributes:
         code: its close code; 1005 where it named none, 1006 where it said nothing.
@@ -55,7 +55,7 @@ class WebSocket:
     """A WebSocket over a stream on which frames begin with the next byte in either direction.
 
     Attributes:
-        over: whether the peer has ended the conversation, so that no goodbye is owed to it.
+        over: whether the peer has ended the conversation, so that no close frame is owed to it.
     """
 
     __slots__ = ("_inbound", "_stream", "over")
@@ -89,15 +89,15 @@ class WebSocket:
                 raise EndedError(ABNORMAL)
 
     async def close(self, code: CloseCode) -> None:
-        """Say goodbye, wait for the peer's, and close the stream.
+        """Send a close frame, wait for the peer's, and close the stream.
 
-        What the peer sends before its goodbye is dropped. Nothing limits how long that takes.
+        What the peer sends before its close frame is dropped. Nothing limits how long that takes.
 
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: the peer has gone.
         """
         inbound = self._inbound = self._inbound or Inbound()
-        await self._stream.send_all(inbound.goodbye(code))
+        await self._stream.send_all(inbound.close(code))
         with suppress(RefusedMessageError):
             # What was read before may hold it already.
             while not (inbound.answered() or self.over):
@@ -120,8 +120,8 @@ class WebSocket:
             self._inbound = Inbound()
         self._inbound.feed(bytes(data), trio.current_time())
 
-    async def _answer(self, goodbye: CloseConnection) -> None:
-        assert self._inbound is not None  # noqa: S101 - it is where the goodbye came from
+    async def _answer(self, closing: CloseConnection) -> None:
+        assert self._inbound is not None  # noqa: S101 - it is where it came from
         self.over = True
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._stream.send_all(self._inbound.answer(goodbye))
+            await self._stream.send_all(self._inbound.answer(closing))

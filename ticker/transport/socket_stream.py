@@ -25,7 +25,7 @@ import trio
 
 from ticker import limits
 from ticker.addresses import UNKNOWN
-from ticker.protocol.messages import CLOSE_OPCODE
+from ticker.encodings.websocket import CLOSE_OPCODE
 from ticker.transport.lingering_close import linger
 
 #: SO_LINGER with a time of zero: `close` sends a reset and drops what is queued.

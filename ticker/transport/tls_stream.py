@@ -11,7 +11,7 @@ from collections.abc import Callable
 import trio
 
 from ticker import limits
-from ticker.protocol.messages import CLOSE_OPCODE
+from ticker.encodings.websocket import CLOSE_OPCODE
 from ticker.transport.socket_stream import peer_of
 
 

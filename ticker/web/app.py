@@ -16,6 +16,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
+from ticker.exception_groups import first
 from ticker.server.router import Router
 from ticker.server.worker import (
     TickerWorkerContext,
@@ -25,7 +26,9 @@ from ticker.server.worker import (
 )
 from ticker.service import Service, ServiceError
 from ticker.settings.model import Settings
-from ticker.web import auth, operations, pages, prices
+from ticker.settings.network_readers import Endpoint
+from ticker.web import answer_cache, auth, operations, pages, prices
+from ticker.web.metrics_listener import serve_metrics
 from ticker.web.responses import EXTENSION, error
 
 log = structlog.get_logger()
@@ -67,6 +70,8 @@ class Lifespan:
                 async with trio.open_nursery() as nursery:
                     context = TickerWorkerContext.newest
                     end_with_arbiter()
+                    if isinstance(self._app.settings.metrics, Endpoint):
+                        await nursery.start(serve_metrics, running, self._app.settings.metrics)
                     if context is not None:
                         nursery.start_soon(running.router.drain_with, context)
                         nursery.start_soon(_terminate_on_signal, context)
@@ -77,7 +82,7 @@ class Lifespan:
                         await running.router.drained.wait()
                     nursery.cancel_scope.cancel()
         except* ServiceError as group:
-            refused = group.exceptions[0]
+            refused = first(group)
             assert isinstance(refused, ServiceError)  # noqa: S101 - it is raised alone
             self._app.refusal = refused
             if self._app.log_refusal:
@@ -163,6 +168,7 @@ def create_app(settings: Settings) -> TickerApp:
     """Make the application; its lifespan starts and stops everything it needs."""
     app = TickerApp(__name__, static_folder=None)
     app.settings = settings
+    app.extensions[answer_cache.EXTENSION] = answer_cache.AnswerCache()
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["BODY_TIMEOUT"] = limits.BODY_SECONDS
     app.url_map.converters["page"] = pages.PagePath

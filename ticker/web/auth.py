@@ -13,6 +13,7 @@ from quart import Blueprint, Response, request
 
 from ticker import limits
 from ticker.addresses import is_loopback, limit_key
+from ticker.protocol.paths import TOKEN_PATH
 from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
 from ticker.settings.model import Settings
@@ -33,7 +34,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
     blueprint = Blueprint("auth", __name__)
     limiter = KeyedLimiter(settings.auth_rate, capacity=limits.LIMITER_ADDRESSES)
 
-    @blueprint.post("/auth/token")
+    @blueprint.post(TOKEN_PATH)
     async def token() -> Response:
         """Exchange an API key for a token."""
         client = address()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
+from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from quart import Blueprint, Response
 from trio.lowlevel import current_statistics
 
 from ticker import standard_streams
+from ticker.metrics import Readings
 from ticker.service import Service
-from ticker.web.responses import answer, error, running
+from ticker.settings.network_readers import Endpoint
+from ticker.web.answer_cache import costly
+from ticker.web.responses import answer, bearer, error, running
+
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
 
 blueprint = Blueprint("operations", __name__)
-
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @blueprint.get("/healthz")
 async def healthz() -> Response:
     """Answer 200 while the process can serve."""
+    if running().engine.stands_still():
+        return error(503, "the market has not ticked for some seconds")
     return answer({"status": "ok"})
 
 
@@ -32,60 +38,66 @@ async def readyz() -> Response:
 
 @blueprint.get("/metrics")
 async def metrics() -> Response:
-    """Answer everything that is counted, in Prometheus' text format."""
+    """Answer everything that is counted, in Prometheus' text format, to those who may read it.
+
+    That is everybody, or a role with the action `metrics`; or nobody here, where the metrics have
+    a listener of their own.
+    """
     service = running()
-    return Response(service.metrics.text(_families(service)), content_type=_METRICS_TYPE)
+    role = ""
+    symbols = service.access.public
+    if isinstance(service.settings.metrics, Endpoint):
+        return error(404, "not found")
+    if service.settings.metrics == "token":
+        grant = await bearer()
+        if isinstance(grant, Response):
+            return grant
+        role, symbols = grant.role, service.access.allowed(grant.role, "metrics")
+        if not symbols:
+            return error(403, "forbidden")
+    text = await costly(("metrics", role), lambda: metrics_text(service, symbols))
+    response = Response(text, content_type=METRICS_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-def _families(service: Service) -> Iterator[Metric]:
-    """Turn the statistics of the engine and the gateway into metrics."""
+def metrics_text(service: Service, symbols: Collection[str]) -> bytes:
+    """Write the metrics, with what is told of these symbols."""
+    return service.metrics.text(_readings(service, symbols))
+
+
+def _readings(service: Service, symbols: Collection[str]) -> Readings:
     statistics = service.engine.statistics()
+    authority = service.authority.statistics()
     hub, ingest = statistics.hub, statistics.ingest
-    yield from (
-        GaugeMetricFamily(name, text, value=value)
-        for name, text, value in (
-            ("ticker_streams_open", "Streams that are open", service.admission.taken),
-            ("ticker_sessions", "Sessions that converse", statistics.sessions),
-            ("ticker_subscriptions", "Subscriptions to topics", hub.subscriptions),
-            ("ticker_topics", "Topics with a subscriber", hub.topics),
-            ("ticker_streams_behind", "Subscribers that are skipped until writable", hub.behind),
-            ("ticker_connections_open", "Connections of any kind", service.router.connections),
-            ("ticker_tasks", "Trio tasks", current_statistics().tasks_living),
-        )
-    )
-    yield from (
-        CounterMetricFamily(name, text, value=value)
-        for name, text, value in (
-            ("ticker_frames_sent", "Ticker frames given to the kernel", hub.frames_sent),
-            ("ticker_frames_skipped", "Ticker frames that a subscriber missed", hub.frames_skipped),
-            ("ticker_frames_encoded", "Ticker frames encoded, once a topic", hub.frames_encoded),
-            ("ticker_ticks", "Ticks of the market", statistics.ticks),
-            ("ticker_ticks_skipped", "Ticks whose turn had passed", statistics.ticks_skipped),
-            ("ticker_streams_stalled", "Readers cut off", service.router.streams.stalled),
-            ("ticker_log_dropped", "Lines of the log that were lost", standard_streams.dropped()),
-        )
-    )
-    up = GaugeMetricFamily("ticker_source_up", "Whether a source is live", labels=["source"])
-    for state in ingest.states:
-        up.add_metric([state.source], float(state.state == "live"))
-    restarts = CounterMetricFamily(
-        "ticker_source_restarts", "Restarts after a crash", labels=["source"]
-    )
-    for source, count in ingest.restarts.items():
-        restarts.add_metric([source], count)
-    faults = CounterMetricFamily(
-        "ticker_source_faults", "What a source got over by itself", labels=["source", "kind"]
-    )
-    for (source, kind), count in ingest.faults.items():
-        faults.add_metric([source, kind], count)
-    age = GaugeMetricFamily(
-        "ticker_price_age_seconds", "Since the newest quote came", labels=["symbol"]
-    )
     now_ms = service.market.wall_ms()
-    for quote in service.market.book.quotes:
-        if quote is not None:
-            age.add_metric([quote.symbol], max(0, now_ms - quote.received_ms) / 1000)
-    yield from (up, restarts, faults, age)
-    yield service.fanout_durations.metric(
-        "ticker_fanout_seconds", "How long a tick took to go out to all"
+    quotes = map(service.market.book.get, symbols)
+    return Readings(
+        streams_open=service.admission.taken,
+        sessions=statistics.sessions,
+        subscriptions=hub.subscriptions,
+        topics=hub.topics,
+        streams_behind=hub.behind,
+        connections_open=service.router.connections,
+        tasks=current_statistics().tasks_living,
+        tokens_cached=authority.tokens_cached,
+        revocation_seen=authority.revocations_seen,
+        database_available=authority.database_available,
+        frames_sent=hub.frames_sent,
+        frames_skipped=hub.frames_skipped,
+        frames_encoded=hub.frames_encoded,
+        ticks=statistics.ticks,
+        ticks_skipped=statistics.ticks_skipped,
+        streams_stalled=service.router.streams.stalled,
+        log_dropped=standard_streams.dropped(),
+        source_up={state.source: state.state == "live" for state in ingest.states},
+        source_restarts=ingest.restarts,
+        source_faults=ingest.faults,
+        keys_refused=authority.keys_refused,
+        tokens_refused=authority.tokens_refused,
+        price_age={
+            quote.symbol: max(0, now_ms - quote.received_ms) / 1000
+            for quote in quotes
+            if quote is not None
+        },
     )

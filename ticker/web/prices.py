@@ -10,7 +10,8 @@ from quart import Blueprint, Response
 from ticker.market.candles import STEP_MS
 from ticker.market.quote import Quote
 from ticker.security.authority import Grant
-from ticker.web.responses import answer, bearer, error, running
+from ticker.web.answer_cache import costly
+from ticker.web.responses import answer, bearer, encoded, encoded_answer, error, running
 
 blueprint = Blueprint("prices", __name__)
 
@@ -22,13 +23,18 @@ async def latest() -> Response:
     if isinstance(grant, Response):
         return grant
     market = running().market
+    published = market.hub.published
     allowed = running().access.allowed(grant.role, "read")
     if not allowed:
         return error(403, "forbidden")
-    quotes = (market.book.get(symbol) for symbol in allowed)
-    stale = market.ingest.stale()
-    data = [_shown(quote, stale) for quote in quotes if quote is not None]
-    return answer({"data": data, "seq": market.book.seq, "time": market.wall_ms()})
+
+    def body() -> bytes:
+        quotes = (published.get(symbol) for symbol in allowed)
+        stale = market.ingest.stale()
+        data = [_shown(quote, stale) for quote in quotes if quote is not None]
+        return encoded({"data": data, "seq": published.seq, "time": market.wall_ms()})
+
+    return encoded_answer(await costly(("prices", grant.role), body))
 
 
 @blueprint.get("/prices/<symbol>")
@@ -38,7 +44,7 @@ async def one(symbol: str) -> Response:
     if refused is not None:
         return refused
     market = running().market
-    quote = market.book.get(symbol)
+    quote = market.hub.published.get(symbol)
     if quote is None:
         return error(503, "no price yet")
     return answer(_shown(quote, market.ingest.stale()))
@@ -52,8 +58,12 @@ async def history(symbol: str) -> Response:
         return refused
     market = running().market
     kept = market.book.candles(symbol)
-    bars = [] if kept is None else kept.bars(market.wall_ms())
-    return answer({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
+
+    def body() -> bytes:
+        bars = [] if kept is None else kept.bars(market.wall_ms())
+        return encoded({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
+
+    return encoded_answer(await costly(("history", symbol), body))
 
 
 async def _refused(symbol: str) -> Response | None:

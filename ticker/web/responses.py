@@ -35,11 +35,21 @@ def running() -> Service:
     return cast("Service", current_app.extensions[EXTENSION])
 
 
-def answer(content: Any, status: int = 200) -> Response:
-    """Make a JSON answer that nobody keeps."""
-    response = Response(encode_json(content), status, content_type="application/json")
+def encoded(content: Any) -> bytes:
+    """Encode the content of a JSON answer."""
+    return encode_json(content)
+
+
+def encoded_answer(body: bytes, status: int = 200) -> Response:
+    """Make a JSON answer that no cache keeps, of content that is encoded already."""
+    response = Response(body, status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """Make a JSON answer that no cache keeps."""
+    return encoded_answer(encoded(content), status)
 
 
 def error(status: int, text: str, **headers: str) -> Response:

@@ -27,7 +27,7 @@ def test_every_close_code_of_ours_is_met_as_its_class_demands(code: CloseCode) -
     fault = of_close(code, code.reason)
     if code is CloseCode.UNAUTHENTICATED:
         assert isinstance(fault, StaleToken)
-    elif code.reconnect:
+    elif not 4000 <= code < 4100:
         assert type(fault) is Retry
     else:
         assert isinstance(fault, ProtocolError)

@@ -22,7 +22,7 @@ from ticker.client.messages import (
     encode,
 )
 from ticker.protocol import messages as protocol
-from ticker.protocol.messages import RequestId
+from ticker.protocol.requests import RequestId
 
 json_values = st.recursive(
     st.none()

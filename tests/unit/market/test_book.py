@@ -23,7 +23,7 @@ def test_a_new_book_knows_its_symbols_and_no_price() -> None:
     assert book.symbols == SYMBOLS
     assert [book.get(symbol) for symbol in SYMBOLS] == [None] * 3
     assert book.candles("BTC-USD") is None
-    assert (book.seq, book.changes) == (0, 0)
+    assert book.changes == 0
     assert "BTC-USD" in book
     assert "DOGE-USD" not in book
 
@@ -57,13 +57,11 @@ def test_the_last_quote_of_each_symbol_stands(batches: list[list[tuple[str, int]
     assert book.changes == changes
 
 
-def test_seq_grows_by_one_each_tick_whatever_came_in() -> None:
+def test_what_was_taken_in_since_the_last_look_is_told_once() -> None:
     book = Book(SYMBOLS)
-    seen = []
-    for number in range(5):
-        book.apply([quote("BTC-USD", 1)] * number)
-        seen.append(book.tick())
-    assert seen == [1, 2, 3, 4, 5]
+    book.apply([quote("BTC-USD", 1), quote("SOL-USD", 2), quote("BTC-USD", 3)])
+    assert set(book.take_touched()) == {book.place("BTC-USD"), book.place("SOL-USD")}
+    assert not set(book.take_touched())
 
 
 def test_quotes_become_bars() -> None:

@@ -175,7 +175,7 @@ def test_a_goodbye_is_answered_as_it_deserves(payload: bytes, answer: bytes) -> 
 
 def test_what_comes_between_our_goodbye_and_theirs_is_dropped() -> None:
     inbound = Inbound()
-    assert inbound.goodbye(CloseCode.RESTART).startswith(b"\x88")
+    assert inbound.close(CloseCode.RESTART).startswith(b"\x88")
     inbound.feed(client_frame(TEXT, "x" * (limits.MESSAGE_BYTES + 1)) + client_frame(PING), 1.0)
     assert not inbound.answered()
     inbound.feed(client_frame(CLOSE, b"\x03\xf4"), 1.0)

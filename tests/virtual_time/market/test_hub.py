@@ -16,9 +16,12 @@ from trio.testing import MockClock
 from tests.support.frames import FrameParser
 from tests.support.inmemory import SYMBOLS, quotes
 from ticker import limits
+from ticker.encodings.json import JSON
 from ticker.market.book import Book
-from ticker.market.hub import Hub, Subscription
-from ticker.protocol.messages import TickerEncoder
+from ticker.market.hub import Hub
+from ticker.market.topic import Subscription
+
+WALL_MS = 1_790_000_000_000
 
 
 class Reader:
@@ -47,14 +50,19 @@ class Reader:
 def make_hub() -> tuple[Book, Hub]:
     book = Book(SYMBOLS)
     book.apply(quotes(1, 2))
-    return book, Hub(book, TickerEncoder(), wall_ms=lambda: 1_790_000_000_000)
+    return book, Hub(book, time_ms=WALL_MS)
+
+
+async def tick(hub: Hub) -> None:
+    seq = hub.published.seq + 1
+    await hub.publish(seq, WALL_MS + 10 * seq)
 
 
 def subscribe(
     stack: ExitStack, hub: Hub, reader: Reader, every: int = 1, symbols: tuple[str, ...] = SYMBOLS
 ) -> Subscription:
     subscription = stack.enter_context(
-        hub.subscribe(symbols, every, reader, reader.fell_behind.append)
+        hub.subscribe(symbols, every, JSON, reader, reader.fell_behind.append)
     )
     subscription.resume()
     return subscription
@@ -64,12 +72,12 @@ async def test_the_first_frame_is_a_snapshot_made_now_and_each_tick_follows() ->
     _, hub = make_hub()
     reader = Reader()
     with ExitStack() as stack:
-        await hub.publish()
+        await tick(hub)
         subscribe(stack, hub, reader)
         for _ in range(3):
-            await hub.publish()
+            await tick(hub)
     assert reader.messages() == [(1, True), (2, False), (3, False), (4, False)]
-    await hub.publish()
+    await tick(hub)
     assert len(reader.frames) == 4
 
 
@@ -82,7 +90,7 @@ async def test_a_frame_is_encoded_once_however_many_want_it() -> None:
         before = hub.statistics().frames_encoded
         for price in (5, 6, 7):
             book.apply(quotes(price, price))
-            await hub.publish()
+            await tick(hub)
         assert hub.statistics().frames_encoded == before + 3
         assert hub.statistics().topics == 1
         assert hub.statistics().frames_sent == 300 * 4
@@ -99,7 +107,7 @@ async def test_topics_differ_by_symbols_and_interval() -> None:
         subscribe(stack, hub, slow, every=3)
         assert hub.statistics().topics == 3
         for _ in range(7):
-            await hub.publish()
+            await tick(hub)
     assert [seq for seq, _ in slow.messages()[1:]] == [3, 6]
     (parsed, *_) = FrameParser().feed(one.frames[-1])
     assert [entry["symbol"] for entry in parsed.message["data"]] == ["ETH-USD"]
@@ -113,7 +121,7 @@ async def test_who_is_full_is_set_aside_and_comes_back_with_a_snapshot() -> None
         subscription = subscribe(stack, hub, reader)
         subscribe(stack, hub, other)
         for _ in range(10):
-            await hub.publish()
+            await tick(hub)
         assert reader.fell_behind == [None]
         assert hub.statistics().behind == 1
         assert not subscription.resume()
@@ -121,10 +129,35 @@ async def test_who_is_full_is_set_aside_and_comes_back_with_a_snapshot() -> None
         assert subscription.resume()
         assert hub.statistics().behind == 0
         assert subscription.resume()
-        await hub.publish()
+        await tick(hub)
     assert reader.messages() == [(0, True), (1, False), (2, False), (10, True), (11, False)]
     assert [seq for seq, _ in other.messages()] == list(range(12))
     assert hub.statistics().behind == 0
+
+
+async def test_a_seq_never_has_two_prices_whatever_the_book_holds_meanwhile() -> None:
+    book, hub = make_hub()
+    early, ready, behind = Reader(), Reader(), Reader(room=1)
+    with ExitStack() as stack:
+        subscribe(stack, hub, early)
+        await tick(hub)
+        subscribe(stack, hub, ready)
+        subscription = subscribe(stack, hub, behind)
+        await tick(hub)
+        book.apply(quotes(7, 8))
+        behind.room = 2
+        assert subscription.resume()
+        late = Reader()
+        subscribe(stack, hub, late)
+        assert [quote.price for quote in hub.published.quotes if quote] == [1, 2]
+        await tick(hub)
+    shown: dict[int, set[str]] = {}
+    for reader in (early, ready, behind, late):
+        for frame in FrameParser().feed(b"".join(reader.frames)):
+            shown.setdefault(frame.message["seq"], set()).add(
+                str([entry["price"] for entry in frame.message["data"]])
+            )
+    assert shown == {0: {"[]"}, 1: {"[1, 2]"}, 2: {"[1, 2]"}, 3: {"[7, 8]"}}
 
 
 async def test_a_fault_of_one_subscriber_reaches_only_its_owner() -> None:
@@ -134,9 +167,9 @@ async def test_a_fault_of_one_subscriber_reaches_only_its_owner() -> None:
         subscribe(stack, hub, broken)
         subscribe(stack, hub, other)
         broken.fault = ZeroDivisionError()
-        await hub.publish()
+        await tick(hub)
         assert broken.fell_behind == [broken.fault]
-        await hub.publish()
+        await tick(hub)
         assert broken.fell_behind == [broken.fault]
     assert len(other.frames) == 3
 
@@ -151,7 +184,7 @@ async def test_leaving_the_block_in_any_way_unsubscribes(leave: Exception | None
         if leave:
             raise leave
     assert hub.statistics().subscriptions == 0
-    await hub.publish()
+    await tick(hub)
     assert len(reader.frames) == 1
 
 
@@ -175,7 +208,7 @@ async def test_whoever_unsubscribes_during_the_fan_out_gets_nothing_more() -> No
             stack.close()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.publish)
+            nursery.start_soon(tick, hub)
             nursery.start_soon(leave)
         assert {len(reader.frames) for reader in readers[: limits.FANOUT_SLICE_FRAMES]} <= {1, 2}
         assert all(len(reader.frames) == 1 for reader in readers[2 * limits.FANOUT_SLICE_FRAMES :])
@@ -186,16 +219,16 @@ async def test_a_memory_channel_is_a_subscriber() -> None:
     _, hub = make_hub()
     send, receive = trio.open_memory_channel[bytes](1)
     behind: list[Exception | None] = []
-    with hub.subscribe(SYMBOLS, 1, send, behind.append) as subscription:
+    with hub.subscribe(SYMBOLS, 1, JSON, send, behind.append) as subscription:
         subscription.resume()
-        await hub.publish()
+        await tick(hub)
         assert behind == [None]
         receive.receive_nowait()
         assert subscription.resume()
         (frame,) = FrameParser().feed(receive.receive_nowait())
         assert frame.message["seq"] == 1
         await receive.aclose()
-        await hub.publish()
+        await tick(hub)
         assert isinstance(behind[-1], trio.BrokenResourceError)
 
 
@@ -214,7 +247,7 @@ async def test_others_get_their_turn_during_a_large_fan_out(autojump_clock: Mock
             subscribe(stack, hub, Reader())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
-            await hub.publish()
+            await tick(hub)
             nursery.cancel_scope.cancel()
     assert turns >= 18
 
@@ -230,9 +263,9 @@ async def test_whoever_subscribes_during_a_fan_out_gets_no_tick_twice() -> None:
         for _ in range(5 * limits.FANOUT_SLICE_FRAMES):
             subscribe(stack, hub, Reader())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.publish)
+            nursery.start_soon(tick, hub)
             nursery.start_soon(come_late)
-        await hub.publish()
+        await tick(hub)
     seqs = [seq for seq, _ in late.messages()]
     assert seqs == sorted(set(seqs))
     assert seqs[-1] == 2
@@ -285,7 +318,7 @@ def test_any_order_of_events_keeps_every_subscriber_in_order(steps: list[tuple[s
         audience = Audience()
         for action, number in steps:
             if action == "tick":
-                await audience.hub.publish()
+                await tick(audience.hub)
             else:
                 getattr(audience, action)(number)
             audience.check()

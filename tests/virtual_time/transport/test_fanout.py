@@ -11,8 +11,8 @@ import trio
 
 from tests.support.rings import needs_ring
 from ticker import limits
+from ticker.encodings.websocket import close_frame
 from ticker.market.subscriber import ONE_BY_ONE
-from ticker.protocol.messages import close_frame
 from ticker.transport.fanout import RingFanout, open_fanout
 from ticker.transport.io_uring import Ring
 from ticker.transport.socket_stream import SocketStream

@@ -17,8 +17,8 @@ from tests.support.frames import CLOSE, FrameParser
 from tests.support.raw import RESET
 from tests.support.rings import needs_ring
 from ticker import limits
+from ticker.encodings.websocket import close_frame, text_frame
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import close_frame, text_frame
 from ticker.transport.fanout import RingFanout
 from ticker.transport.io_uring import Ring
 from ticker.transport.socket_stream import SocketStream

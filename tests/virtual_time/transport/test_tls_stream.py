@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from ticker import limits
+from ticker.encodings.websocket import close_frame
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import close_frame
 from ticker.transport.tls_stream import TlsStream
 
 GOODBYE = close_frame(CloseCode.RESTART)

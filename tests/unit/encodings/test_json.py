@@ -1,4 +1,4 @@
-"""The words of the stream, byte by byte."""
+"""Messages as JSON, byte by byte."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ from decimal import Decimal
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from tests.support.frames import FrameParser
 from ticker import limits
+from ticker.encodings.json import JSON, JsonFormat
 from ticker.market.quote import Quote
-from ticker.protocol import messages as protocol
-from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import (
+from ticker.protocol.messages import Error, Pong
+from ticker.protocol.requests import (
     NO_ID,
     Auth,
     BadMessageError,
-    Error,
     Ping,
-    Pong,
+    Request,
     RequestId,
     Subscribe,
-    TickerEncoder,
     Unsubscribe,
-    decode_request,
 )
 
 #: The longest id, and one more.
 LONGEST = "9" * limits.REQUEST_ID_CHARS
 TOO_LONG = LONGEST + "9"
+
+decode_request = JsonFormat().request
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ TOO_LONG = LONGEST + "9"
         ('{"type":"auth","token":"t","id":3}', Auth("t", RequestId(b"3"))),
     ],
 )
-def test_every_request_of_the_contract_is_read(text: str, request_: protocol.Request) -> None:
+def test_every_request_of_the_contract_is_read(text: str, request_: Request) -> None:
     assert decode_request(text) == request_
 
 
@@ -95,7 +93,7 @@ def test_what_is_no_request_is_refused_with_the_id_it_carried(
     with pytest.raises(BadMessageError) as caught:
         decode_request(text)
     assert json.loads(bytes(caught.value.id)) == request_id
-    assert 0 < len(str(caught.value)) <= limits.ERROR_TEXT_CHARS
+    assert str(caught.value)
 
 
 @given(st.text())
@@ -124,7 +122,7 @@ _JSON = st.recursive(
     )
 )
 def test_a_message_of_any_shape_is_a_request_or_refused(message: dict[str, object]) -> None:
-    request: protocol.Request | None = None
+    request: Request | None = None
     try:
         request = decode_request(json.dumps(message))
     except BadMessageError as error:
@@ -148,45 +146,20 @@ def test_an_id_comes_back_exactly_as_it_was_sent(request_id: str) -> None:
     assume(len(str(json.loads(request_id, parse_int=str, parse_float=str))) <= len(LONGEST))
     request = decode_request(f'{{"type":"ping","id":{request_id}}}')
     for answer in (Pong(id=request.id), Error(id=request.id, code="forbidden", message="no")):
-        (frame,) = FrameParser().feed(answer.frame())
+        (frame,) = FrameParser().feed(JSON.message(answer))
         assert f'"id":{request_id}' in frame.payload.decode()
         assert frame.message["type"] in {"pong", "error"}
 
 
 @pytest.mark.parametrize("text", ['{"type":"ping"}', '{"type":"ping","id":null}'])
 def test_no_id_is_echoed_where_none_was_given(text: str) -> None:
-    (frame,) = FrameParser().feed(Pong(id=decode_request(text).id).frame())
+    (frame,) = FrameParser().feed(JSON.message(Pong(id=decode_request(text).id)))
     assert frame.message == {"type": "pong"}
 
 
 def test_a_token_never_shows_in_a_representation() -> None:
     request = decode_request('{"type":"auth","token":"s3cret","id":3}')
     assert "s3cret" not in repr(request)
-
-
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_a_text_frame_is_what_another_implementation_writes_and_reads(size: int) -> None:
-    payload = b"x" * size
-    frame = protocol.text_frame(payload)
-    theirs = FrameProtocol(client=False, extensions=[])
-    assert frame == theirs.send_data(payload.decode(), fin=True)
-    (parsed,) = FrameParser().feed(frame)
-    assert (parsed.opcode, parsed.payload) == (Opcode.TEXT, payload)
-
-
-@pytest.mark.parametrize("code", list(CloseCode))
-def test_a_close_frame_holds_its_code_and_reason(code: CloseCode) -> None:
-    frame = protocol.close_frame(code)
-    (parsed,) = FrameParser().feed(frame)
-    assert parsed.code == code
-    assert parsed.payload[2:].decode() == code.reason
-    assert len(parsed.payload) <= 125
-    assert frame[0] == protocol.CLOSE_OPCODE
-
-
-def test_the_ping_is_an_empty_control_frame() -> None:
-    theirs = FrameProtocol(client=False, extensions=[])
-    assert theirs.ping() == protocol.PING_FRAME
 
 
 def quote(
@@ -196,11 +169,9 @@ def quote(
 
 
 def encoded(*quotes: Quote, snapshot: bool = False) -> bytes:
-    encoder = TickerEncoder()
-    entries = b"".join(map(encoder.entry, quotes))
-    frame = encoder.frame(entries, seq=17, time_ms=1_790_000_000_456, snapshot=snapshot)
-    (parsed,) = FrameParser().feed(frame)
-    return parsed.payload
+    format_ = JsonFormat()
+    entries = map(format_.entry, quotes)
+    return format_.ticker(entries, seq=17, time_ms=1_790_000_000_456, snapshot=snapshot)
 
 
 def test_a_tick_reads_as_the_contract_says() -> None:
@@ -239,9 +210,3 @@ def test_a_price_keeps_every_digit(price: Decimal) -> None:
 
 def test_no_quotes_at_all_are_an_empty_list() -> None:
     assert json.loads(encoded())["data"] == []
-
-
-@pytest.mark.parametrize("code", list(CloseCode))
-def test_close_codes_fall_into_the_contracts_two_classes(code: CloseCode) -> None:
-    assert code.reconnect == (not 4000 <= code < 4100)
-    assert {known.value: known for known in CloseCode}[int(code)] is code

@@ -1,0 +1,1 @@
+"""How messages become bytes: formats (JSON, ...) and framings (WebSocket, ...). Pure."""

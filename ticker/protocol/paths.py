@@ -1,0 +1,13 @@
+"""Where the stream is, and what its handshake is called: shared by server and clients."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: The one path of the stream over WebSocket.
+STREAM_PATH: Final = "/ws/ticker"
+#: Where an API key is exchanged for a token.
+TOKEN_PATH: Final = "/auth/token"  # noqa: S105 - a path
+#: The subprotocol a client may offer, and the prefix of the one that carries its token.
+SUBPROTOCOL: Final = "ticker.v1"
+BEARER_PREFIX: Final = "bearer."
