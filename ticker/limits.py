@@ -262,6 +262,12 @@ HEAD_SECONDS: Final = 5.0
 BODY_SECONDS: Final = 10.0
 #: A request body: an API key is 100 bytes.
 BODY_BYTES: Final = 4096
+#: Requests of one address that may come at once, as a multiple of its rate in a second: a page
+#: with everything on it, for some people behind one address.
+HTTP_BURST_TIMES: Final = 5
+#: How long a request beyond that, or of a foreign page, waits for its refusal: a hundred
+#: connections that ask as fast as they can then cost a few per cent of the loop.
+HTTP_REFUSED_SECONDS: Final = 0.5
 #: A write of a response: no reader needs longer for what the kernel would not take at once.
 WRITE_SECONDS: Final = 5.0
 

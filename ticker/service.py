@@ -26,6 +26,7 @@ from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.admission import Admission, StreamLimits
 from ticker.engine import Engine
+from ticker.http.gate import Gate
 from ticker.http.refusal import RefusalCounter
 from ticker.market.book import Book
 from ticker.market.broadcast import Broadcast, TickInterval
@@ -151,6 +152,12 @@ def make_service(
         refusals,
         draining=lambda: engine.draining,
     )
+    gate = Gate(
+        settings.http_rate,
+        metrics,
+        trusted_hops=settings.trusted_hops,
+        allowed_origins=settings.allowed_origins,
+    )
     return Service(
         settings=settings,
         metrics=metrics,
@@ -161,7 +168,7 @@ def make_service(
         sessions=sessions,
         admission=admission,
         engine=engine,
-        router=Router(engine, streams, metrics, settings.graceful_timeout),
+        router=Router(engine, streams, gate, metrics, settings.graceful_timeout),
         demo_key=demo_key,
     )
 

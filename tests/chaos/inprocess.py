@@ -95,6 +95,7 @@ async def serving(data_dir: Path, **chosen: Any) -> AsyncIterator[Running]:
         data_dir=data_dir,
         refused_rate=Rate(0, 1.0),
         auth_rate=Rate(0, 1.0),
+        http_rate=Rate(0, 1.0),
         max_streams_per_token=0,
         max_streams_per_address=0,
         **chosen,

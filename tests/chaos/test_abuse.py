@@ -38,7 +38,7 @@ def _symbols(count: int) -> dict[str, str]:
 def _measured(
     tried: Abuse, data_dir: Path, seconds: float, capsys: pytest.CaptureFixture[str]
 ) -> Figures:
-    env = {"TICKER_LOG_FORMAT": "json", **_symbols(tried.symbols), **tried.env}
+    env = {"TICKER_HTTP_RATE": "20/second", **_symbols(tried.symbols), **tried.env}
     with started("serve", data_dir, env=env) as server, neighbour(server) as subscriber:
         symbols = env.get("TICKER_SYMBOLS", "BTC-USD=,ETH-USD=,SOL-USD=").split(",")
         target = Target(

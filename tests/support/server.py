@@ -36,6 +36,7 @@ _ENVIRONMENT: Final = {
     "TICKER_LOG_FORMAT": "json",
     "TICKER_AUTH_RATE": "0",
     "TICKER_REFUSED_RATE": "0",
+    "TICKER_HTTP_RATE": "0",
 }
 
 

@@ -9,12 +9,13 @@ deadline of a write is kept here, beneath the shield.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
 from ticker import limits
 from ticker.http.head import Head, read_head
+from ticker.http.refusal import RefusedError
 
 
 class HttpStream(trio.abc.HalfCloseableStream):
@@ -32,6 +33,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         transport: trio.SocketStream | trio.SSLStream[trio.SocketStream],
         head: Head,
         takes: Callable[[Head], bool],
+        admit: Callable[[Head], Awaitable[None]],
     ) -> None:
         """Wrap a stream of which one head was read.
 
@@ -39,11 +41,13 @@ class HttpStream(trio.abc.HalfCloseableStream):
             transport: the accepted stream.
             head: the head of its first request.
             takes: whether a head is to be handed over instead of being shown to Hypercorn.
+            admit: returns once a later request may be shown to it, or raises RefusedError.
         """
         self.transport_stream = transport
         self.handed_over: Head | None = None
         self.broken = False
         self._takes = takes
+        self._admit = admit
         self._answered = trio.Event()
         self._unread = b""
         self._ready = b""
@@ -168,6 +172,11 @@ class HttpStream(trio.abc.HalfCloseableStream):
             return b""
         if self._takes(head):
             self.handed_over = head
+            return b""
+        try:
+            await self._admit(head)
+        except RefusedError as refused:
+            await self.send_all(refused.refusal.response())
             return b""
         self._begin(head)
         data, self._ready = self._ready, b""

@@ -33,6 +33,7 @@ class Refusal:
         error: the text for the client.
         reason: what metrics and logs call it.
         headers: what else to say.
+        bodiless: whether it answers HEAD, which has a body's headers and none (RFC 9110 §9.3.2).
         counts: whether it counts towards the limit of its address: where it may be a guess.
     """
 
@@ -40,7 +41,12 @@ class Refusal:
     error: str
     reason: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    bodiless: bool = attrs.field(default=False, kw_only=True)
     counts: bool = attrs.field(default=False, kw_only=True)
+
+    def to(self, method: str) -> Refusal:
+        """Return this refusal as the answer to a request of some method."""
+        return attrs.evolve(self, bodiless=True) if method == "HEAD" else self
 
     def response(self) -> bytes:
         """Return the whole HTTP response; the connection closes after it."""
@@ -53,7 +59,8 @@ class Refusal:
             "connection: close",
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        return head if self.bodiless else head + body
 
 
 class RefusedError(Exception):

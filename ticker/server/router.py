@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from functools import partial
 
 import structlog
 import trio
@@ -16,6 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from ticker import limits
 from ticker.engine import Engine
 from ticker.http.bridge import HttpStream
+from ticker.http.gate import Gate
 from ticker.http.head import Head, read_head
 from ticker.http.refusal import Refusal, RefusedError
 from ticker.metrics import Metrics
@@ -44,12 +46,18 @@ class Router:
     """
 
     def __init__(
-        self, engine: Engine, streams: Streams, metrics: Metrics, graceful_seconds: float
+        self,
+        engine: Engine,
+        streams: Streams,
+        gate: Gate,
+        metrics: Metrics,
+        graceful_seconds: float,
     ) -> None:
         self.streams = streams
         self.graceful_seconds = graceful_seconds
         self.drained = trio.Event()
         self._engine = engine
+        self._gate = gate
         self._metrics = metrics
         self._waiting: dict[trio.CancelScope, None] = {}
         self._open: dict[trio.CancelScope, None] = {}
@@ -124,15 +132,15 @@ class Router:
             self._open[scope] = self._waiting[scope] = None
             try:
                 head = await self._first_head(accepted, scope)
-                if head is not None and not _takes(head):
-                    accepted, head = await _serve_http(connection, accepted, head)
-                if head is None:
-                    return
-                stream = _as_stream(accepted)
                 try:
+                    if head is not None and not _takes(head):
+                        accepted, head = await self._serve_http(connection, accepted, head)
+                    if head is None:
+                        return
+                    stream = _as_stream(accepted)
                     admitted = await self.streams.admit(stream, head)
                 except RefusedError as error:
-                    await self._refuse(stream, error.refusal)
+                    await self._refuse(_as_stream(accepted), error.refusal)
                     return
                 # What a client sent in its head is not kept for as long as it is subscribed.
                 del head
@@ -171,6 +179,31 @@ class Router:
         """Count the connections that are no streams."""
         return len(self._open) - self.streams.open
 
+    async def _serve_http(
+        self, connection: TickerTCPServer, accepted: Accepted, head: Head
+    ) -> tuple[Accepted, Head | None]:
+        """Let Hypercorn answer what is plain HTTP.
+
+        Returns:
+            The connection as it goes on, and the head of a request for a stream, once one comes;
+            None at the connection's end.
+
+        Raises:
+            RefusedError: with what to answer the first request.
+        """
+        encrypted = not isinstance(accepted, SocketStream)
+        peer = _as_stream(accepted).peer if encrypted else accepted.peer
+        admit = partial(self._gate.admit, peer=peer, encrypted=encrypted)
+        await admit(head)
+        if not isinstance(accepted, SocketStream):
+            return accepted, await connection.serve_http(HttpStream(accepted, head, _takes, admit))
+        plain = accepted.detach()
+        try:
+            upgrade = await connection.serve_http(HttpStream(plain, head, _takes, admit))
+            return (SocketStream.over(plain) if upgrade is not None else accepted), upgrade
+        finally:
+            plain.socket.close()
+
     async def _serve_stream(self, stream: Connection, admitted: Admitted) -> None:
         if isinstance(stream, SocketStream):
             await self.streams.serve(stream, admitted)
@@ -187,25 +220,6 @@ def _as_stream(accepted: Accepted) -> Connection:
         accepted.tune()
         return accepted
     return TlsStream(accepted)
-
-
-async def _serve_http(
-    connection: TickerTCPServer, accepted: Accepted, head: Head
-) -> tuple[Accepted, Head | None]:
-    """Let Hypercorn answer what is plain HTTP.
-
-    Returns:
-        The connection as it goes on, and the head of a request for a stream, once one comes;
-        None at the connection's end.
-    """
-    if not isinstance(accepted, SocketStream):
-        return accepted, await connection.serve_http(HttpStream(accepted, head, _takes))
-    plain = accepted.detach()
-    try:
-        upgrade = await connection.serve_http(HttpStream(plain, head, _takes))
-        return (SocketStream.over(plain) if upgrade is not None else accepted), upgrade
-    finally:
-        plain.socket.close()
 
 
 def _takes(head: Head) -> bool:

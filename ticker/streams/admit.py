@@ -119,6 +119,7 @@ class Streams:
             self.open -= 1
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
+            error.refusal = error.refusal.to(head.method)
             raise
         except BaseException:
             self.open -= 1

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope
-from quart import Request, Response
+from quart import Request, Response, request
 from quart.typing import ResponseTypes
 from quart_cors import cors
 from quart_trio import QuartTrio
@@ -155,7 +155,7 @@ class TickerApp(QuartTrio):
         try:
             return await super().handle_request(request)
         except HTTPException as problem:
-            return await _add_headers(await _http_error(problem))
+            return _complete(await _http_error(problem), request.method)
 
     @property
     def gateway(self) -> Router | None:
@@ -178,7 +178,7 @@ def create_app(settings: Settings) -> TickerApp:
     app.register_blueprint(pages.blueprint)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
-    app.after_request(_add_headers)
+    app.after_request(_complete_response)
     if settings.allowed_origins:
         cors(
             app,
@@ -190,9 +190,19 @@ def create_app(settings: Settings) -> TickerApp:
     return app
 
 
-async def _add_headers(response: Response) -> Response:
+async def _complete_response(response: Response) -> Response:
+    return _complete(response, request.method)
+
+
+def _complete(response: Response, method: str) -> Response:
+    """Add what every response has, and take away what one to HEAD does not (RFC 9110 §9.3.2)."""
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if method == "HEAD":
+        size = response.headers.get("Content-Length")
+        response.set_data(b"")
+        if size is not None:
+            response.headers["Content-Length"] = size
     return response
 
 

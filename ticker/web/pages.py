@@ -6,11 +6,11 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import trio
-from quart import Blueprint, Response, send_from_directory
+from quart import Blueprint, Response, request
 from werkzeug.routing import PathConverter
 
 from ticker.web.responses import error
+from ticker.web.static_files import StaticFiles, respond
 
 blueprint = Blueprint("pages", __name__)
 
@@ -30,19 +30,21 @@ def static_directory() -> Path:
     return packaged if packaged.is_dir() else package.parent / "static"
 
 
+_files: Final = StaticFiles(static_directory())
+
+
 @blueprint.get("/")
 @blueprint.get("/<page:path>")
 async def page(path: str = _INDEX) -> Response:
     """Send a static file; a path without a suffix is a place within the page."""
-    if "\0" in path:
-        return error(404, "not found")
     name = path if PurePosixPath(path).suffix else _INDEX
+    file = _files.find(name)
+    if file is None:
+        return error(404, "not found")
     depth = path.count("/") if name == _INDEX else 0
     if depth:  # the page's addresses are relative, so that it can live below any path
-        index = await trio.Path(static_directory(), _INDEX).read_text("utf-8")
-        response = Response(index.replace('"./', '"' + "../" * depth), mimetype="text/html")
-    else:
-        response = await send_from_directory(static_directory(), name)
+        file = file.replaced(b'"./', b'"' + b"../" * depth)
+    response = respond(request, file)
     # Asked about every time and answered 304 while it is the same: a new version shows at once.
     response.headers["Cache-Control"] = "no-cache"
     return response

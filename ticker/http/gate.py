@@ -1,0 +1,104 @@
+"""The gate before plain HTTP: which requests go on to Hypercorn, and when.
+
+A request costs a hundred times as much behind this gate as before it: h11 again, the tasks of
+Hypercorn, Quart. So what is refused for its origin or the rate of its address is refused here.
+What goes on does so one at a time in each pass of the loop, so that a pass stays short and a tick
+punctual, however many ask at once and from wherever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+import trio
+
+from ticker import limits
+from ticker.addresses import limit_key
+from ticker.http.forwarded import client_address, client_secure
+from ticker.http.head import Head
+from ticker.http.origin import origin_allowed
+from ticker.http.refusal import ORIGIN, Refusal, RefusedError
+from ticker.metrics import Metrics
+from ticker.rate_limit import KeyedLimiter, Rate
+
+log = structlog.get_logger()
+
+#: What an operator's tools ask, again and again: counted apart, so that neither they nor a page
+#: beside them lock the other out.
+_OPERATIONS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Gate:
+    """Lets requests through, within the rate of their address."""
+
+    def __init__(
+        self, rate: Rate, metrics: Metrics, *, trusted_hops: int, allowed_origins: Sequence[str]
+    ) -> None:
+        """Make a gate.
+
+        Args:
+            rate: requests of one address in the long run; five seconds' worth may come at once.
+            metrics: where refusals are counted.
+            trusted_hops: how many of the proxies nearest to us are trusted.
+            allowed_origins: exact origins besides our own, or `*`.
+        """
+        times = limits.HTTP_BURST_TIMES
+        burst = Rate(rate.count * times, rate.seconds * times)
+        self._pages = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
+        self._operations = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
+        self._metrics = metrics
+        self._hops = trusted_hops
+        self._origins = allowed_origins
+        self._turn = trio.Lock()
+
+    async def admit(self, head: Head, peer: str, *, encrypted: bool) -> None:
+        """Return once it is a request's turn.
+
+        Args:
+            head: the request.
+            peer: the address at the other end of the connection.
+            encrypted: whether the connection is.
+
+        Raises:
+            RefusedError: with what to answer; it is raised late where an address asks too often,
+                so that asking again at once gains nothing.
+        """
+        address = client_address(head, peer, self._hops)
+        refusal = self._refusal(head, address, encrypted=encrypted)
+        if refusal is not None:
+            self._metrics.request_refused(refusal.reason)
+            log.info("request_refused", reason=refusal.reason, address=address)
+            await trio.sleep(limits.HTTP_REFUSED_SECONDS)
+            raise RefusedError(refusal.to(head.method))
+        async with self._turn:
+            await trio.lowlevel.checkpoint()
+
+    def _refusal(self, head: Head, address: str, *, encrypted: bool) -> Refusal | None:
+        if self._foreign(head, encrypted=encrypted):
+            # It counts against nobody: any page can have its visitors' browsers send this.
+            return ORIGIN
+        limiter = self._operations if head.path in _OPERATIONS else self._pages
+        wait = limiter.admit(limit_key(address), trio.current_time())
+        return too_many_requests(wait) if wait else None
+
+    def _foreign(self, head: Head, *, encrypted: bool) -> bool:
+        """Whether a page asks that may not.
+
+        Browsers name the page in `Origin`; where they do not, as for an image, they say at least
+        that it is another site's (Fetch Metadata, W3C). Somebody who follows a link is welcome.
+        """
+        secure = client_secure(head, encrypted=encrypted, trusted_hops=self._hops)
+        if not origin_allowed(head, self._origins, secure=secure):
+            return True
+        if self._origins or head.first(b"origin") is not None:
+            return False
+        site, mode = head.first(b"sec-fetch-site"), head.first(b"sec-fetch-mode")
+        return site in {"cross-site", "same-site"} and mode != "navigate"
+
+
+def too_many_requests(wait: float) -> Refusal:
+    """Refuse an address that asks too often; it may ask again in `wait` seconds."""
+    return Refusal(429, "too many requests", "rate", {"retry-after": str(math.ceil(wait))})
