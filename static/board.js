@@ -84,6 +84,7 @@ export function createBoard(market, onSelect) {
 	const body = $("rows");
 	const filter = $("filter");
 	let order = [];
+	let held = false; // the pointer is over a row, which is not to be moved away under it
 
 	const each = (action) => {
 		for (const row of rows.values()) if (row.onScreen) action(row);
@@ -117,15 +118,23 @@ export function createBoard(market, onSelect) {
 		for (const { button } of order) button.tabIndex = button === stop?.button ? 0 : -1;
 	}
 
+	/** The rows as they stand, without those that are gone, the new ones last. */
+	function kept() {
+		const places = new Map(order.map((row, at) => [row, at]));
+		const place = (row) => places.get(row) ?? order.length;
+		return sorted().sort((one, two) => place(one) - place(two));
+	}
+
 	/** Put the rows in order, moving few of them and keeping the focus. */
-	function arrange() {
-		const next = sorted();
-		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols`);
+	function arrange({ hold = held } = {}) {
+		const next = hold ? kept() : sorted();
+		const note = hold && prefs.sort !== "symbol" ? ", order held" : "";
+		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols${note}`);
 		write($("empty"), next.length ? "" : rows.size ? "No symbol matches." : "Waiting for prices…");
 		if (next.length === order.length && next.every((row, at) => row === order[at])) return;
 		const focused = document.activeElement;
-		const kept = new Set(next);
-		for (const row of order) if (!kept.has(row)) row.root.remove();
+		const stay = new Set(next);
+		for (const row of order) if (!stay.has(row)) row.root.remove();
 		let at = body.firstChild;
 		for (const { root } of next) {
 			if (root === at) at = at.nextSibling;
@@ -151,7 +160,7 @@ export function createBoard(market, onSelect) {
 				const descending = prefs.sort === id ? !prefs.descending : id !== "symbol";
 				remember({ sort: id, descending });
 				drawHeadings();
-				arrange();
+				arrange({ hold: false });
 				$("columns").querySelector(`.${id} button`).focus();
 			};
 			cell.append(button);
@@ -214,7 +223,10 @@ export function createBoard(market, onSelect) {
 		setTabStop(row);
 		row.button.focus();
 	};
-	filter.oninput = arrange;
+	// A finger rests on nothing: only a mouse or a pen holds the order.
+	body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
+	body.onpointerleave = () => (held = false);
+	filter.oninput = () => arrange();
 	drawHeadings();
 	return board;
 }

@@ -5,7 +5,7 @@
  * nothing but the tab's title is drawn while the page is hidden.
  */
 
-import { onKey, takeKey } from "./address.js";
+import { nameView, onChange, takeKey, view } from "./address.js";
 import { createBoard } from "./board.js";
 import { createChart } from "./chart.js";
 import { chooseSymbols } from "./chooser.js";
@@ -13,14 +13,17 @@ import { connect } from "./client.js";
 import { $, mark, PriceText, write } from "./dom.js";
 import * as format from "./format.js";
 import { key, prefs, remember } from "./prefs.js";
+import { createSearch } from "./search.js";
 import { createSignIn, explain } from "./signin.js";
 import * as status from "./status.js";
 import { Market } from "./store.js";
+import * as tabs from "./tabs.js";
 
 const SECOND_MS = 1000;
 const HIDDEN_INTERVAL_MS = 1000;
 const ARROWS_EVERY_MS = 250;
 const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
+const RANGES = { 60: "1m", 300: "5m", 3600: "1h" }; // seconds to what the address says
 const GONE = new Set(["unknown_symbol", "forbidden"]); // a remembered symbol, which then is let go
 const SEED_MOST = 12; // histories fetched for the board; larger ones fill as time goes by
 
@@ -31,6 +34,9 @@ let client = null; // null while signed out
 let market = new Market();
 let board = null;
 let sources = new Map(); // the newest status message of each
+let known = []; // every symbol that may be seen
+let wish = null; // a symbol to be charted once its price comes
+let held = null; // the key
 
 let paused = false;
 let frame = 0;
@@ -43,7 +49,6 @@ const charted = () => market.series.get(market.trail?.symbol);
 const chart = createChart(() => ({ trail: market.trail, decimals: charted()?.decimals ?? 2 }));
 const chartPrice = new PriceText($("chart-price"));
 const signIn = createSignIn((apiKey, grant) => {
-	key.set(apiKey);
 	start(apiKey, grant);
 });
 
@@ -153,8 +158,10 @@ async function seedBoard() {
 
 function select(symbol) {
 	if (!market.series.has(symbol)) return;
+	wish = null;
 	remember({ symbol });
 	market.follow(symbol);
+	nameView(symbol, rangeName());
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
 	pause(false);
@@ -162,8 +169,37 @@ function select(symbol) {
 	seed(symbol);
 }
 
+/** Chart a symbol that was searched for or named by the address, wherever it is. */
+function wishFor(symbol) {
+	if (!known.includes(symbol) && !market.series.has(symbol)) return;
+	wish = symbol;
+	if (prefs.chosen && !prefs.chosen.includes(symbol)) {
+		remember({ chosen: [...prefs.chosen, symbol] });
+		subscribe();
+	}
+	follow();
+}
+
+/** The view that the address names, as far as it can be shown. */
+function takeView() {
+	const { symbol, range } = view();
+	const [seconds] = Object.entries(RANGES).find(([, name]) => name === range) ?? [];
+	if (seconds) setRange(Number(seconds));
+	if (symbol && client) wishFor(symbol);
+}
+
+const rangeName = () => RANGES[prefs.range] ?? RANGES[300];
+
+function setRange(range) {
+	remember({ range });
+	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
+	pause(false);
+	if (market.trail) nameView(market.trail.symbol, rangeName());
+}
+
 function follow() {
 	board.sync();
+	if (wish && board.rows.has(wish)) return select(wish);
 	if (board.rows.has(market.trail?.symbol)) return;
 	select(board.rows.has(prefs.symbol) ? prefs.symbol : board.rows.keys().next().value);
 }
@@ -181,7 +217,9 @@ const handlers = {
 		if (name === "closed") stop(error);
 		else drawState();
 	},
-	welcome({ user_id: id, tick_ms: tickMs = 0 }) {
+	welcome({ user_id: id, tick_ms: tickMs = 0, symbols = [] }) {
+		known = symbols;
+		if (view().symbol && view().symbol !== market.trail?.symbol) wishFor(view().symbol);
 		market.intervalMs = tickMs;
 		write($("user"), id);
 		sources = new Map();
@@ -207,6 +245,8 @@ const handlers = {
 };
 
 function start(apiKey, grant) {
+	held = apiKey;
+	key.set(apiKey);
 	market = new Market();
 	sources = new Map();
 	board = createBoard(market, select);
@@ -244,7 +284,7 @@ function show(signedIn) {
 
 /** Signed out, by the user or by the server. */
 function stop(error) {
-	client = null;
+	client = held = null;
 	board?.close();
 	key.forget();
 	const state = status.describe({ name: "closed" }, {});
@@ -264,17 +304,17 @@ function useKey() {
 	return true;
 }
 
-$("sign-out").onclick = () => client.close();
+$("sign-out").onclick = () => {
+	client.close();
+	tabs.end();
+};
 $("retry").onclick = () => client.retryNow();
 $("pause").onclick = () => pause(!paused);
-$("ranges").onchange = ({ target }) => {
-	remember({ range: Number(target.value) });
-	pause(false);
-};
+$("ranges").onchange = ({ target }) => setRange(Number(target.value));
+$("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
 $("choose").onclick = async () => {
-	const known = [...market.series.keys()];
-	const all = await client.get("prices").then(({ data }) => data.map(({ symbol }) => symbol), () => known);
-	const chosen = await chooseSymbols(all.sort(), prefs.chosen);
+	const all = new Set([...known, ...market.series.keys()]);
+	const chosen = await chooseSymbols([...all].sort(), prefs.chosen);
 	if (chosen === undefined || !client) return;
 	remember({ chosen });
 	subscribe();
@@ -288,11 +328,26 @@ document.onvisibilitychange = () => {
 	everySecond();
 };
 for (const event of ["online", "offline"]) addEventListener(event, () => client && drawState());
-for (const input of $("ranges").elements) input.checked = Number(input.value) === prefs.range;
+
+function setDensity(density) {
+	remember({ density });
+	document.body.dataset.density = density;
+	$("density").setAttribute("aria-pressed", density === "compact");
+}
+
+createSearch(() => [...new Set([...known, ...market.series.keys()])], wishFor);
+setDensity(prefs.density);
+setRange(prefs.range);
+takeView();
 const clock = new Worker(new URL("./clock.js", import.meta.url));
 clock.onmessage = tick;
-onKey(useKey);
+onChange({ key: useKey, view: takeView });
+tabs.share(
+	() => held,
+	() => client?.close(),
+);
 if (!useKey()) {
-	if (key.get()) start(key.get());
-	else stop();
+	const mine = key.get() ?? (await tabs.askOthers());
+	if (!client && mine) start(mine);
+	else if (!client) stop();
 }

@@ -13,13 +13,15 @@ const attempt = (action) => {
 	}
 };
 
-/** Sort order, chosen symbols (null: all), charted symbol and its range in seconds. */
+/** Sort order, chosen symbols (null: all), charted symbol and its range in seconds,
+ * `roomy` or `compact`. */
 export const prefs = {
 	sort: "symbol",
 	descending: false,
 	chosen: null,
 	symbol: null,
 	range: 300,
+	density: "roomy",
 	...attempt(() => JSON.parse(localStorage.getItem(NAME))),
 };
 

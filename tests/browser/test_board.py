@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import Tab, sign_in
+from tests.browser.conftest import Tab, sign_in, stand_in
 from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
@@ -148,3 +148,85 @@ def test_a_cheap_coin_keeps_its_decimals(tab: Tab, shared: Program) -> None:
             f'[{{"symbol":"PEPE-USD","price":{price},"timestamp":1790000000}}]}}'
         )
         expect(page.locator("#rows .price")).to_contain_text(shown)
+
+
+@pytest.mark.parametrize("keys", ["/", "Control+k"])
+def test_a_symbol_is_found_and_charted_by_keyboard_alone(
+    tab: Tab, shared: Program, keys: str
+) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.keyboard.press(keys)
+    expect(page.get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("so")
+    expect(page.get_by_role("option")).to_have_text(["SOL-USD"])
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
+    page.keyboard.press(keys)
+    page.keyboard.type("nothing like it")
+    expect(page.get_by_role("dialog").get_by_text("No symbol matches")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press(keys)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart-symbol")).to_have_text("ETH-USD")
+
+
+def test_a_slash_in_a_field_is_a_letter(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_label("Filter symbols").press("/")
+    expect(page.get_by_label("Filter symbols")).to_have_value("/")
+    expect(page.get_by_role("combobox")).to_be_hidden()
+
+
+def test_the_address_names_the_view_and_brings_it_back(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    expect(page).to_have_url(f"{shared.url}/#BTC-USD/5m")
+    page.locator("#rows tr").nth(1).click()
+    page.get_by_text("1 h", exact=True).click()
+    expect(page).to_have_url(f"{shared.url}/#ETH-USD/1h")
+    other = page.context.new_page()
+    other.goto(f"{shared.url}/#SOL-USD/1m")
+    expect(other.locator("#chart-symbol")).to_have_text("SOL-USD")
+    expect(other.get_by_label("1 m", exact=True)).to_be_checked()
+    other.evaluate("location.hash = 'ETH-USD/1h'")
+    expect(other.locator("#chart-symbol")).to_have_text("ETH-USD")
+    expect(other.get_by_label("1 h", exact=True)).to_be_checked()
+
+
+def test_a_view_of_a_symbol_that_was_not_chosen_brings_it_onto_the_board(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared)
+    page.evaluate("localStorage.setItem('ticker', JSON.stringify({ chosen: ['BTC-USD'] }))")
+    page.goto("about:blank")
+    page.goto(f"{shared.url}/#SOL-USD/1m")
+    sign_in(page, shared)
+    expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
+    assert symbols(page) == ["BTC-USD", "SOL-USD"]
+
+
+def test_the_order_holds_while_the_pointer_is_over_a_row(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1", "B-USD": "2", "C-USD": "3"})
+    page.get_by_role("button", name="Price").click()
+    expect(page.locator("#rows .symbol")).to_have_text(["C-USD", "B-USD", "A-USD"])
+    page.locator("#rows tr").first.hover()
+    stand.tick({"A-USD": "9", "B-USD": "2", "C-USD": "3"})
+    expect(page.locator("#shown")).to_contain_text("order held")
+    expect(page.locator('tr[data-symbol="A-USD"] .price')).to_contain_text("9")
+    expect(page.locator("#rows .symbol")).to_have_text(["C-USD", "B-USD", "A-USD"])
+    page.mouse.move(1, 1)
+    expect(page.locator("#rows .symbol")).to_have_text(["A-USD", "C-USD", "B-USD"])
+
+
+def test_compact_rows_are_lower_and_remembered(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    height = "document.querySelector('#rows tr').offsetHeight"
+    roomy = page.evaluate(height)
+    page.get_by_role("button", name="Compact").click()
+    compact = page.evaluate(height)
+    assert compact < roomy
+    page.reload()
+    expect(page.locator("#rows tr")).to_have_count(3)
+    assert page.evaluate(height) == compact

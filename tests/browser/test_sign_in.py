@@ -13,6 +13,8 @@ from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
 
+VIEW = re.compile(r"/#BTC-USD/5m$")  # what the address names once a key has left it
+
 
 def try_key(page: Page, key: str) -> None:
     page.get_by_label("API key").fill(key)
@@ -46,20 +48,19 @@ def test_a_key_in_the_address_leaves_it_at_once_and_reaches_no_server(
     page.on("request", lambda request: seen.append(f"{request.url} {request.headers}"))
     page.goto(f"{shared.url}/#key={shared.demo_key}")
     state(page, "Live")
-    assert page.url == f"{shared.url}/"
-    assert page.evaluate("location.hash") == ""
+    expect(page).to_have_url(VIEW)
     assert seen
     assert not [each for each in seen if shared.demo_key in each.replace("#", "?")]
     page.go_back()
     page.go_forward()
-    assert page.url == f"{shared.url}/"
+    expect(page).to_have_url(VIEW)
 
 
 def test_a_key_put_into_the_address_of_an_open_page_signs_in(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
     page.evaluate("(key) => (location.hash = `key=${key}`)", shared.demo_key)
     state(page, "Live")
-    assert page.url == f"{shared.url}/"
+    expect(page).to_have_url(VIEW)
 
 
 def test_a_refused_key_in_the_address_is_explained(tab: Tab, shared: Program) -> None:
@@ -145,13 +146,31 @@ def test_the_key_is_remembered_for_the_tab_and_the_token_nowhere(tab: Tab, share
     stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
     assert token not in stored
     assert shared.demo_key not in page.evaluate("JSON.stringify({...localStorage})")
-    assert page.url == f"{shared.url}/"
+    expect(page).to_have_url(VIEW)
     assert page.context.cookies() == []
     page.reload()
     state(page, "Live")
+
+
+def test_a_second_tab_signs_in_by_itself_and_both_sign_out_together(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared, key=shared.demo_key)
     other = page.context.new_page()
     other.goto(shared.url)
+    state(other, "Live")
+    assert shared.demo_key not in other.evaluate("JSON.stringify({...localStorage})")
+    other.get_by_role("button", name="Sign out").click()
     state(other, "Signed out")
+    state(page, "Signed out")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_tab_of_another_browser_profile_is_not_signed_in(tab: Tab, shared: Program) -> None:
+    tab.open(shared, key=shared.demo_key)
+    stranger = tab.open(shared)
+    expect(stranger.get_by_label("API key")).to_be_focused()
+    state(stranger, "Signed out")
 
 
 def test_signing_out_forgets_the_key(tab: Tab, shared: Program) -> None:

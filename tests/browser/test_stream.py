@@ -309,3 +309,20 @@ def test_a_second_4001_in_a_row_ends_the_session(tab: Tab, shared: Program) -> N
     expect(page.get_by_role("alert")).to_contain_text("session was ended")
     state(page, "Signed out")
     assert len(streams) == 2
+
+
+def test_an_offline_browser_is_told_so_with_its_prices_marked_old(
+    tab: Tab, program: Callable[..., Program]
+) -> None:
+    server = program()
+    page = tab.open(server, key=server.demo_key)
+    state(page, "Live")
+    page.context.set_offline(True)
+    server.stop(signal.SIGKILL)  # offline, Chromium goes on with connections that are open
+    state(page, "Offline")
+    expect(page.locator("#banner")).to_contain_text("You are offline. Trying again in")
+    expect(page.locator("#banner")).to_contain_text("the prices shown are old")
+    expect(page).to_have_title(MARKED)
+    server.start()
+    page.context.set_offline(False)
+    state(page, "Live")
