@@ -60,7 +60,9 @@ async def test_a_fault_is_answered_before_any_upgrade(
         request = handshake(launched, method=method, headers=headers)
         async with await connect(launched) as stream:
             await stream.send_all(request)
-            assert (await stream.receive_some()).startswith(b"HTTP/1.1 405 ")
+            answer = b"".join([bytes(data) async for data in stream])
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert answer.endswith(b"\r\n\r\n")
         return
     response = await refused(launched, method=method, headers=headers)
     assert (response.status, response.error) == (status, error)

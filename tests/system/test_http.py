@@ -108,6 +108,7 @@ def test_without_its_database_the_server_lives_on(tmp_path: Path) -> None:
         (data / "auth.db").rename(data / "away.db")
         response = exchanged(client, key)
         assert (response.status_code, response.json()) == (503, {"error": "database unavailable"})
+        assert int(response.headers["retry-after"]) > 0
         assert client.get("/healthz").status_code == 200
         assert client.get("/prices", headers=bearer(token)).status_code == 200
         (data / "away.db").rename(data / "auth.db")

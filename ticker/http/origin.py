@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ticker.http.head import Head
-from ticker.settings.readers import origin
+from ticker.settings.origins import read_origin
 
 
 def origin_allowed(head: Head, allowed: Sequence[str], *, secure: bool) -> bool:
@@ -26,8 +26,8 @@ def origin_allowed(head: Head, allowed: Sequence[str], *, secure: bool) -> bool:
     if len(values) > 1:
         return False
     try:
-        asked = origin(values[0])
-        own = origin(f"{'https' if secure else 'http'}://{head.first(b'host') or ''}")
+        asked = read_origin(values[0])
+        own = read_origin(f"{'https' if secure else 'http'}://{head.first(b'host') or ''}")
     except ValueError:
         return False
     return asked == own or asked in allowed

@@ -33,16 +33,16 @@ class Refusal:
         error: the text for the client.
         reason: what metrics and logs call it.
         headers: what else to say.
-        bodiless: whether it answers HEAD, which has a body's headers and none (RFC 9110 §9.3.2).
         counts: whether it counts towards the limit of its address: where it may be a guess.
+        bodiless: whether it answers HEAD, which has a body's headers and none (RFC 9110 §9.3.2).
     """
 
     status: int
     error: str
     reason: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    bodiless: bool = attrs.field(default=False, kw_only=True)
     counts: bool = attrs.field(default=False, kw_only=True)
+    bodiless: bool = attrs.field(default=False, kw_only=True)
 
     def to(self, method: str) -> Refusal:
         """Return this refusal as the answer to a request of some method."""

@@ -102,6 +102,7 @@ class Authority:
         self._lookups = trio.CapacityLimiter(limits.DATABASE_LOOKUPS)
         self._cache = GrantCache(limits.TOKEN_CACHE_ENTRIES)
         self._refused = RefusedTokens(limits.TOKEN_REFUSED_SECONDS, limits.TOKEN_REFUSED_ENTRIES)
+        self._asked: dict[str, trio.Event] = {}
         self._revocations = Revocations(self._store, self._cache)
         self._issued = 0
         self._keys_refused: Counter[str] = Counter()
@@ -196,14 +197,24 @@ class Authority:
         return grant is not None and self.still_good(grant)
 
     async def _look_up(self, name: str) -> Grant:
+        """Ask the database, once for however many ask for the same token at the same time."""
+        while name in self._asked:
+            await self._asked[name].wait()
+            grant = self._cache.get(name)
+            if grant is not None:
+                return grant
         reason = self._refused.reason(name, trio.current_time())
         if self._in_memory or reason is not None:
             raise InvalidTokenError(reason or "unknown")
+        self._asked[name] = answered = trio.Event()
         try:
             return await in_thread(self._lookups, self._store.look_up, name)
         except InvalidTokenError as error:
             self._refused.put(name, error.reason, trio.current_time())
             raise
+        finally:
+            del self._asked[name]
+            answered.set()
 
     def _refuse_expired(self, grant: Grant) -> None:
         if grant.expires_at <= self._now():

@@ -206,6 +206,11 @@ def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
         faults.append("restart_factor: expected 1 or more")
     if chosen.get("restart_jitter", 0.1) > 1:
         faults.append("restart_jitter: expected at most 1")
+    if chosen.get("allowed_origins") == ("*",) and "cookie" in chosen.get("token_from", ()):
+        faults.append(
+            "allowed_origins: expected exact origins where token_from has cookie, or any page "
+            "could open a stream in its visitor's name"
+        )
     if not chosen.get("source", True):
         faults.append("source: expected at least one source")
     if not chosen.get("symbols", True):

@@ -24,6 +24,7 @@ from ticker.settings import network_readers as network
 from ticker.settings import readers as read
 from ticker.settings.fields import setting
 from ticker.settings.network_readers import Endpoint
+from ticker.settings.origins import read_origins
 from ticker.settings.readers import TokenPlace
 from ticker.storage.urls import check_url
 
@@ -130,7 +131,7 @@ class Settings:
     )
     allowed_origins: tuple[str, ...] = setting(
         (),
-        read.origins,
+        read_origins,
         "origins of pages that may connect, or * for any",
         "https://prices.example.com",
         show=lambda value: _show_words(value) or "same origin",

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -26,7 +25,6 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
 _PERIODS: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _RATE: Final = re.compile(r"(\d{1,9})\s*/\s*(second|minute|hour)", re.ASCII)
 _PORTS: Final = range(65536)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def text(raw: object) -> str:
@@ -180,34 +178,6 @@ def _price(raw: str) -> Decimal:
 def show_symbols(value: Mapping[str, Decimal | None]) -> str:
     """Write symbols the way `symbols` reads them."""
     return ",".join(name if price is None else f"{name}={price:f}" for name, price in value.items())
-
-
-def origin(raw: str) -> str:
-    """Read one origin and write it in its one canonical form (RFC 6454 §6.1).
-
-    Raises:
-        ValueError: it is not exactly a scheme, a host and an optional port.
-    """
-    try:
-        parts = urlsplit(raw)
-        host, given_port = parts.hostname, parts.port
-    except ValueError:
-        host, given_port, parts = None, None, urlsplit("")
-    exact = f"{parts.scheme}://{parts.netloc}".lower() == raw.lower()
-    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc or not exact:
-        raise ValueError("expected exact origins, as in https://prices.example.com, or *")
-    shown = f"[{host}]" if ":" in host else host
-    if given_port is None or given_port == _DEFAULT_PORTS[parts.scheme]:
-        return f"{parts.scheme}://{shown}"
-    return f"{parts.scheme}://{shown}:{given_port}"
-
-
-def origins(raw: object) -> tuple[str, ...]:
-    """Read allowed origins: `same origin` (none besides our own), `*`, or exact ones."""
-    if isinstance(raw, str) and raw.strip() in {"", "same origin"}:
-        return ()
-    listed = words(raw)
-    return listed if listed == ("*",) else tuple(origin(entry) for entry in listed)
 
 
 def choice(*allowed: str) -> ChoiceReader:

@@ -119,8 +119,7 @@ class Streams:
             self.open -= 1
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
-            error.refusal = error.refusal.to(head.method)
-            raise
+            raise RefusedError(error.refusal.to(head.method)) from None
         except BaseException:
             self.open -= 1
             raise

@@ -17,7 +17,7 @@ from ticker.protocol.paths import TOKEN_PATH
 from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
 from ticker.settings.model import Settings
-from ticker.web.responses import address, answer, error, origin_allowed, running
+from ticker.web.responses import address, answer, error, running
 
 log = structlog.get_logger()
 
@@ -38,9 +38,6 @@ def make_blueprint(settings: Settings) -> Blueprint:
     async def token() -> Response:
         """Exchange an API key for a token."""
         client = address()
-        if not origin_allowed():
-            # It counts against nobody: any page can have its visitors' browsers send this.
-            return _refused(403, "origin not allowed", "origin", client)
         wait = limiter.admit(limit_key(client), trio.current_time())
         if wait:
             retry_after = str(math.ceil(wait))

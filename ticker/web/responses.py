@@ -9,9 +9,8 @@ from quart import Response, current_app, request
 
 from ticker import limits
 from ticker.addresses import UNKNOWN
-from ticker.http import origin
 from ticker.http.bearer import find_token
-from ticker.http.forwarded import client_address, client_secure
+from ticker.http.forwarded import client_address
 from ticker.http.head import Head
 from ticker.http.refusal import (
     INVALID_TOKEN,
@@ -91,15 +90,6 @@ def address() -> str:
     peer = request.scope["client"]  # host and port; none over a Unix socket
     hops = running().settings.trusted_hops
     return client_address(request_head(), peer[0] if peer else UNKNOWN, hops)
-
-
-def origin_allowed() -> bool:
-    """Say whether the page that sends this request may; a client that is no page may."""
-    settings, head = running().settings, request_head()
-    secure = client_secure(
-        head, encrypted=request.scheme == "https", trusted_hops=settings.trusted_hops
-    )
-    return origin.origin_allowed(head, settings.allowed_origins, secure=secure)
 
 
 async def bearer() -> Grant | Response:

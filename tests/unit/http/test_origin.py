@@ -55,6 +55,13 @@ SECURE, PLAIN = True, False
         ("a.example", PLAIN, "https://c.b.example", ("https://b.example",), False),
         ("a.example", PLAIN, "http://b.example", ("https://b.example",), False),
         ("a.example", PLAIN, "http://a.example", ("https://b.example",), True),
+        # apps
+        ("a.example", PLAIN, "capacitor://localhost", ("capacitor://localhost",), True),
+        ("a.example", PLAIN, "capacitor://localhost", (), False),
+        ("a.example", PLAIN, "capacitor://localhost", ("ionic://localhost",), False),
+        ("a.example", PLAIN, "chrome-extension://abc", ("chrome-extension://abd",), False),
+        ("a.example", PLAIN, "file://", ("file://",), True),
+        ("a.example", PLAIN, "null", ("file://",), False),
         # anybody
         ("a.example", PLAIN, "https://evil.example", ("*",), True),
         ("a.example", PLAIN, "null", ("*",), True),

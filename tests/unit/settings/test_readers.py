@@ -15,6 +15,7 @@ from ticker.rate_limit import Rate
 from ticker.settings import network_readers as network
 from ticker.settings import readers as read
 from ticker.settings.network_readers import Endpoint
+from ticker.settings.origins import read_origins
 
 READERS: list[Callable[[object], object]] = [
     read.text,
@@ -27,7 +28,7 @@ READERS: list[Callable[[object], object]] = [
     read.words,
     read.sources,
     read.symbols,
-    read.origins,
+    read_origins,
     read.choice("a", "b"),
     read.token_places,
     read.secrets,
@@ -116,13 +117,6 @@ def test_anything_at_all_is_read_or_a_value_error(
         (read.symbols, {"BTC-USD": 1.5}, {"BTC-USD": Decimal("1.5")}),
         (read.symbols, ["BTC-USD", "ETH-USD=2"], {"BTC-USD": None, "ETH-USD": Decimal(2)}),
         (read.symbols, "A-B=1e18,C-D=1e-18", {"A-B": Decimal("1e18"), "C-D": Decimal("1e-18")}),
-        (read.origins, "same origin", ()),
-        (read.origins, "*", ("*",)),
-        (
-            read.origins,
-            "https://A.example:443,http://b.example:8080",
-            ("https://a.example", "http://b.example:8080"),
-        ),
         (read.token_places, "cookie,header", ("header", "cookie")),
         (read.secrets, "one,two", (b"one", b"two")),
         (read.secrets, "a,b,c,d,e,f,g,h", (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h")),
@@ -173,12 +167,6 @@ def test_good_values_are_read(
         (read.symbols, "BTC-USD=9e-19"),
         (read.symbols, {"BTC-USD": float("inf")}),
         (read.symbols, "BTC-USD=1,BTC-USD=2"),
-        (read.origins, "https://a.example/"),
-        (read.origins, "https://a.example/x"),
-        (read.origins, "a.example"),
-        (read.origins, "null"),
-        (read.origins, "https://u@a.example"),
-        (read.origins, "*,https://a.example"),
         (read.token_places, "header,body"),
         (read.secrets, ""),
         (read.secrets, "a,"),
@@ -258,13 +246,6 @@ def test_a_rate_is_shown_the_way_it_is_read(count: int, period: str) -> None:
 )
 def test_symbols_are_shown_the_way_they_are_read(value: dict[str, Decimal | None]) -> None:
     assert read.symbols(read.show_symbols(value)) == value
-
-
-@given(st.sampled_from(["http", "https"]), st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True))
-def test_the_canonical_form_of_an_origin_is_its_own(scheme: str, host: str) -> None:
-    form = read.origin(f"{scheme.upper()}://{host.upper()}")
-    assert form == f"{scheme}://{host}"
-    assert read.origin(form) == form
 
 
 @pytest.mark.parametrize("text", ["coinbase", "coinbase[A-USD B-USD],kraken:x=1[A-USD]"])

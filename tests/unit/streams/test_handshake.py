@@ -195,5 +195,13 @@ def test_whatever_else_a_client_says_the_answer_repeats_none_of_it(noise: str) -
     assert accepted.subprotocol == candidate.subprotocol
 
 
+def test_to_a_head_request_the_same_is_answered_without_a_body() -> None:
+    for fault in (METHOD, NO_TOKEN, handshake.FULL):
+        head, _, body = fault.response().partition(b"\r\n\r\n")
+        assert body
+        assert fault.to("GET").response() == fault.response()
+        assert fault.to("HEAD").response() == head + b"\r\n\r\n"
+
+
 def test_a_candidate_does_not_show_its_token() -> None:
     assert "t0ken" not in repr(look(head_of()))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 import trio
+import trio.testing
 from sqlalchemy import Connection, event
 from structlog.testing import capture_logs
 
@@ -215,6 +216,69 @@ async def test_a_forged_or_cached_token_asks_no_database(world: World) -> None:
     assert await refused_token(authority, world.signer.issue()[0]) == "unknown"
     assert begun == ["begin"]
     assert authority.statistics().tokens_refused == {"forged": 1, "malformed": 1, "unknown": 1}
+
+
+async def test_a_token_is_looked_up_once_for_however_many_ask_at_a_time(world: World) -> None:
+    made = world.key_admin.create("ada", "user")
+    issued = await world.authority().exchange(made.text, "10.0.0.1")
+    authority = world.authority()
+    begun = database_reads(world.database)
+    found: list[Grant] = []
+
+    async def ask() -> None:
+        found.append(await authority.authenticate(issued.token))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask)
+        nursery.start_soon(refused_token, authority, world.signer.issue()[0])
+    assert found == [issued.grant] * 20
+    assert begun == ["begin"] * 2
+
+
+async def test_whoever_waits_for_a_lookup_that_is_given_up_asks_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.key_admin.create("ada", "user")
+    issued = await world.authority().exchange(made.text, "10.0.0.1")
+    authority = world.authority()
+    has_begun, go_on = threading.Event(), threading.Event()
+    look_up = TokenStore.look_up
+
+    def slow_look_up(self: TokenStore, name: str) -> Grant:
+        has_begun.set()
+        go_on.wait(PATIENCE)
+        return look_up(self, name)
+
+    monkeypatch.setattr(TokenStore, "look_up", slow_look_up)
+    found: list[Grant] = []
+
+    async def ask() -> None:
+        found.append(await authority.authenticate(issued.token))
+
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as given_up:
+            given_up.start_soon(ask)
+            await trio.to_thread.run_sync(has_begun.wait, PATIENCE)
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            given_up.cancel_scope.cancel()
+        go_on.set()
+    assert found == [issued.grant]
+
+
+async def test_a_token_is_known_while_it_is_good_and_in_the_cache(world: World) -> None:
+    made = world.key_admin.create("ada", "user")
+    issued = await world.authority().exchange(made.text, "10.0.0.1")
+    authority = world.authority()
+    begun = database_reads(world.database)
+    assert not authority.knows(issued.token)
+    assert not authority.knows("nonsense")
+    assert begun == []
+    await authority.authenticate(issued.token)
+    assert authority.knows(issued.token)
+    world.time += 3600
+    assert not authority.knows(issued.token)
 
 
 async def test_rotated_token_keys_log_nobody_out(world: World) -> None:
