@@ -212,25 +212,6 @@ async def test_streams_are_limited_by_address(proxied: Server) -> None:
 # --- what is only good for development ---
 
 
-def test_the_demo_key_is_shown_to_this_machine_only(direct: Server, proxied: Server) -> None:
-    status, _, body = direct.request("GET", "/auth/demo")
-    assert (status, json.loads(body)) == (200, {"api_key": direct.api_key})
-    for server, headers in (
-        (direct, {"Host": "evil.example"}),
-        (direct, {"Host": "127.0.0.1.evil.example"}),
-        (direct, {"X-Forwarded-For": ADA}),
-        (direct, {"Forwarded": f"for={ADA}"}),
-        (direct, {"Via": "1.1 proxy"}),
-        (direct, {"Origin": "https://app.example"}),
-        (direct, {"Origin": "null"}),
-        (direct, {"Origin": "http://[::1"}),
-        (proxied, {"X-Forwarded-For": ADA}),
-        (proxied, {"X-Forwarded-For": f"127.0.0.1, {ADA}"}),
-    ):
-        status, _, body = server.request("GET", "/auth/demo", headers=headers)
-        assert (status, json.loads(body)) == (404, {"error": "not found"}), headers
-
-
 def exposed(launch: Launch, address: str) -> list[str]:
     """Return the command that listens beyond this machine."""
     if launch == "serve":

@@ -165,21 +165,16 @@ def test_the_token_endpoint_says_what_it_allows(client: httpx.Client, method: st
     assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
-# --- GET /auth/demo ---
+# --- the demo key ---
 
 
-def test_the_demo_key_is_shown_while_it_works(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with started("serve", data) as server, httpx.Client(base_url=server.url) as client:
-        assert client.get("/auth/demo").json() == {"api_key": server.api_key}
-        (data / "auth.db").rename(data / "away.db")
-        response = client.get("/auth/demo")
-        assert (response.status_code, response.json()) == (503, {"error": "database unavailable"})
-        (data / "away.db").rename(data / "auth.db")
-        create_key(server, "alice")
-        response = client.get("/auth/demo")
-        assert (response.status_code, response.json()) == (404, {"error": "not found"})
-        assert not server.events("token_refused")
+@pytest.mark.parametrize("path", ["/auth/demo", "/auth", "/auth/token", "/demo-api-key", "/"])
+def test_no_path_gives_the_demo_key_away(client: httpx.Client, server: Server, path: str) -> None:
+    response = client.get(path)
+    assert server.api_key not in f"{response.headers} {response.text}"
+    assert response.headers["content-type"].partition(";")[0] != "application/json" or (
+        "api_key" not in response.text
+    )
 
 
 # --- prices ---

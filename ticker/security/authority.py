@@ -155,18 +155,6 @@ class Authority:
         audit.info("token_issued", token_id=name, role=grant.role, expires_at=grant.expires_at)
         return Issued(token, grant)
 
-    async def accepts(self, api_key: str) -> bool:
-        """Tell whether a key could be exchanged now; nothing is issued, counted or logged.
-
-        Raises:
-            DatabaseUnavailableError: it cannot be checked now.
-        """
-        try:
-            await in_thread(self._lookups, self._store.check, parse_key(api_key))
-        except (MalformedKeyError, InvalidApiKeyError):
-            return False
-        return True
-
     async def authenticate(self, token: str) -> Grant:
         """Tell what a token opens.
 

@@ -57,15 +57,6 @@ class TokenStore:
     def __repr__(self) -> str:
         return f"<TokenStore in {self.database!r}>"
 
-    def check(self, parsed: ParsedKey) -> None:
-        """Check a key without using it.
-
-        Raises:
-            InvalidApiKeyError: the key is unknown, revoked or expired.
-        """
-        with self.database.read() as connection:
-            self._check(keys.find(connection, parsed.key_id), parsed)
-
     def exchange(self, parsed: ParsedKey, token_id: str, address: str) -> tuple[Grant, bool]:
         """Check a key and store what its new token stands for.
 
@@ -76,7 +67,8 @@ class TokenStore:
             InvalidApiKeyError: the key is unknown, revoked or expired.
         """
         # First without the write lock: a guess does not hold off those who have a key.
-        self.check(parsed)
+        with self.database.read() as connection:
+            self._check(keys.find(connection, parsed.key_id), parsed)
         with self.database.write() as connection:
             key = self._check(keys.find(connection, parsed.key_id), parsed)
             grant = self._grant(key, token_id, address)

@@ -30,7 +30,6 @@ from sqlalchemy.pool import QueuePool
 from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, open_private
-from ticker.storage.migrations import MadeByNewerError, upgrade
 from ticker.storage.schema import HEAD
 from ticker.storage.urls import sqlite_path
 
@@ -142,6 +141,12 @@ class SqliteDatabase:
             self._switch_to_wal()
         if self._revision() == HEAD:
             return made
+        # Before the transaction, since others wait for its end.
+        from ticker.storage.migrations.upgrade import (  # noqa: PLC0415 - it takes long
+            MadeByNewerError,
+            upgrade,
+        )
+
         with self.write() as connection:
             try:
                 upgrade(connection)

@@ -1,18 +1,17 @@
-"""`POST /auth/token`: an API key for a token. `GET /auth/demo`: a key to begin with."""
+"""`POST /auth/token`: an API key for a token."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Final, NoReturn
-from urllib.parse import urlsplit
+from typing import NoReturn
 
 import structlog
 import trio
 from quart import Blueprint, Response, request
 
 from ticker import limits
-from ticker.addresses import is_loopback, limit_key
+from ticker.addresses import limit_key
 from ticker.protocol.paths import TOKEN_PATH
 from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
@@ -20,9 +19,6 @@ from ticker.settings.model import Settings
 from ticker.web.responses import address, answer, error, running
 
 log = structlog.get_logger()
-
-#: What a proxy adds to a request.
-_PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
 class BadBodyError(Exception):
@@ -67,19 +63,6 @@ def make_blueprint(settings: Settings) -> Blueprint:
             }
         )
 
-    @blueprint.get("/auth/demo")
-    async def demo() -> Response:
-        """Show the demo key to a browser on this machine, while there is one."""
-        key = running().demo_key
-        if key is None or not _on_this_machine():
-            return error(404, "not found")
-        try:
-            works = await running().authority.accepts(key)
-        except DatabaseUnavailableError:
-            return error(503, "database unavailable")
-        # The first real key ended it, or whoever revoked it.
-        return answer({"api_key": key}) if works else error(404, "not found")
-
     return blueprint
 
 
@@ -122,19 +105,3 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _constant(name: str) -> NoReturn:
     """Refuse `NaN` and `Infinity`, which Python takes and JSON does not have."""
     raise ValueError(name)
-
-
-def _on_this_machine() -> bool:
-    """Whether a page of this machine asks, in a browser on it, and nothing in between.
-
-    A name that was rebound to this machine is not its own; a proxy on it, even one that we were
-    not told of, brings strangers; and so does a page from elsewhere, even one that may connect.
-    """
-    if any(name in request.headers for name in _PROXY_HEADERS):
-        return False
-    pages = [f"//{request.host}", *request.headers.getlist("Origin")]
-    try:
-        names = [urlsplit(page).hostname or "" for page in pages]
-    except ValueError:
-        return False
-    return all(map(is_loopback, [address(), *names]))

@@ -176,18 +176,6 @@ async def test_every_kind_of_bad_key_is_refused_for_its_own_reason(world: World)
     assert authority.statistics().tokens_issued == 0
 
 
-async def test_whether_a_key_works_is_told_without_using_it(world: World) -> None:
-    authority = world.authority()
-    made = world.key_admin.create("ada", "user", lifetime=10)
-    assert await authority.accepts(made.text)
-    assert not await authority.accepts(new_key().text)
-    assert not await authority.accepts("nonsense")
-    world.time += 10
-    assert not await authority.accepts(made.text)
-    assert world.key_admin.all_keys()[0].first_used_at is None
-    assert authority.statistics().keys_refused == {}
-
-
 async def test_a_key_of_another_pepper_has_the_wrong_secret(world: World) -> None:
     made = KeyAdmin(world.database, bytes(32), world.now).create("ada", "user")
     assert await refused_key(world.authority(), made.text) == "wrong_secret"
