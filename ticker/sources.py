@@ -12,6 +12,7 @@ from ticker.market.sources import (
     SourceConfigError,
     SourceContext,
     SourceError,
+    UnknownSymbolError,
     open_batches,
 )
 
@@ -22,5 +23,6 @@ __all__ = [
     "SourceConfigError",
     "SourceContext",
     "SourceError",
+    "UnknownSymbolError",
     "open_batches",
 ]

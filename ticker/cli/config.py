@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from ticker.market.sources import SourceConfigError, load_source
+from ticker.market.sources import SourceConfigError, UnknownSymbolError, load_source
 from ticker.settings.loader import SettingsError, load
 from ticker.settings.model import Settings
-from ticker.settings.sources import source_context
+from ticker.settings.sources import load_sources, source_context
 
 
 @click.command()
@@ -58,6 +58,13 @@ def _source_faults(settings: Settings) -> list[str]:
     for spec in settings.source:
         try:
             load_source(spec.source, source_context(settings, spec))
+        except UnknownSymbolError:
+            pass  # another source may have the symbol
+        except SourceConfigError as error:
+            faults.append(str(error))
+    if not faults:
+        try:
+            load_sources(settings)
         except SourceConfigError as error:
             faults.append(str(error))
     return faults

@@ -131,6 +131,9 @@ class Ingest:
         self._selection = SourceSelection(
             [Offering(each.name, each.symbols, substitutes(each)) for each in self._sources], rules
         )
+        for name, symbols in self._selection.unused().items():
+            hint = "TICKER_FALLBACK_QUOTES=stable lets them stand in"
+            log.warning("quote_currency_differs", source=name, symbols=symbols, hint=hint)
         self._reported: dict[tuple[str, str], str] = {}
         self._orphans: frozenset[str] = frozenset()
         self._up: set[str] = set()

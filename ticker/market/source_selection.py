@@ -175,6 +175,14 @@ class SourceSelection:
                 origin.turned_away += 1
         return chosen, unknown
 
+    def unused(self) -> dict[str, list[str]]:
+        """Return, by source, the symbols that it quotes in a currency that is not wanted."""
+        found = {
+            name: [symbol.name for symbol, offer in source.offers.values() if not offer.eligible]
+            for name, source in self._sources.items()
+        }
+        return {name: symbols for name, symbols in found.items() if symbols}
+
     def priced(self, source: str) -> bool:
         """Tell whether a source has brought a fresh price of any symbol since it last began."""
         return self._sources[source].came_ms is not None

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Literal, cast
 
+import attrs
 import trio
 
 from ticker import limits
 from ticker.market.source_selection import SelectionRules
-from ticker.market.sources import Source, SourceContext, load_source, no_report, wall_ms
+from ticker.market.sources import (
+    Source,
+    SourceConfigError,
+    SourceContext,
+    UnknownSymbolError,
+    load_source,
+    no_report,
+    wall_ms,
+)
 from ticker.market.sources.spec import SourceSpec
 from ticker.settings.model import Settings
 from ticker.supervision import RestartPolicy
@@ -72,13 +82,17 @@ def source_context(
     )
 
 
+def _no_report(_source: str, _what: str, _detail: str | None) -> None:
+    """Do nothing."""
+
+
 def load_sources(
     settings: Settings,
     *,
-    wall_ms: Callable[[], int],
-    next_tick: Callable[[], Awaitable[None]],
-    report: Callable[[str, str, str], None],
-    report_symbol: Callable[[str, str, str | None], None],
+    wall_ms: Callable[[], int] = wall_ms,
+    next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    report: Callable[[str, str, str], None] = _no_report,
+    report_symbol: Callable[[str, str, str | None], None] = _no_report,
     load: Callable[[str, SourceContext], Source] = load_source,
 ) -> Sequence[Source]:
     """Make all sources that the settings name, the most preferred first.
@@ -92,9 +106,11 @@ def load_sources(
         load: makes one source.
 
     Raises:
-        SourceConfigError: one cannot be made.
+        SourceConfigError: one cannot be made, two have one name, or a symbol is not to be had
+            from any of them.
     """
     sources: list[Source] = []
+    lacking: list[str] = []
     for spec in settings.source:
         context = source_context(
             settings,
@@ -104,5 +120,35 @@ def load_sources(
             report=partial(report, spec.name),
             report_symbol=partial(report_symbol, spec.name),
         )
-        sources.append(load(spec.source, context))
+        try:
+            sources.append(load(spec.source, context))
+        except UnknownSymbolError as error:
+            # Each source serves what it has; whether anything is missing is seen at the end.
+            asked = context.symbols.items()
+            has = {name: price for name, price in asked if name not in error.symbols}
+            if not has or len(settings.source) == 1:
+                raise
+            lacking.append(str(error))
+            sources.append(load(spec.source, attrs.evolve(context, symbols=has)))
+    _check_names(sources)
+    _check_symbols(settings, sources, lacking)
     return sources
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    """Refuse two sources of one name: states, metrics and quotes could not tell them apart."""
+    for name, count in Counter(source.name for source in sources).items():
+        if count > 1:
+            raise SourceConfigError(f"{name} is named {count} times; each source can be used once")
+
+
+def _check_symbols(settings: Settings, sources: Sequence[Source], lacking: Sequence[str]) -> None:
+    """Refuse a symbol that somebody asked for and no source has."""
+    asked = dict.fromkeys(symbol for spec in settings.source for symbol in spec.symbols)
+    if "symbols" in settings.named:
+        asked |= dict.fromkeys(settings.symbols)
+    had = {symbol for source in sources for symbol in source.symbols}
+    missing = [symbol for symbol in asked if symbol not in had]
+    if missing:
+        why = "; ".join(lacking) or "each source names symbols of its own"
+        raise SourceConfigError(f"no source has {', nor '.join(missing)}: {why}")

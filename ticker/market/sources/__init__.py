@@ -15,7 +15,15 @@ by `SourceContext.report_symbol`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import EntryPoint, entry_points
@@ -32,6 +40,7 @@ __all__ = [
     "SourceConfigError",
     "SourceContext",
     "SourceError",
+    "UnknownSymbolError",
     "find_source",
     "load_source",
     "no_report",
@@ -60,6 +69,20 @@ class SourceError(Exception):
 
 class SourceConfigError(SourceError):
     """A source cannot be set up as asked. The text is one line, for the person who asked."""
+
+
+class UnknownSymbolError(SourceConfigError):
+    """A source lacks some of the symbols that it was asked for.
+
+    Beside other sources it is made again without them: each source serves what it has.
+
+    Attributes:
+        symbols: those that it lacks.
+    """
+
+    def __init__(self, text: str, symbols: Collection[str]) -> None:
+        super().__init__(text)
+        self.symbols = frozenset(symbols)
 
 
 #: What a source yields at once: quotes, the later the newer.

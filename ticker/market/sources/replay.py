@@ -30,7 +30,7 @@ from ticker.limits import (
 from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
 from ticker.market.exchanges.recorded import recorded_prices
 from ticker.market.quote import Quote
-from ticker.market.sources import Batch, SourceConfigError, SourceContext
+from ticker.market.sources import Batch, SourceConfigError, SourceContext, UnknownSymbolError
 from ticker.market.sources.options import nearest, parse_options
 
 __all__ = ["Pacer", "create", "parse_line"]
@@ -218,8 +218,9 @@ def create(argument: str, context: SourceContext) -> Replay:
     It plays the symbols that were asked for or, where none were, all that the file has.
 
     Raises:
-        SourceConfigError: the file cannot be read or has no prices, a symbol that was
-            asked for is not in it, or an option makes no sense.
+        SourceConfigError: the file cannot be read or has no prices, or an option makes no
+            sense.
+        UnknownSymbolError: symbols that were asked for are not in it.
     """
     name, _, text = argument.partition("?")
     if not name:
@@ -238,9 +239,10 @@ def create(argument: str, context: SourceContext) -> Replay:
         raise SourceConfigError(f"replay: {name} cannot be read: {error.strerror}") from None
     if not recorded:
         raise SourceConfigError(f"replay: {name} has no price that can be read")
-    for symbol in context.symbols:
-        if symbol not in recorded:
-            raise SourceConfigError(f"replay: {name} has no {symbol}{nearest(symbol, recorded)}")
+    missing = [symbol for symbol in context.symbols if symbol not in recorded]
+    if missing:
+        named = ", nor ".join(f"{symbol}{nearest(symbol, recorded)}" for symbol in missing)
+        raise UnknownSymbolError(f"replay: {name} has no {named}", missing)
     return Replay(path, tuple(context.symbols) or recorded, context, speed, loop == "true")
 
 

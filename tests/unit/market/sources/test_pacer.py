@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticker.limits import AFFIRM_SECONDS, REPLAY_GAP_SECONDS
@@ -47,6 +47,7 @@ def test_it_wakes_for_a_line_or_for_affirming_whichever_is_sooner(received: list
     assert not pacer.affirms(AFFIRM_SECONDS)
 
 
+@settings(deadline=None)  # a slow playback affirms thousands of times
 @given(st.lists(st.floats(-1e6, 1e10), max_size=30), st.sampled_from([0.01, 1.0, 1000.0]))
 def test_lines_are_due_in_their_order_and_none_is_lost(received: list[float], speed: float) -> None:
     pacer = Pacer(speed, 0.0)
