@@ -10,20 +10,21 @@ import sys
 
 from ticker import logs, standard_streams
 from ticker.server import worker
+from ticker.server.guardian import start_guardian
 from ticker.settings.loader import SettingsError, load
 from ticker.web.app import create_app
 
 __all__ = ["app"]
 
+_guardian = start_guardian()  # first of all: it is a fork, which threads do not survive
 standard_streams.take()
 try:
     _settings = load().settings
 except SettingsError as error:
-    # Under Hypercorn there is nobody above who could show this better than as it is.
+    # Under Hypercorn nothing above could show this better than as it is.
     print(*(f"ticker: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)  # noqa: T201 - before any log
-    worker.fail_arbiter()
     sys.exit(2)
 
 logs.configure(_settings.log_format)
-worker.install()
+worker.install(_guardian)
 app = create_app(_settings)

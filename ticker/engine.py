@@ -1,8 +1,9 @@
 """The engine: the nursery that owns the sources, the broadcast, and every connection's task.
 
-Read `Engine.run` for what lives as long as the service. An exception that reaches it ends the
-process: serving prices that no longer move would be worse. A connection's exceptions never
-do; they stop at its fault boundary (`server/fault_boundary.py`).
+Read `Engine.run` for what lives as long as the service, and `Engine.drain` for how it stops. An
+exception that reaches that nursery ends the process: serving prices that no longer move would be
+worse. A connection's exceptions never do; they stop at its fault boundary
+(`server/fault_boundary.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import structlog
 import trio
 
 from ticker import limits
+from ticker.connections import Connections
 from ticker.market.hub import HubStatistics
 from ticker.market.ingest import IngestStatistics
 from ticker.market.market import Market
@@ -26,6 +28,7 @@ log = structlog.get_logger()
 class EngineStatistics:
     """What is alive now and what was done so far, for tests and operators."""
 
+    connections: int
     sessions: int
     ticks: int
     ticks_skipped: int
@@ -38,14 +41,50 @@ class Engine:
     """The running market and everybody connected to it.
 
     Attributes:
-        draining: whether the service is on its way down, and takes nobody in.
+        nursery: owns the sources and every connection's task, once `run` has begun.
+        draining: whether the service is on its way down, and lets nobody in.
     """
 
-    def __init__(self, market: Market, authority: Authority, sessions: Sessions) -> None:
+    nursery: trio.Nursery
+
+    def __init__(
+        self,
+        market: Market,
+        authority: Authority,
+        sessions: Sessions,
+        connections: Connections,
+    ) -> None:
         self.draining = False
         self._market = market
         self._authority = authority
         self._sessions = sessions
+        self._connections = connections
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own all that lives as long as the service; ends when it is cancelled or drained."""
+        async with trio.open_nursery() as self.nursery:
+            for source in self._market.ingest.sources:
+                self.nursery.start_soon(self._market.ingest.supervise, source)
+            self.nursery.start_soon(self._market.broadcast.run)
+            self.nursery.start_soon(self._refresh)
+            self.nursery.start_soon(self._sessions.watch)
+            self.nursery.start_soon(self._authority.run, self._sessions.end_revoked)
+            # And every connection's task: `accept_all` starts them here, for `Router.serve`.
+            task_status.started()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop in three steps: refuse, tell everyone, give the nursery a deadline.
+
+        Args:
+            seconds: until what is still connected is cut off.
+        """
+        log.info("draining", streams=len(self._sessions))
+        self.draining = True
+        self._connections.begin_end()
+        self._sessions.end_all(CloseCode.RESTART)
+        self.nursery.cancel_scope.deadline = trio.current_time() + seconds
+        await self._connections.wait_gone()
+        self.nursery.cancel_scope.cancel()
 
     def not_ready(self) -> str | None:
         """Say why prices are not fresh; None while they are."""
@@ -62,6 +101,7 @@ class Engine:
     def statistics(self) -> EngineStatistics:
         """Return a frozen record of what is alive and what was done."""
         return EngineStatistics(
+            connections=len(self._connections),
             sessions=len(self._sessions),
             ticks=self._market.broadcast.ticks,
             ticks_skipped=self._market.broadcast.ticks_skipped,
@@ -69,25 +109,6 @@ class Engine:
             hub=self._market.hub.statistics(),
             ingest=self._market.ingest.statistics(),
         )
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own everything that lives as long as the service; returns only when cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._market.ingest.run)
-            nursery.start_soon(self._market.broadcast.run)
-            nursery.start_soon(self._refresh)
-            nursery.start_soon(self._sessions.watch)
-            nursery.start_soon(self._authority.run, self._sessions.end_revoked)
-            task_status.started()
-            await trio.sleep_forever()
-
-    async def drain(self, seconds: float) -> None:
-        """Stop in three steps, within so many seconds: refuse, tell everyone, wait."""
-        self.draining = True
-        log.info("draining", streams=len(self._sessions))
-        self._sessions.end_all(CloseCode.RESTART)
-        with trio.move_on_after(seconds):
-            await self._sessions.wait_empty()
 
     async def _refresh(self) -> None:
         """Look which symbols have gone stale, or come back."""

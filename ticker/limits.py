@@ -305,6 +305,10 @@ LIMITER_ADDRESSES: Final = 10_000
 
 #: A TLS handshake.
 TLS_SECONDS: Final = 10.0
+#: What is read of a peer's records at once: the longest record (RFC 8446 §5.2) and its header.
+TLS_READ_BYTES: Final = 16_384 + 256 + 5
+#: Answers of the record layer that may wait behind other bytes: some hundred key updates.
+TLS_ANSWER_BYTES: Final = 8192
 #: Open connections that are not streams (pages, tokens, scrapes, half-open handshakes).
 HTTP_CONNECTIONS: Final = 2000
 #: Refusals beyond that which are waited with until the peer has read them; further ones may be cut

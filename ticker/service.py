@@ -1,22 +1,16 @@
-"""The service: settings become a database, an authority, an engine and a gateway here.
+"""The service: settings become a database, an authority, an engine and a router here.
 
 This is the composition root. `running` is the whole lifetime, top to bottom: the lock on the
-data directory, the database, the secrets, the engine, the gateway.
+data directory, the database, the secrets, the engine.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import gc
-import os
-import resource
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 import attrs
 import structlog
@@ -25,6 +19,7 @@ import trio
 from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.admission import Admission, StreamLimits
+from ticker.connections import Connections
 from ticker.engine import Engine
 from ticker.http.gate import Gate
 from ticker.http.refusal import RefusalCounter
@@ -43,6 +38,8 @@ from ticker.security.demo import ensure_demo_key
 from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
 from ticker.security.tokens import TokenSigner
+from ticker.server import process
+from ticker.server.process import ServiceError
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import STRONG_KEY_BYTES, Settings
@@ -55,20 +52,6 @@ from ticker.streams.context import StreamContext
 from ticker.transport.fanout import open_fanout
 
 log = structlog.get_logger()
-
-_LOCK_FILE: Final = "server.lock"
-
-
-class ServiceError(Exception):
-    """The service cannot start; the text is one line that says what to do.
-
-    Attributes:
-        settings: whether the settings are what must be mended.
-    """
-
-    def __init__(self, text: str, *, settings: bool = False) -> None:
-        super().__init__(text)
-        self.settings = settings
 
 
 @attrs.frozen(kw_only=True)
@@ -83,8 +66,10 @@ class Service:
         access: what roles may do with the symbols of the market.
         market: the prices.
         sessions: the register of live sessions.
+        connections: the register of open connections.
         admission: the places for streams.
         engine: what runs.
+        gate: which requests of HTTP are answered.
         router: the connections.
         demo_key: the demo key, while there is one.
     """
@@ -96,8 +81,10 @@ class Service:
     access: Access
     market: Market
     sessions: Sessions
+    connections: Connections
     admission: Admission
     engine: Engine
+    gate: Gate
     router: Router
     demo_key: str | None = attrs.field(default=None, repr=False)
 
@@ -137,7 +124,8 @@ def make_service(
         )
     )
     refusals = RefusalCounter(settings.refused_rate, metrics)
-    engine = Engine(market, authority, sessions)
+    connections = Connections()
+    engine = Engine(market, authority, sessions, connections)
     streams = Streams(
         StreamContext(
             market=market,
@@ -166,9 +154,11 @@ def make_service(
         access=access,
         market=market,
         sessions=sessions,
+        connections=connections,
         admission=admission,
         engine=engine,
-        router=Router(engine, streams, gate, metrics, settings.graceful_timeout),
+        gate=gate,
+        router=Router(engine, connections, streams, metrics),
         demo_key=demo_key,
     )
 
@@ -227,10 +217,10 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         ServiceError: it cannot start.
         ExceptionGroup: the engine failed while it ran.
     """
-    _allow_descriptors(settings.max_streams)
+    process.allow_descriptors(settings.max_streams)
     try:
         with (
-            _locked(settings.data_dir),
+            process.locked(settings.data_dir),
             closing(open_database(settings.database)) as database,
             open_fanout(settings.io_uring) as fanout,
         ):
@@ -242,8 +232,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             _tell(settings, opened)
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.engine.run)
-                await nursery.start(service.router.streams.run)
-                with _collecting_seldom():
+                with process.collecting_seldom():
                     yield service
                 nursery.cancel_scope.cancel()
     except DatabaseUrlError as error:
@@ -252,79 +241,6 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         raise ServiceError(str(error), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
-
-
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Keep the garbage collector out of the way until the block is left.
-
-    Left to itself it runs after every 700 new objects, that is, in the middle of every rush of
-    subscribers, and looks at all of those who are there to stay: half the cost of a handshake.
-    A connection that ends leaves it next to nothing (tests/chaos/test_garbage.py).
-    """
-    thresholds = gc.get_threshold()
-    gc.collect()
-    # What a start leaves, modules mostly, stays to the end.
-    gc.freeze()
-    gc.set_threshold(limits.COLLECT_AFTER_OBJECTS, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-
-
-def _allow_descriptors(streams: int) -> None:
-    """Let this process open as many descriptors as its bounds need, as far as the system does.
-
-    The soft limit is 1024 on many systems, for the sake of programs that use select(2).
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = (streams or limits.STREAMS_UNLIMITED) + limits.OTHER_DESCRIPTORS
-    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < needed:
-        hint = "raise `ulimit -Hn`, or lower TICKER_MAX_STREAMS: at the limit, accepting pauses"
-        log.warning("descriptor_limit_low", limit=allowed, needed=needed, hint=hint)
-    _reserve_descriptors(allowed)
-
-
-def _reserve_descriptors(count: int) -> None:
-    """Have the kernel make the table of descriptors as large as it will ever be.
-
-    Where it must grow later, in a process with threads, each doubling waits for every CPU
-    (`synchronize_rcu` in the kernel's fs/file.c): up to 10 ms each in which nobody gets a price,
-    in the middle of a rush.
-    """
-    with suppress(OSError), Path(os.devnull).open() as any_file:  # it is no more than a courtesy
-        os.close(fcntl.fcntl(any_file, fcntl.F_DUPFD_CLOEXEC, count - 1))
-
-
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for this process alone: two would each invent prices."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ServiceError(
-            f"{data_dir} cannot be used as data directory: {error.strerror}"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-            raise ServiceError(f"{data_dir} cannot be locked: {error.strerror}") from None
-        raise ServiceError(
-            f"another Ticker serves from {data_dir}: give each its own TICKER_DATA_DIR "
-            f"and put a proxy in front, and start Hypercorn with --workers 1"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @attrs.frozen
@@ -398,16 +314,5 @@ def _exposed(settings: Settings) -> str | None:
     """Return an address we listen on, or will, that other machines can reach."""
     if not settings.loopback:
         return settings.host
-    return next((address for address in _listening() if not is_loopback(address)), None)
-
-
-def _listening() -> Iterator[str]:
-    """Find the addresses this process listens on already, as under Hypercorn's own command."""
-    descriptors = Path("/proc/self/fd")
-    for entry in list(descriptors.iterdir()) if descriptors.is_dir() else ():
-        if not entry.is_socket():
-            continue
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as candidate:
-            listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            if listens and candidate.family in {socket.AF_INET, socket.AF_INET6}:
-                yield candidate.getsockname()[0]
+    listening = process.listening_addresses()
+    return next((address for address in listening if not is_loopback(address)), None)

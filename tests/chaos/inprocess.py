@@ -78,7 +78,7 @@ class Running:
             subscriptions=statistics.hub.subscriptions,
             topics=statistics.hub.topics,
             behind=statistics.hub.behind,
-            connections=self.service.router.connections,
+            connections=statistics.connections,
             tasks=trio.lowlevel.current_statistics().tasks_living,
             descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are enough
         )

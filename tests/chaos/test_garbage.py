@@ -53,7 +53,7 @@ async def _falls_behind(running: Running) -> None:
 
 
 async def _alone(running: Running) -> None:
-    await eventually(lambda: not running.service.router.connections, "the last to go")
+    await eventually(lambda: not running.engine.statistics().connections, "the last to go")
 
 
 async def _until_the_end(victim: Victim) -> None:

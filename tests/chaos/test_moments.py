@@ -82,7 +82,7 @@ async def test_a_reset_right_after_a_request_is_no_fault(tmp_path: Path) -> None
             await connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             connection.close()
-        await eventually(lambda: not running.service.router.connections, "the last to go")
+        await eventually(lambda: not running.engine.statistics().connections, "the last to go")
         assert "connection_crashed" not in {event["event"] for event in running.logged}
 
 
@@ -117,7 +117,7 @@ async def test_refused_handshakes_count_as_connections(
             assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 503 ")), answer
             # It leaves the rest to the server.
             refused.append(connection)
-            assert running.service.router.connections <= 10 + 5 + 2
+            assert running.engine.statistics().connections <= 10 + 5 + 2
         async with trio.open_nursery() as nursery:
             for connection in refused:
                 nursery.start_soon(_ended, connection)

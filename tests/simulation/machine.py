@@ -48,7 +48,7 @@ class Life(RuleBasedStateMachine):
 
     # What subscribers do.
 
-    @precondition(lambda self: not self.world.gateway.drained.is_set())
+    @precondition(lambda self: not self.world.drained.is_set())
     @rule(target=clients, seconds=st.sampled_from([TTL, 3600.0]))
     def connect(self, seconds: float) -> Client:
         self.number += 1
@@ -169,10 +169,7 @@ class Life(RuleBasedStateMachine):
         self.world.do(lambda: self.world.pass_time(limits.CLOSE_SECONDS + TICK))
         statistics = self.world.engine.statistics()
         assert (
-            statistics.sessions
-            == self.world.service.admission.taken
-            == self.world.gateway.connections
-            == 0
+            statistics.sessions == self.world.service.admission.taken == self.world.connections == 0
         )
         assert statistics.hub.subscriptions == statistics.hub.topics == statistics.hub.behind == 0
 
@@ -232,9 +229,9 @@ class Life(RuleBasedStateMachine):
 
     def _count_tasks(self) -> None:
         # One task is this operation's own, one the source's pause or life.
-        room = self.world.idle_tasks + 3 + CONNECTION_TASKS * self.world.gateway.connections
+        room = self.world.idle_tasks + 3 + CONNECTION_TASKS * self.world.connections
         living = trio.lowlevel.current_statistics().tasks_living
-        assert living <= room, f"{living} tasks for {self.world.gateway.connections} connections"
+        assert living <= room, f"{living} tasks for {self.world.connections} connections"
 
     def _clients(self) -> list[Client]:
         return self.world.clients

@@ -13,15 +13,15 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any, cast
 
 import structlog
 import trio
 import trio.testing
-from hypercorn.trio.worker_context import WorkerContext
 
 from tests.simulation.wire import Client, kernel
+from ticker import limits
+from ticker.http.bridge import HttpBridge
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
 from ticker.security.authority import Authority, Grant, InvalidTokenError
@@ -152,6 +152,11 @@ class World:
         self.clock.autojump_threshold = 0
         self._scope.cancel()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self.engine.statistics().connections
+
     # Operations; each is given to `do`.
 
     async def pass_time(self, seconds: float) -> None:
@@ -169,21 +174,26 @@ class World:
         self.authority.issue(client.token, seconds)
         client.expires_at = self.now() + seconds
         self.clients.append(client)
-        self._connections.start_soon(self._serve, client)
+        self.engine.nursery.start_soon(self._serve, client)
         client.send(client.request())
 
     async def _serve(self, client: Client) -> None:
         """Serve a connection and close it, as the listener's task does."""
         stream = client.wire.accept()
         try:
-            await self.gateway.serve(cast("Any", SimpleNamespace(stream=stream)))
+            await self.service.router.serve(stream, cast("HttpBridge", None))
         finally:
             stream.close()
 
     async def drain(self) -> None:
-        """Shut down as Hypercorn does."""
+        """Shut down as a worker does."""
         self.drained_at = self.now()
-        await self._context.terminated.set()
+        self._nursery.start_soon(self._drain)
+
+    async def _drain(self) -> None:
+        graceful = self.service.settings.graceful_timeout
+        await self.engine.drain(graceful - limits.SHUTDOWN_MARGIN_SECONDS)
+        self.drained.set()
 
     def _live(self) -> None:
         try:
@@ -207,17 +217,13 @@ class World:
                 wall=self.wall,
             )
             self.engine, self.market = self.service.engine, self.service.market
-            self.gateway = self.service.router
-            self._context = WorkerContext(None)
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self.engine.run)
-                await nursery.start(self.gateway.streams.run)
-                nursery.start_soon(self.gateway.drain_with, self._context)
-                async with trio.open_nursery() as self._connections:
-                    await trio.testing.wait_all_tasks_blocked()
-                    self.idle_tasks = trio.lowlevel.current_statistics().tasks_living
-                    self._started.set()
-                    await trio.sleep_forever()
+            self.drained = trio.Event()
+            async with trio.open_nursery() as self._nursery:
+                await self._nursery.start(self.engine.run)
+                await trio.testing.wait_all_tasks_blocked()
+                self.idle_tasks = trio.lowlevel.current_statistics().tasks_living
+                self._started.set()
+                await trio.sleep_forever()
 
     def _load_source(self, _spec: str, context: SourceContext) -> ScriptedSource:
         self.source.context = context

@@ -20,6 +20,7 @@ import trio.testing
 
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.waiting import eventually
+from ticker.connections import Connection
 from ticker.market.quote import Quote
 from ticker.market.sources.spec import SourceSpec
 from ticker.security.authority import Authority, Grant, InvalidTokenError
@@ -152,6 +153,10 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
         await self.wait_ready()
         self._to_client.send_nowait(bytes(data))
 
+    async def send_last(self, data: bytes) -> None:
+        """Deliver once the peer reads."""
+        await self.send_all(data)
+
     async def wait_send_all_might_not_block(self) -> None:
         """Do as `wait_ready`."""
         await self.wait_ready()
@@ -255,8 +260,7 @@ class Client:
 class World:
     """A running engine with what a test needs of it."""
 
-    def __init__(self, nursery: trio.Nursery, settings: Settings) -> None:
-        self._nursery = nursery
+    def __init__(self, settings: Settings) -> None:
         self.source = ScriptedSource()
         self.authority = PlainAuthority()
         self.wall_offset = 0.0
@@ -283,7 +287,8 @@ class World:
         stream = MemoryFrameStream()
         client = Client(stream)
         over = trio.Event()
-        self._nursery.start_soon(self._serve, stream, granted or grant(), client, over)
+        nursery = self.engine.nursery
+        nursery.start_soon(self._serve, stream, granted or grant(), client, over)
         yield client
         if not over.is_set():
             stream.from_client.close()
@@ -294,11 +299,13 @@ class World:
         self, stream: MemoryFrameStream, granted: Grant, client: Client, over: trio.Event
     ) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                client.connection = nursery.cancel_scope
-                session = Session(self.context, WebSocket(stream), stream, granted, nursery)
+            with Connection(self.service.connections) as connection:
+                connection.asked()
+                client.connection = connection.scope
+                session = Session(
+                    self.context, WebSocket(stream), stream, granted, self.engine.nursery
+                )
                 client.code = await session.run(b"")
-                nursery.cancel_scope.cancel()
         finally:
             stream.abort()
             over.set()
@@ -309,7 +316,7 @@ async def world(**settings: Any) -> AsyncIterator[World]:
     """Run an engine whose one source is a `ScriptedSource`."""
     chosen = Settings(**{"source": (SourceSpec("scripted"),), "stale_after": 1e6, **settings})
     async with trio.open_nursery() as nursery:
-        result = World(nursery, chosen)
+        result = World(chosen)
         await nursery.start(result.engine.run)
         await eventually(lambda: result.market.ingest.live, "the first prices")
         yield result

@@ -232,9 +232,10 @@ async def test_a_stream_is_told_only_of_symbols_that_its_role_may_have(
 
 
 async def test_the_first_tick_goes_out_with_the_first_prices(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
     async with world(tick=5.0) as running, running.client() as client:
         first = await client.until("ticker")
         assert [entry["price"] for entry in first["data"]] == [101, 10]
-        began = trio.current_time()
+        assert trio.current_time() - began < 1
         assert (await client.until("ticker"))["seq"] == first["seq"] + 1
-        assert trio.current_time() - began == pytest.approx(5.0, abs=0.05)
+        assert trio.current_time() - began == pytest.approx(5.0, abs=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import click
 import structlog
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve as hypercorn_serve
-from hypercorn.utils import LifespanFailureError
+from hypercorn.utils import wrap_app
 
 from ticker import limits, logs, standard_streams
-from ticker.exception_groups import first
+from ticker.exception_groups import leaves
 from ticker.server import worker
+from ticker.server.process import ServiceError, quit_on_interrupt
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
 from ticker.web.app import TickerApp, create_app
@@ -33,42 +34,40 @@ log = structlog.get_logger()
 @click.pass_obj
 def serve(common: dict[str, Any], /, config: Path | None, **options: str | None) -> int:
     """Serve the page, the token endpoint, the prices and the stream."""
+    quit_on_interrupt()
     options = {name: value or common.get(name) for name, value in options.items()}
     settings = load(config=config or common["config"], options=options).settings
     standard_streams.take()
     logs.configure(settings.log_format)
-    worker.install()
     app = create_app(settings)
-    app.log_refusal = False
     server = _server_config(settings, logs.adopt_libraries(settings.log_format))
-    fault: str | None = None
+    failure: BaseException | None = None
     try:
         trio.run(_serve, app, server)
-    except* LifespanFailureError:
-        pass  # what failed is known to the application, and was logged if it had begun
-    except* OSError as errors:
-        fault = f"cannot listen on {settings.host}:{settings.port}: {first(errors)}"
-    if app.refusal is not None:
-        kind = click.UsageError if app.refusal.settings else click.ClickException
-        raise kind(str(app.refusal))
-    if fault is not None:
-        raise click.ClickException(fault)
-    return 1 if app.failed else 0
+    except* Exception as group:  # noqa: BLE001 - the end of the process follows
+        failure = group
+    if failure is None:
+        return 0
+    for refused in leaves(failure):
+        if isinstance(refused, ServiceError):
+            kind = click.UsageError if refused.settings else click.ClickException
+            raise kind(str(refused))
+    with suppress(Exception):  # what becomes of the log decides nothing
+        worker.report(failure)
+    return 1
 
 
 async def _serve(app: TickerApp, server: Config) -> None:
     async with trio.open_nursery() as nursery:
-        binds = await nursery.start(hypercorn_serve, app, server)
-        # Hypercorn comes this far even where the application refused to start.
-        if app.refusal is None and not app.failed:
-            for bind in binds:
-                log.info("listening", url=bind)
+        wrapped = wrap_app(app, server.wsgi_max_body_size, "asgi")
+        for url in await nursery.start(worker.serve, app, wrapped, server):
+            log.info("listening", url=url)
 
 
 def _server_config(settings: Settings, logger: logging.Logger) -> Config:
     server = Config()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    server.bind = [f"{host}:{settings.port}"]
+    host = settings.host.strip("[]")
+    server.bind = [f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"]
     server.backlog = limits.BACKLOG
     server.graceful_timeout = settings.graceful_timeout
     server.errorlog = logger

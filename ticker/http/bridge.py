@@ -1,53 +1,97 @@
 """What Hypercorn gets to see of a connection: HTTP requests, one head at a time.
 
-Every request head on a connection passes the seam, the second on a kept-alive connection
-like the first, so that a WebSocket upgrade never reaches Hypercorn and no request outlasts
-its deadlines. Hypercorn's own `send_all` cannot be cancelled (it is shielded), so the
-deadline of a write is kept here, beneath the shield.
+Every request head on a connection passes here, the second on a kept-alive connection like the
+first, so that a WebSocket upgrade never reaches Hypercorn and no request outlasts its deadlines.
+Hypercorn's own `send_all` cannot be cancelled (it is shielded), so the deadline of a write is kept
+here, beneath the shield.
+
+What stock Hypercorn does, and is kept from doing here: wait for ever for a reader in a send that
+cannot be cancelled; switch to HTTP/2; let the cancellation of its own nursery out.
 """
 
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Self
 
 import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
 
 from ticker import limits
+from ticker.http.gate import Gate
 from ticker.http.head import Head, read_head
 from ticker.http.refusal import RefusedError
+from ticker.protocol.paths import STREAM_PATH
+from ticker.transport.socket_stream import SocketStream
+
+#: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
+#: (RFC 8441), past the streams.
+HTTP_1: Final = "http/1.1"
+
+
+def is_for_streams(head: Head) -> bool:
+    """Whether a request is for `ticker.streams` to answer, be it by a refusal."""
+    if head.path == STREAM_PATH or head.upgrades_to("websocket") or head.version >= "2":
+        return True
+    return bool(head.method) and not head.target_readable
+
+
+class HttpBridge:
+    """Hypercorn, for every request that is not for the streams."""
+
+    def __init__(self, app: AppWrapper, config: Config, context: WorkerContext, gate: Gate) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._gate = gate
+
+    async def serve(self, stream: SocketStream, head: Head) -> Head | None:
+        """Answer the requests of a connection, of which one head was read, until its end.
+
+        Returns:
+            The head of a request for a stream, where that is how the HTTP part ended.
+
+        Raises:
+            RefusedError: with what to answer the first request.
+        """
+        admit = partial(self._gate.admit, peer=stream.peer, encrypted=stream.secure)
+        await admit(head)
+        http = (SecureHttpStream if stream.secure else HttpStream)(stream, head, admit)
+        await _Server(self._app, self._config, self._context, http).serve()
+        return http.handed_over
 
 
 class HttpStream(trio.abc.HalfCloseableStream):
-    """An accepted stream with requests cut apart and every wait bounded.
+    """A connection with its requests cut apart and every wait bounded.
 
     Attributes:
         handed_over: the head of an upgrade that ended the HTTP part of this connection, if
             one came. From then on Hypercorn sees the end of the stream, and can neither
             write nor close.
-        broken: whether a write has failed, so that nobody will hear of anything more.
+        broken: whether a write has failed, so that nothing more arrives.
     """
 
     def __init__(
-        self,
-        transport: trio.SocketStream | trio.SSLStream[trio.SocketStream],
-        head: Head,
-        takes: Callable[[Head], bool],
-        admit: Callable[[Head], Awaitable[None]],
+        self, stream: SocketStream, head: Head, admit: Callable[[Head], Awaitable[None]]
     ) -> None:
-        """Wrap a stream of which one head was read.
+        """Wrap a connection of which one head was read.
 
         Args:
-            transport: the accepted stream.
+            stream: the connection.
             head: the head of its first request.
-            takes: whether a head is to be handed over instead of being shown to Hypercorn.
-            admit: returns once a later request may be shown to it, or raises RefusedError.
+            admit: returns once a later request may be shown to Hypercorn, or raises RefusedError.
         """
-        self.transport_stream = transport
+        self._stream = stream
+        self._admit = admit
         self.handed_over: Head | None = None
         self.broken = False
-        self._takes = takes
-        self._admit = admit
         self._answered = trio.Event()
         self._unread = b""
         self._ready = b""
@@ -56,14 +100,9 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._begin(head)
 
     @property
-    def socket(self) -> trio.socket.SocketType:
+    def socket(self) -> socket.socket:
         """The socket beneath, of which Hypercorn reads the addresses."""
-        stream = self.transport_stream
-        return (
-            stream.socket
-            if isinstance(stream, trio.SocketStream)
-            else stream.transport_stream.socket
-        )
+        return self._stream.raw
 
     def request_done(self) -> None:
         """Note that a request was answered whole, so that what comes next is a head."""
@@ -81,7 +120,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         if self._body_left == 0:
             return await self._next_head()
         with trio.move_on_at(self._body_deadline):
-            data = bytes(await self.transport_stream.receive_some(max_bytes))
+            data = bytes(await self._stream.receive_some(max_bytes))
             return self._body(data)
         return b""
 
@@ -92,11 +131,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         # Taken back where it succeeds: however a write fails, nothing can follow it.
         self.broken = True
         with trio.move_on_after(limits.WRITE_SECONDS):
-            try:
-                await self.transport_stream.send_all(data)
-            except trio.BusyResourceError:
-                # Hypercorn closes a connection while it still answers; it expects this error.
-                raise trio.BrokenResourceError("this side is being closed") from None
+            await self._stream.send_all(data)
             self.broken = False
             return
         self.abort()
@@ -104,24 +139,24 @@ class HttpStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would go somewhere; part of trio's stream interface."""
-        await self.transport_stream.wait_send_all_might_not_block()
+        await self._stream.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
         """Say that nothing more will be sent."""
-        if self.handed_over is None and isinstance(self.transport_stream, trio.SocketStream):
-            await self.transport_stream.send_eof()
+        if self.handed_over is None:
+            await self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close, unless the connection went on to be a stream."""
         if self.handed_over is None:
             self._forget()
-            with trio.move_on_after(limits.CLOSE_SECONDS):
-                await self.transport_stream.aclose()
+            self._stream.close()
+            await trio.lowlevel.checkpoint()
 
     def abort(self) -> None:
         """Cut the connection at once; whoever waits on it wakes up."""
         self._forget()
-        self.socket.close()
+        self._stream.abort()
 
     def _forget(self) -> None:
         """Drop the requests that came early, and wake the reader, who finds the end."""
@@ -161,16 +196,16 @@ class HttpStream(trio.abc.HalfCloseableStream):
                 # Pipelined: it waits, and so does whatever the peer sends after it.
                 await self._answered.wait()
             else:
-                self._unread = bytes(await self.transport_stream.receive_some(limits.HEAD_BYTES))
+                self._unread = bytes(await self._stream.receive_some(limits.HEAD_BYTES))
                 if not self._unread:
                     return b""
         head = None
         with trio.CancelScope() as scope:
-            head = await read_head(self.transport_stream, scope, self._unread)
+            head = await read_head(self._stream, scope, self._unread)
         self._unread = b""
         if head is None:
             return b""
-        if self._takes(head):
+        if is_for_streams(head):
             self.handed_over = head
             return b""
         try:
@@ -181,3 +216,76 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._begin(head)
         data, self._ready = self._ready, b""
         return data
+
+
+class SecureHttpStream(HttpStream):
+    """The same over TLS, in the shape in which Hypercorn looks for it (`TCPServer.run`)."""
+
+    @property
+    def transport_stream(self) -> Self:
+        """What has the socket."""
+        return self
+
+    async def do_handshake(self) -> None:
+        """Do nothing: the handshake was before the first request."""
+
+    def selected_alpn_protocol(self) -> str:
+        """Return the one protocol that is offered."""
+        return HTTP_1
+
+
+class _Server(TCPServer):
+    """Hypercorn's server of one connection."""
+
+    stream: HttpStream  # type: ignore[assignment]  # it has the same interface
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, stream: HttpStream
+    ) -> None:
+        super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        self._over = trio.CancelScope()
+
+    async def serve(self) -> None:
+        """Serve until the connection is over, or nothing can come of it any more.
+
+        The scope is around all of it: Hypercorn's task group lets the cancellation of its own
+        nursery out.
+        """
+        try:
+            with self._over:
+                await self.run()
+        finally:
+            # It knows this object, which knows it: the collector would have to find that out.
+            # There is none where the peer had gone already.
+            vars(self).pop("protocol", None)
+
+    async def _read_data(self) -> None:
+        """Read requests until the peer ends.
+
+        Hypercorn would keep the connection until its timer for the next request runs out.
+        """
+        await super()._read_data()
+        self._over.cancel()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Pass an event of Hypercorn's on, noting the end of each request and of the connection.
+
+        A response that ends disconnects the application, and Quart-Trio then cancels the very
+        task that is telling the connection to close or to wait for the next request. It is
+        shielded for as long as that may take, or the connection would stay open for ever. So
+        it would where a write fails: Hypercorn's reader waits for a response to be over.
+        """
+        if isinstance(event, RawData):
+            await super().protocol_send(event)
+            if self.stream.broken:
+                self._over.cancel()
+            return
+        if isinstance(event, Updated) and event.idle:
+            self.stream.request_done()
+            if self.stream.handed_over is not None:
+                return
+        with trio.CancelScope(shield=True) as patience:
+            patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
+            await super().protocol_send(event)
+        if isinstance(event, Closed):
+            self._over.cancel()

@@ -95,6 +95,7 @@ class Ingest:
     """Runs the sources and fills the book.
 
     Attributes:
+        sources: the most preferred first; each is to be run by `supervise`.
         first_prices: set once any source has brought prices.
     """
 
@@ -108,7 +109,7 @@ class Ingest:
         wall_ms: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
-        """Prepare; `run` begins.
+        """Prepare; `supervise` begins.
 
         Args:
             sources: the most preferred first.
@@ -118,7 +119,7 @@ class Ingest:
             wall_ms: the wall clock.
             changed: called after the state of a source has changed.
         """
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._book = book
         self._policy = policy
         self._wall_ms = wall_ms
@@ -126,10 +127,10 @@ class Ingest:
         self._began_ms = wall_ms()
         self._states = {
             source.name: SourceState(source.name, "stale", self._began_ms, "starting")
-            for source in self._sources
+            for source in self.sources
         }
         self._selection = SourceSelection(
-            [Offering(each.name, each.symbols, substitutes(each)) for each in self._sources], rules
+            [Offering(each.name, each.symbols, substitutes(each)) for each in self.sources], rules
         )
         for name, symbols in self._selection.unused().items():
             hint = "TICKER_FALLBACK_QUOTES=stable lets them stand in"
@@ -138,7 +139,7 @@ class Ingest:
         self._orphans: frozenset[str] = frozenset()
         self._up: set[str] = set()
         self.first_prices = trio.Event()
-        self._restarts: Counter[str] = Counter({source.name: 0 for source in self._sources})
+        self._restarts: Counter[str] = Counter({source.name: 0 for source in self.sources})
         self._faults: Counter[tuple[str, str]] = Counter()
 
     @property
@@ -188,13 +189,9 @@ class Ingest:
         """Count a fault that a source got over by itself."""
         self._faults[source, kind] += 1
 
-    async def run(self) -> None:
-        """Run every source until cancelled, or until all have ended by themselves."""
-        async with trio.open_nursery() as nursery:
-            for source in self._sources:
-                nursery.start_soon(self._supervise, source)
+    async def supervise(self, source: Source) -> None:
+        """Run a source until cancelled, or until it has ended by itself."""
 
-    async def _supervise(self, source: Source) -> None:
         def restarting() -> None:
             self._restarts[source.name] += 1
 
@@ -241,7 +238,7 @@ class Ingest:
         stale: dict[str, list[StaleSymbol]] = {}
         for symbol in self._selection.stale(now_ms):
             stale.setdefault(symbol.source, []).append(symbol)
-        for source in self._sources:
+        for source in self.sources:
             found = stale.get(source.name, [])
             if source.name in self._up or self._refused(source):
                 self._set(self._partly_stale(source.name, found))

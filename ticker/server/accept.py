@@ -25,6 +25,7 @@ _GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 
 async def accept_all(
     listening: socket.socket,
+    connect: Callable[[socket.socket], SocketStream],
     nursery: trio.Nursery,
     serve: Callable[[SocketStream], Awaitable[None]],
     crowded: Callable[[], bool],
@@ -38,6 +39,7 @@ async def accept_all(
 
     Args:
         listening: a non-blocking socket.
+        connect: makes a stream of an accepted socket.
         nursery: where a task for each connection runs.
         serve: the task; it raises nothing but cancellation.
         crowded: whether many have come in who have not asked for anything yet.
@@ -50,7 +52,7 @@ async def accept_all(
                 for _ in range(limits.ACCEPT_BATCH):
                     accepted, _address = listening.accept()
                     accepted.settimeout(0)
-                    nursery.start_soon(serve, SocketStream(accepted))
+                    nursery.start_soon(serve, connect(accepted))
                     paused = False
             except BlockingIOError:
                 pass

@@ -1,270 +1,233 @@
-"""The one seam with Hypercorn: every accepted connection passes here first.
+"""The life of a worker: start the service, listen, serve, drain. It takes the place of Hypercorn's.
 
-Hypercorn's trio worker serves each accepted stream with `TCPServer`, which it looks up as a
-global of `hypercorn.trio.run`, and makes one `WorkerContext` per worker the same way.
-`install` puts subclasses of both in their place. Nothing else in the code base touches
-Hypercorn's insides, the minor version is pinned, and tests/system/test_launch.py shows that
-the seam is engaged however the service was started.
-
-What stock Hypercorn does, and is kept from doing here: end the whole server for an exception
-in one connection; wait for ever for a reader in a send that cannot be cancelled; switch to
-HTTP/2, past the seam; inflate compressed messages without a limit.
+`serve` is that life, read from top to bottom. `install` is the one seam with Hypercorn: it binds
+`worker_serve`, which Hypercorn's command and `hypercorn.trio.serve` call, to a function with
+the same signature that calls `serve`. Nothing else of Hypercorn is changed; what it does for HTTP
+is in `http/bridge.py`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing.util
-import os
+import random
 import signal
-import socket
 import sys
-from collections.abc import Awaitable, Sequence
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
+import hypercorn.trio
 import hypercorn.trio.run
+import structlog
 import trio
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config, Sockets
+from hypercorn.trio.statsd import StatsdLogger
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, LifespanState
+from hypercorn.typing import AppWrapper
 
-from ticker import limits, logs, standard_streams
-from ticker.http.bridge import HttpStream
-from ticker.http.head import Head
+from ticker import limits, logs
+from ticker.engine import Engine
+from ticker.exception_groups import leaves
+from ticker.http.bridge import HttpBridge
+from ticker.http.gate import Gate
 from ticker.server.accept import accept_all
-from ticker.transport.socket_stream import SocketStream
+from ticker.server.guardian import Guardian
+from ticker.server.listeners import Listener, open_listeners
+from ticker.server.process import ServiceError, end_with_parent
+from ticker.server.router import Router
+from ticker.settings.model import Settings
 
-#: <linux/prctl.h>
-_PR_SET_PDEATHSIG: Final = 1
+log = structlog.get_logger()
 
+#: Gives the addresses that are listened on, once they are.
+Listening = trio.TaskStatus[list[str]]
+ShutdownTrigger = Callable[..., Awaitable[None]]
 
-class Gateway(Protocol):
-    """What the seam hands connections to: an attribute `gateway` of the application."""
-
-    async def serve(self, connection: TickerTCPServer) -> None:
-        """Serve one accepted connection to its end; raises nothing but cancellation."""
-
-    graceful_seconds: float
-
-    def crowded(self) -> bool:
-        """Say whether many connections are open that have not asked for anything yet."""
-
-    def listens(self, listening: socket.socket) -> None:
-        """Take a second handle of a listening socket, to answer on while a drain lasts."""
+_stock_worker_serve: Final = hypercorn.trio.run.worker_serve
 
 
-def _gateway(app: AppWrapper) -> Gateway | None:
-    return getattr(getattr(app, "app", None), "gateway", None)
+class Service(Protocol):
+    """What a worker needs of the service."""
+
+    @property
+    def settings(self) -> Settings:
+        """What it was made with."""
+
+    @property
+    def engine(self) -> Engine:
+        """What owns every task."""
+
+    @property
+    def gate(self) -> Gate:
+        """What decides which requests of HTTP are answered."""
+
+    @property
+    def router(self) -> Router:
+        """What serves a connection."""
 
 
-class TickerWorkerContext(WorkerContext):
-    """Hypercorn's worker context, remembered so that a drain can begin with it."""
+@runtime_checkable
+class Application(Protocol):
+    """A web application with a service behind it."""
 
-    newest: TickerWorkerContext | None = None
-
-    def __init__(self, max_requests: int | None) -> None:
-        super().__init__(max_requests)
-        TickerWorkerContext.newest = self
+    def running(self) -> AbstractAsyncContextManager[Service]:
+        """Run its service until the block is left."""
 
 
-class TickerTCPServer(TCPServer):
-    """Hypercorn's server of one connection, with our gateway in front of it.
+async def serve(
+    application: Application,
+    app: AppWrapper,
+    config: Config,
+    *,
+    sockets: Sockets | None = None,
+    shutdown_trigger: ShutdownTrigger | None = None,
+    task_status: Listening = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until a signal, the trigger or Hypercorn's bound on requests asks for the end.
 
-    An application without a `gateway` is served as Hypercorn would.
+    Args:
+        application: has the service.
+        app: the same as Hypercorn calls it.
+        config: Hypercorn's.
+        sockets: those to listen on; without them they are made as the configuration says.
+        shutdown_trigger: returns when the end is asked for.
+        task_status: is given the addresses.
+
+    Raises:
+        ServiceError: the service cannot start.
+        ExceptionGroup: the engine failed while it ran.
+    """
+    config.set_statsd_logger_class(StatsdLogger)
+    logs.take_handlers()
+    end_with_parent()
+    context = WorkerContext(_max_requests(config))
+    async with application.running() as service:
+        with open_listeners(config, sockets) as listeners:
+            http = HttpBridge(app, config, context, service.gate)
+            for listener in listeners:
+                _accept(listener, service, http)
+                await config.log.info("Running on %s (CTRL + C to quit)", listener.url)
+            task_status.started([listener.url for listener in listeners])
+            await _end_is_asked_for(context, shutdown_trigger)
+            await context.terminated.set()  # Hypercorn's idle connections end by that
+            patience = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
+            await service.engine.drain(max(0.0, patience))
+
+
+def _accept(listener: Listener, service: Service, http: HttpBridge) -> None:
+    """Accept connections, each into a task of the engine's nursery."""
+    nursery = service.engine.nursery
+    handler = partial(service.router.serve, http=http)
+    crowded = service.router.crowded
+    nursery.start_soon(accept_all, listener.listening, listener.connect, nursery, handler, crowded)
+
+
+async def _end_is_asked_for(
+    context: WorkerContext, shutdown_trigger: ShutdownTrigger | None
+) -> None:
+    """Wait for the first to ask for the end."""
+
+    async def asked(wait: ShutdownTrigger) -> None:
+        await wait()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asked, context.terminate.wait)
+        nursery.start_soon(asked, _signal_received)
+        if shutdown_trigger is not None:
+            nursery.start_soon(asked, shutdown_trigger)
+
+
+async def _signal_received() -> None:
+    """Wait for a signal that asks for the end, but for one that this process was told to ignore.
+
+    Hypercorn's own command signals its workers by other means, and has them ignore SIGINT, but a
+    service manager that signals the whole process group reaches them directly. After the first
+    signal the handling is as before, so that a second one ends the process at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        await trio.sleep_forever()  # signals are the main thread's
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    with trio.open_signal_receiver(*numbers) as received:
+        async for number in received:
+            log.info("signal_received", signal=signal.Signals(number).name)
+            return
+
+
+def _max_requests(config: Config) -> int | None:
+    """Return after how many requests of HTTP the worker ends, to be replaced by the next."""
+    if config.max_requests is None:
+        return None
+    return config.max_requests + random.randint(0, config.max_requests_jitter)  # noqa: S311 - spreads restarts
+
+
+def install(guardian: Guardian | None = None) -> None:
+    """Have Hypercorn call `serve` in the place of its own worker.
+
+    Args:
+        guardian: of a worker of Hypercorn's command. With one, a failure is logged and becomes an
+            exit code; without one it is raised.
     """
 
-    stream: Any
-
-    def __init__(
-        self,
+    async def worker_serve(
         app: AppWrapper,
         config: Config,
-        context: WorkerContext,
-        state: LifespanState,
-        stream: Any,
-    ) -> None:
-        # A stream is served in this task to its end, and needs nothing of what Hypercorn would
-        # make here: that is done where a request of HTTP's is to be answered.
-        self._for_http = (app, config, context, state)
-        self.app = app
-        self.stream = stream
-
-    async def run(self) -> None:
-        """Serve the connection."""
-        gateway = _gateway(self.app)
-        if gateway is None:
-            if isinstance(self.stream, SocketStream):
-                self.stream = self.stream.detach()
-            await self._serve_to_the_end()
-        else:
-            await gateway.serve(self)
-
-    async def serve_http(self, stream: HttpStream) -> Head | None:
-        """Let Hypercorn answer HTTP requests until the connection ends.
-
-        Returns:
-            The head of an upgrade to our stream, where that is how its HTTP part ended.
-        """
-        self.stream = stream
-        await self._serve_to_the_end()
-        # What becomes a stream from here is not to hold on to what it was before.
-        self.stream = None
-        return stream.handed_over
-
-    async def _serve_to_the_end(self) -> None:
-        """Let Hypercorn serve until the connection is over, or nothing can come of it any more.
-
-        The scope is around all of it: Hypercorn's task group lets the cancellation of its own
-        nursery out, and that would end the server.
-        """
-        super().__init__(*self._for_http, self.stream)
-        try:
-            with trio.CancelScope() as self._over:
-                await super().run()
-        finally:
-            # It knows this object, which knows it: the collector would have to find that out.
-            # There is none where the peer had gone already.
-            vars(self).pop("protocol", None)
-
-    async def _read_data(self) -> None:
-        """Read requests until the peer ends.
-
-        Hypercorn would keep the connection until its timer for the next request runs out.
-        """
-        await super()._read_data()
-        self._end()
-
-    async def protocol_send(self, event: Event) -> None:
-        """Pass an event of Hypercorn's on, noting the end of each request and of the connection.
-
-        A response that ends disconnects the application, and Quart-Trio then cancels the very
-        task that is telling the connection to close or to wait for the next request. It is
-        shielded for as long as that may take, or the connection would stay open for ever. So
-        it would where a write fails: Hypercorn's reader waits for a response to be over.
-        """
-        http = self.stream if isinstance(self.stream, HttpStream) else None
-        if isinstance(event, RawData):
-            await super().protocol_send(event)
-            if http is not None and http.broken:
-                self._end()
-            return
-        if isinstance(event, Updated) and event.idle and http is not None:
-            http.request_done()
-            if http.handed_over is not None:
-                return
-        with trio.CancelScope(shield=True) as patience:
-            patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
-            await super().protocol_send(event)
-        if isinstance(event, Closed):
-            self._end()
-
-    def _end(self) -> None:
-        """End every task of this connection: nothing can be waited for any more."""
-        self._over.cancel()
-
-
-def install() -> None:
-    """Put the seam in place; doing so again changes nothing.
-
-    TLS offers HTTP/1.1 alone unless a configuration of the operator's says otherwise: browsers
-    would send WebSockets over HTTP/2 (RFC 8441), past the gateway.
-    """
-    Config.alpn_protocols = ["http/1.1"]
-    hypercorn.trio.run.trio = _Trio("trio")  # type: ignore[attr-defined]
-    hypercorn.trio.run.TCPServer = TickerTCPServer  # type: ignore[attr-defined]
-    hypercorn.trio.run.WorkerContext = TickerWorkerContext  # type: ignore[attr-defined]
-
-
-def fail_arbiter() -> None:
-    """Make Hypercorn's command end with a failure once this worker of its has ended.
-
-    Hypercorn 0.18 asks its workers for their exit codes twice, the second time when none is
-    left, and so ends with 0 whatever a worker ended with (`hypercorn/run.py`, `_join_exited`).
-    A service manager would then not restart what has failed. So the arbiter is ended by a signal
-    that it does not handle, as the last thing this process does.
-    """
-    arbiter = multiprocessing.parent_process()
-    if arbiter is not None and arbiter.pid is not None:
-        multiprocessing.util.Finalize(None, os.kill, (arbiter.pid, signal.SIGUSR1), exitpriority=0)
-
-
-def end_with_arbiter() -> None:
-    """Have the kernel tell this worker of Hypercorn's command to end when the command has gone.
-
-    However it went: a worker that nobody watches over would serve on, and hold the port.
-    """
-    arbiter = multiprocessing.parent_process()
-    if arbiter is None or not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != arbiter.pid:
-        os.kill(os.getpid(), signal.SIGTERM)  # it went before that
-
-
-def quit_worker() -> None:
-    """End this worker of Hypercorn's command, and the command, at once and without a traceback.
-
-    For a start that was refused: the reason was logged, and nothing is open that must be closed.
-    Returns where this process is no such worker.
-    """
-    arbiter = multiprocessing.parent_process()
-    if arbiter is not None and arbiter.pid is not None:
-        standard_streams.drain()
-        os.kill(arbiter.pid, signal.SIGUSR1)
-        os._exit(1)
-
-
-async def tls_handshake(stream: trio.SSLStream[trio.SocketStream], seconds: float) -> bool:
-    """Do a TLS handshake; False where it failed."""
-    try:
-        with trio.fail_after(seconds):
-            await stream.do_handshake()
-    except (trio.BrokenResourceError, trio.TooSlowError):
-        return False
-    return True
-
-
-class _Trio(ModuleType):
-    """trio as Hypercorn's worker sees it: with another way to accept."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(trio, name)
-
-    @staticmethod
-    async def serve_listeners(
-        handler: partial[Awaitable[None]],
-        listeners: Sequence[trio.abc.Listener[Any]],
         *,
-        handler_nursery: trio.Nursery,
+        sockets: Sockets | None = None,
+        shutdown_trigger: ShutdownTrigger | None = None,
+        task_status: Listening = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Do as `trio.serve_listeners`, for plain sockets by `accept_all`."""
+        """Serve as Hypercorn's function of this name does."""
+        application = app.app if isinstance(app, ASGIWrapper) else None
+        if not isinstance(application, Application):  # another one is none of our business
+            await _stock_worker_serve(
+                app,
+                config,
+                sockets=sockets,
+                shutdown_trigger=shutdown_trigger,
+                task_status=task_status,
+            )
+            return
+        run = partial(
+            serve,
+            application,
+            app,
+            config,
+            sockets=sockets,
+            shutdown_trigger=shutdown_trigger,
+            task_status=task_status,
+        )
+        await (run() if guardian is None else _end_process(run, guardian))
 
-        async def serve(stream: SocketStream) -> None:
-            try:
-                await handler(stream)
-            finally:
-                stream.close()
+    hypercorn.trio.run.worker_serve = worker_serve
+    hypercorn.trio.worker_serve = worker_serve  # type: ignore[attr-defined]
 
-        logs.take_handlers()
-        app, config, *_ = handler.args
-        gateway = _gateway(app)
-        crowded = gateway.crowded if gateway is not None else bool
-        if gateway is not None:
-            # Hypercorn's own default would cut short a drain that may take longer.
-            config.graceful_timeout = gateway.graceful_seconds
-        async with trio.open_nursery() as nursery:
-            for listener in listeners:
-                if isinstance(listener, trio.SocketListener):
-                    old = listener.socket
-                    raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
-                    raw.settimeout(0)
-                    if gateway is not None:
-                        gateway.listens(raw.dup())
-                    nursery.start_soon(accept_all, raw, handler_nursery, serve, crowded)
-                else:
-                    tls = partial(trio.serve_listeners, handler_nursery=handler_nursery)
-                    nursery.start_soon(tls, handler, [listener])
+
+async def _end_process(run: Callable[[], Awaitable[None]], guardian: Guardian) -> None:
+    """Run a worker of Hypercorn's command; where it fails, end the process with a failure."""
+    failure: BaseException | None = None
+    try:
+        await run()
+    except* Exception as group:  # noqa: BLE001 - the end of the process follows
+        failure = group
+    if failure is None:
+        guardian.ends_well()
+        return
+    with suppress(Exception):  # what becomes of the log decides nothing
+        report(failure)
+    sys.exit(1)
+
+
+def report(failure: BaseException) -> None:
+    """Log why a worker failed."""
+    refused = next((each for each in leaves(failure) if isinstance(each, ServiceError)), None)
+    if refused is not None:
+        log.error("start_refused", error=str(refused))
+    else:
+        log.critical("engine_failed", exc_info=failure)

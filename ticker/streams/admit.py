@@ -8,7 +8,6 @@ import attrs
 import structlog
 import trio
 
-from ticker import limits
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
 from ticker.http.forwarded import client_address, client_secure
@@ -18,7 +17,6 @@ from ticker.http.refusal import (
     FORBIDDEN,
     INVALID_TOKEN,
     UNAVAILABLE,
-    Refusal,
     RefusalCounter,
     RefusedError,
 )
@@ -31,12 +29,8 @@ from ticker.streams.context import StreamContext
 from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
 from ticker.transport.socket_stream import SocketStream
-from ticker.transport.tls_stream import TlsStream
 
 log = structlog.get_logger()
-
-#: What a stream can run over.
-Connection = SocketStream | TlsStream
 
 
 @attrs.frozen
@@ -82,28 +76,57 @@ class Streams:
         self._metrics = metrics
         self._draining = draining
         self._refusals = refusals
-        self._nursery: trio.Nursery | None = None
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the tasks of those who are catching up; runs until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await trio.sleep_forever()
+    async def serve(self, stream: SocketStream, head: Head, nursery: trio.Nursery) -> None:
+        """Answer a request for a stream by the stream, to its end.
 
-    async def admit(self, connection: Connection, head: Head) -> Admitted:
-        """Find out whether a request for a stream is granted; `serve` is to follow at once.
+        Args:
+            stream: the connection; once the stream has begun it is closed, however it ends.
+            head: the request.
+            nursery: where a session catches up once it has fallen behind.
 
         Raises:
-            RefusedError: it is not; the connection is the caller's to answer and close.
+            RefusedError: it is not granted, with what to answer instead.
         """
-        settings = self._settings
-        hops = settings.trusted_hops
-        address = client_address(head, connection.peer, hops)
-        encrypted = isinstance(connection, TlsStream)
-        secure = client_secure(head, encrypted=encrypted, trusted_hops=hops)
         # It counts as a stream from here, so that a rush of good requests that wait for the
         # database is not taken for a crowd of connections that are none.
         self.open += 1
+        try:
+            admitted = await self._admit(stream, head)
+            del head
+            await self._converse(stream, admitted, nursery)
+        finally:
+            self.open -= 1
+
+    async def _converse(
+        self, stream: SocketStream, admitted: Admitted, nursery: trio.Nursery
+    ) -> None:
+        """Be the stream that was granted, to its end."""
+        stream.tune()
+        grant = admitted.grant
+        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": admitted.address}
+        code: int = CloseCode.FAULT
+        try:
+            with admitted.place:
+                log.info("stream_opened", **audit)
+                session = Session(self.context, WebSocket(stream), stream, grant, nursery)
+                code = await session.run(admitted.response)
+        finally:
+            stream.abort()
+            self.stalled += stream.stalled
+            self._metrics.stream_closed(code)
+            log.info("stream_closed", code=code, **audit)
+
+    async def _admit(self, stream: SocketStream, head: Head) -> Admitted:
+        """Find out whether a request is granted, and count it where it is not.
+
+        Raises:
+            RefusedError: it is not.
+        """
+        settings = self._settings
+        hops = settings.trusted_hops
+        address = client_address(head, stream.peer, hops)
+        secure = client_secure(head, encrypted=stream.secure, trusted_hops=hops)
         try:
             candidate = handshake.decide(
                 head,
@@ -116,36 +139,10 @@ class Streams:
             grant = await self._authenticate(candidate.token)
             place = self._place(grant, address)
         except RefusedError as error:
-            self.open -= 1
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
             raise RefusedError(error.refusal.to(head.method)) from None
-        except BaseException:
-            self.open -= 1
-            raise
         return Admitted(candidate.response(), grant, place, address)
-
-    async def serve(self, connection: Connection, admitted: Admitted) -> None:
-        """Be the stream that was granted, to its end.
-
-        The connection is closed then, also where a fault of ours or the peer's is raised.
-        """
-        assert self._nursery is not None  # noqa: S101 - `run` comes before any connection
-        grant = admitted.grant
-        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": admitted.address}
-        code: int = CloseCode.FAULT
-        try:
-            with admitted.place:
-                log.info("stream_opened", **audit)
-                websocket = WebSocket(connection)
-                session = Session(self.context, websocket, connection, grant, self._nursery)
-                code = await session.run(admitted.response)
-        finally:
-            connection.abort()
-            self.open -= 1
-            self.stalled += connection.stalled
-            self._metrics.stream_closed(code)
-            log.info("stream_closed", code=code, **audit)
 
     async def _authenticate(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""
@@ -173,21 +170,3 @@ class Streams:
         except FullError as full:
             server = full.scope == "server"
             raise RefusedError(handshake.FULL if server else handshake.TOO_MANY_STREAMS) from None
-
-
-async def refuse(
-    connection: trio.abc.HalfCloseableStream, refusal: Refusal, *, patient: bool = True
-) -> None:
-    """Answer without an upgrade, and close.
-
-    Args:
-        connection: where the request came from.
-        refusal: the answer.
-        patient: whether to see to it that the answer arrives, which takes the peer's time.
-    """
-    with trio.move_on_after(limits.CLOSE_SECONDS):
-        await connection.send_all(refusal.response())
-        if patient:
-            await connection.aclose()
-            return
-    await trio.aclose_forcefully(connection)

@@ -35,6 +35,9 @@ class ByteStream(Protocol):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write whole frames."""
 
+    async def send_last(self, data: bytes) -> None:
+        """Write the close frame, which nothing follows."""
+
     async def aclose(self) -> None:
         """Close without losing what was sent last."""
 
@@ -97,7 +100,7 @@ class WebSocket:
             trio.BrokenResourceError, trio.ClosedResourceError: the peer has gone.
         """
         inbound = self._inbound = self._inbound or Inbound()
-        await self._stream.send_all(inbound.close(code))
+        await self._stream.send_last(inbound.close(code))
         with suppress(RefusedMessageError):
             # What was read before may hold it already.
             while not (inbound.answered() or self.over):
@@ -124,4 +127,4 @@ class WebSocket:
         assert self._inbound is not None  # noqa: S101 - it is where it came from
         self.over = True
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._stream.send_all(self._inbound.answer(closing))
+            await self._stream.send_last(self._inbound.answer(closing))

@@ -28,9 +28,10 @@ class RingFanout:
     def gather(self, subscribers: Sequence[Subscriber], /) -> Offer:
         """Prepare to offer frames to these.
 
-        A ring is for sockets, and pays where there are several.
+        A ring is for plain sockets, since each TLS connection has bytes of its own, and pays where
+        there are several.
         """
-        streams = [each for each in subscribers if isinstance(each, SocketStream)]
+        streams = [each for each in subscribers if type(each) is SocketStream]
         one_by_one = ONE_BY_ONE.gather(subscribers)
         if len(streams) < max(len(subscribers), limits.RING_FRAMES):
             return one_by_one

@@ -1,15 +1,14 @@
-"""The stream under one WebSocket: whole frames from the hub, answers from the session.
+"""A connection from accept to its end: whole frames from the hub, answers from the session.
 
 Both write to one socket and must never interleave. The rule that keeps them apart: what
-could not be written at once waits in `_rest`, and while there is a rest nobody but the one
-task that holds `_turn` may write. `send_nowait` is the hub's door, synchronous and without a
-queue, and a ring may stand in for it while nothing is `blocked`; `send_all` is the session's.
-What either could not write whole is finished by a task that waits for room, never by chance.
-Every wait for the peer has a deadline, and a peer that misses it is cut off with a reset, since
-nothing can be delivered to it.
+could not be written at once waits in `_rest`, and while there is a rest only the one task
+that holds `_turn` may write. The hub uses `send_nowait`, synchronous and without a queue, and a
+ring may stand in for it while nothing is `blocked`; the session uses `send_all`. What either could
+not write whole is finished by a task that waits for room. Every wait for the peer has a deadline,
+and a peer that misses it is cut off with a reset, since nothing can be delivered to it.
 
-Rules for this module: the only one that touches a stream's socket. It knows of RFC 6455 just
-that nothing follows a close frame (§5.5.1).
+Rules for this module: only this one and `tls_stream`, which puts a record layer between the
+frames and the socket, touch a connection's socket.
 """
 
 from __future__ import annotations
@@ -20,38 +19,35 @@ import socket
 import struct
 from collections.abc import Callable
 from socket import MSG_EOR
+from typing import ClassVar, NoReturn
 
 import trio
 
 from ticker import limits
 from ticker.addresses import UNKNOWN
-from ticker.encodings.websocket import CLOSE_OPCODE
 from ticker.transport.lingering_close import linger
 
 #: SO_LINGER with a time of zero: `close` sends a reset and drops what is queued.
 _RESET = struct.pack("ii", 1, 0)
-_CLOSE = bytes((CLOSE_OPCODE,))
 
 
-def _nobody() -> None:
-    """Ask nobody: whoever writes with `send_all` finishes what it began."""
-
-
-def peer_of(connected: socket.socket | trio.socket.SocketType) -> str:
-    """Return the address at the other end of a socket."""
-    name = connected.getpeername()
-    return str(name[0]) if isinstance(name, tuple) else UNKNOWN
+def _finish_by_itself() -> None:
+    """Ask for no task: a caller of `send_all` finishes what it began."""
 
 
 class SocketStream(trio.abc.HalfCloseableStream):
-    """A connected TCP socket with a direct, synchronous way in for whole frames.
+    """A connected socket with a direct, synchronous way in for whole frames.
 
     Attributes:
+        secure: whether it is encrypted.
         blocked: whether nothing may be written directly now: one look for the hot path.
-        on_partial_write: called when a frame was taken in part, for somebody to `wait_ready`.
+        on_partial_write: called when a frame was taken in part, so that a task is started which
+            calls `wait_ready`.
         heard_at: when the peer last sent anything, in trio's time.
         stalled: whether it was cut off for reading nothing.
     """
+
+    secure: ClassVar[bool] = False
 
     __slots__ = (
         "_closed",
@@ -77,24 +73,12 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self._finished = False
         self._closed = False
         self.blocked = False
-        self.on_partial_write: Callable[[], None] = _nobody
+        self.on_partial_write: Callable[[], None] = _finish_by_itself
         self.stalled = False
         self.heard_at = trio.current_time()
 
-    @classmethod
-    def over(cls, accepted: trio.SocketStream) -> SocketStream:
-        """Take a socket over from a stream of trio's, which is closed by that."""
-        old = accepted.socket
-        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
-        raw.settimeout(0)
-        return cls(raw)
-
-    def detach(self) -> trio.SocketStream:
-        """Hand the socket over to a stream of trio's; this one is closed by that."""
-        self._closed = self._finished = self.blocked = True
-        old = self._socket
-        raw = socket.socket(old.family, old.type, old.proto, fileno=old.detach())
-        return trio.SocketStream(trio.socket.from_stdlib_socket(raw))
+    async def handshake(self) -> None:
+        """Do what comes before the first byte in either direction: over plain TCP nothing."""
 
     def tune(self) -> None:
         """Ready the socket for ticks.
@@ -112,8 +96,14 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     @property
     def peer(self) -> str:
-        """The address at the other end."""
-        return peer_of(self._socket)
+        """The address at the other end; OSError where the peer has gone."""
+        name = self._socket.getpeername()
+        return str(name[0]) if isinstance(name, tuple) else UNKNOWN
+
+    @property
+    def raw(self) -> socket.socket:
+        """The socket, of which Hypercorn reads the addresses."""
+        return self._socket
 
     def fileno(self) -> int:
         """Return the socket's descriptor; -1 once it is closed."""
@@ -127,13 +117,11 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
         Raises:
             trio.WouldBlock: the socket is full, or the rest of another write waits.
-            trio.BrokenResourceError: the peer has gone, or the close frame went out.
+            trio.BrokenResourceError: the peer has gone, or the last bytes went out.
             trio.ClosedResourceError: this side is closed.
         """
         if self.blocked:
-            if self._finished and (self._closed or not self._rest):
-                raise trio.BrokenResourceError("the close frame has gone out")
-            raise trio.WouldBlock
+            self._refuse()
         # A local name: CPython 3.11 specialises the attribute load, not a call through a slot.
         send = self._send
         try:
@@ -185,22 +173,21 @@ class SocketStream(trio.abc.HalfCloseableStream):
             trio.BrokenResourceError, trio.ClosedResourceError: as `wait_ready`.
         """
         payload = bytes(data)
-        waiting = self._turn is not None and self._turn.locked()
-        if not waiting and not self.blocked and payload[:1] != _CLOSE:
-            # The usual case: there is room, and nobody to stand in line with.
-            try:
-                self.send_nowait(payload)
-            except trio.WouldBlock:
-                pass
-            else:
-                payload = b""
-                if not self.blocked:
-                    await trio.lowlevel.checkpoint()
-                    return
-        async with self._lock():
-            await self._finish_rest()
-            if payload:
-                await self._send_in_turn(payload)
+        if not self._sent_at_once(payload):
+            await self._send_in_turn(payload, last=False)
+        elif self._rest:
+            async with self._lock():
+                await self._finish_rest()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def send_last(self, data: bytes) -> None:
+        """Do as `send_all`, and let nothing follow, as nothing may follow a close frame.
+
+        Raises:
+            trio.BrokenResourceError, trio.ClosedResourceError: as `wait_ready`.
+        """
+        await self._send_in_turn(data, last=True)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would go somewhere; part of trio's stream interface."""
@@ -258,7 +245,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self._socket.close()
 
     def _keep_rest(self, rest: bytes) -> None:
-        self._rest = rest
+        self._rest += rest
         self.blocked = True
 
     def _lock(self) -> trio.Lock:
@@ -267,13 +254,35 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self._turn = trio.Lock()
         return self._turn
 
-    async def _send_in_turn(self, payload: bytes) -> None:
-        """Write a payload, holding the turn, with no rest before it."""
-        if self._finished:
-            raise trio.BrokenResourceError("the close frame has gone out")
-        self._keep_rest(payload)
-        self._finished = payload[:1] == _CLOSE
-        await self._finish_rest()
+    def _refuse(self) -> NoReturn:
+        """Raise what says why nothing may be written directly."""
+        if self._finished and (self._closed or not self._rest):
+            raise trio.BrokenResourceError("the last bytes have gone out")
+        raise trio.WouldBlock
+
+    def _sent_at_once(self, payload: bytes) -> bool:
+        """Write a payload where there is room and no other task stands in line."""
+        if self._turn is not None and self._turn.locked():
+            return False
+        try:
+            self.send_nowait(payload)
+        except trio.WouldBlock:
+            return False
+        return True
+
+    async def _send_in_turn(self, payload: bytes, *, last: bool) -> None:
+        """Write a payload after the rest of what was cut short before."""
+        async with self._lock():
+            await self._finish_rest()
+            if self._finished:
+                raise trio.BrokenResourceError("the last bytes have gone out")
+            self._keep_rest(self._on_the_wire(payload))
+            self._finished = last
+            await self._finish_rest()
+
+    def _on_the_wire(self, payload: bytes) -> bytes:
+        """Return a payload as it goes through the socket; it must go out whole from then on."""
+        return payload
 
     async def _finish_rest(self) -> None:
         """Write what waits, holding the turn."""

@@ -1,142 +1,163 @@
-"""The stream under one WebSocket over TLS, where no frame can be written directly.
+"""A connection over TLS: a `SocketStream` whose bytes pass through a record layer.
 
-The hub's door is a place for one frame; a writer task encrypts and sends what is put there. It
-does everything `SocketStream` does, a task and some microseconds slower.
+Theory of operation. `ssl.SSLObject` over two memory BIOs is synchronous: what is written comes out
+of one as records, and what the peer sent goes into the other. So a frame is encrypted and sent
+without waiting and without a task, just as over a plain socket, and whatever the kernel does not
+take waits as `_rest`, in the order in which it was encrypted. A record that was made must go out
+(RFC 8446 §5.3 numbers them), so `send_nowait` asks for room before it encrypts.
+
+Reading may make records to send, as an answer to a key update; they join the same line.
+
+Rules for this module: it turns bytes into records and back, and leaves sockets, deadlines and
+turns to `socket_stream`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import select
+import socket
+import ssl
+from contextlib import suppress
+from socket import MSG_EOR
+from typing import ClassVar
 
 import trio
 
 from ticker import limits
-from ticker.encodings.websocket import CLOSE_OPCODE
-from ticker.transport.socket_stream import peer_of
+from ticker.transport.socket_stream import SocketStream
 
 
-class TlsStream(trio.abc.HalfCloseableStream):
-    """A TLS connection with a place for one frame.
+class TlsStream(SocketStream):
+    """A connected socket that speaks TLS, as the server; `handshake` comes first."""
 
-    Attributes:
-        on_partial_write: never called: the writer finishes every frame by itself.
-        heard_at: when the peer last sent anything, in trio's time.
-        stalled: whether it was cut off for reading nothing.
-    """
+    __slots__ = ("_answers", "_incoming", "_outgoing", "_room", "_tls")
 
-    on_partial_write: Callable[[], None]
+    secure: ClassVar[bool] = True
 
-    def __init__(self, transport: trio.SSLStream[trio.SocketStream]) -> None:
-        """Wrap an accepted connection after its TLS handshake."""
-        self._transport = transport
-        self._turn = trio.Lock()
-        # What the hub gave, until all of it is sent.
-        self._frame = b""
-        self._given = trio.lowlevel.ParkingLot()
-        self._sent = trio.lowlevel.ParkingLot()
-        self._finished = False
-        self._closed = False
-        self.stalled = False
-        self.heard_at = trio.current_time()
+    def __init__(self, raw: socket.socket, context: ssl.SSLContext) -> None:
+        """Begin with nothing said, on a connected, non-blocking socket."""
+        super().__init__(raw)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # Bytes of answers among the rest.
+        self._answers = 0
+        self._room = select.poll()
+        self._room.register(raw, select.POLLOUT)
 
-    @property
-    def peer(self) -> str:
-        """The address at the other end."""
-        return peer_of(self._transport.transport_stream.socket)
-
-    def send_nowait(self, frame: bytes, /) -> None:
-        """Hand one whole frame to the writer; raises as `SocketStream.send_nowait` does."""
-        if self._closed:
-            raise trio.BrokenResourceError("this stream has ended")
-        if self._frame or self._finished:
-            raise trio.WouldBlock
-        self._frame = frame
-        self._given.unpark()
-
-    async def wait_ready(self) -> None:
-        """Wait until the writer has sent what it had."""
-        while self._frame:
-            await self._sent.park()
-        async with self._turn:
-            if self._finished:
-                raise trio.BrokenResourceError("this stream has ended")
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write everything, after the frame that was given before.
+    async def handshake(self) -> None:
+        """Shake hands; nothing limits how long that takes.
 
         Raises:
-            trio.BrokenResourceError: the peer has gone, took nothing for
-                `limits.STALL_SECONDS` and was cut off, or the close frame has gone out.
+            trio.BrokenResourceError: the peer has gone, or they do not agree.
         """
-        async with self._turn:
-            await self._send_frame()
-            if self._finished:
-                raise trio.BrokenResourceError("the close frame has gone out")
-            payload = bytes(data)
-            self._finished = payload[:1] == bytes((CLOSE_OPCODE,))
-            await self._write(payload)
+        try:
+            while not self._hands_shaken():
+                await self._send_records()
+                await self._take_in()
+        except ssl.SSLError as error:
+            with suppress(trio.BrokenResourceError):
+                await self._send_records()  # the alert that says why
+            raise trio.BrokenResourceError(f"no TLS handshake: {error.reason}") from error
+        await self._send_records()
 
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until a write would go somewhere; part of trio's stream interface."""
-        await self._transport.wait_send_all_might_not_block()
+    def selected_alpn_protocol(self) -> str | None:
+        """Return the protocol that both sides agreed on in the handshake."""
+        return self._tls.selected_alpn_protocol()
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Return what the peer sent next; empty at its end."""
-        received = await self._transport.receive_some(max_bytes or limits.RECEIVE_BYTES)
-        self.heard_at = trio.current_time()
-        return received
+    def send_nowait(self, frame: bytes, /) -> None:
+        """Write one whole frame, or none of it; raises as over a plain socket."""
+        if self.blocked:
+            self._refuse()
+        if not self._room.poll(0):
+            raise trio.WouldBlock
+        self._send_now(self._on_the_wire(frame))
 
     async def send_eof(self) -> None:
-        """TLS cannot close one side alone; the close frame says the same."""
-        await trio.lowlevel.checkpoint()
+        """Say that nothing more will be sent, by TLS (RFC 8446 §6.1) and by TCP."""
+        async with self._lock():
+            # It has been sent once this raises: what is missing is the peer's own.
+            with suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._keep_rest(self._outgoing.read())
+        await super().send_eof()
 
-    async def aclose(self) -> None:
-        """Close; as HTTPS does, without TLS's own goodbye, since the close frame has said it."""
-        with trio.move_on_after(limits.CLOSE_SECONDS):
-            self._end()
-            await self._transport.aclose()
-
-    def abort(self) -> None:
-        """Cut the connection at once; whoever waits on it wakes up."""
-        self._end()
-        self._transport.transport_stream.socket.close()
-
-    async def write_frames(self) -> None:
-        """Be the writer, for as long as the stream is open."""
+    def _hands_shaken(self) -> bool:
         try:
-            while not self._closed:
-                if not self._frame:
-                    await self._given.park()
-                async with self._turn:
-                    await self._send_frame()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # The reader learns of it too, and ends the session.
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def _on_the_wire(self, payload: bytes) -> bytes:
+        view = memoryview(payload)
+        try:
+            while view:
+                view = view[self._tls.write(view) :]  # a record at a time (RFC 8446 §5.1)
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError(f"TLS is over: {error.reason}") from error
+        return self._outgoing.read()
+
+    def _send_now(self, records: bytes) -> None:
+        """Send records with nothing before them, as far as there is room."""
+        try:
+            sent = self._send(records, MSG_EOR)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise self._translated(error) from error
+        if sent != len(records):
+            self._keep_rest(records[sent:])
+            self.on_partial_write()
+
+    async def _send_records(self) -> None:
+        """Send the records of the handshake, all of them."""
+        async with self._lock():
+            self._keep_rest(self._outgoing.read())
+            await self._finish_rest()
+
+    def _answer_records(self) -> None:
+        """Send what reading made, in line with everything else; never waits.
+
+        Raises:
+            trio.BrokenResourceError: the peer has gone, or asks for answers and reads none.
+        """
+        records = self._outgoing.read()
+        if not records:
+            return
+        if not self._rest:
+            self._answers = 0
+            self._send_now(records)
+            return
+        self._answers += len(records)
+        if self._answers > limits.TLS_ANSWER_BYTES:
             self.abort()
+            raise trio.BrokenResourceError("the peer reads none of the answers it asks for")
+        self._keep_rest(records)
 
-    def _end(self) -> None:
-        self._closed = self._finished = True
-        self._frame = b""
-        self._given.unpark_all()
-        self._sent.unpark_all()
+    async def _receive(self, max_bytes: int) -> bytes:
+        """Receive what is there once it is decrypted; can be cancelled without losing any."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
+        while True:
+            try:
+                data = self._tls.read(max_bytes)
+            except ssl.SSLWantReadError:
+                self._answer_records()
+                await self._take_in()
+                waited = True
+                continue
+            except ssl.SSLEOFError:
+                data = b""  # many peers just hang up (RFC 9112 §9.8)
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError(f"TLS is over: {error.reason}") from error
+            if not waited:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            return data
 
-    async def _send_frame(self) -> None:
-        """Send the frame that was given, holding the turn."""
-        if self._frame:
-            await self._write(self._frame)
-            self._frame = b""
-            self._sent.unpark_all()
-
-    async def _write(self, payload: bytes) -> None:
-        """Encrypt and send, holding the turn; a connection on which that fails is cut off."""
-        complete = False
-        try:
-            with trio.move_on_after(limits.STALL_SECONDS):
-                await self._transport.send_all(payload)
-                complete = True
-                return
-        finally:
-            if not complete:
-                # Half a record cannot be taken back, nor finished by anybody else.
-                self.abort()
-        self.stalled = True
-        raise trio.BrokenResourceError("the peer has stalled")
+    async def _take_in(self) -> None:
+        """Receive some of the peer's records, or its end."""
+        records = await super()._receive(limits.TLS_READ_BYTES)
+        if records:
+            self._incoming.write(records)
+        else:
+            self._incoming.write_eof()

@@ -1,14 +1,15 @@
-"""The web application: its routes, errors and headers, and the service's lifespan."""
+"""The web application: its routes, errors and headers."""
 
 from __future__ import annotations
 
-import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Request, Response, request
 from quart.typing import ResponseTypes
 from quart_cors import cors
@@ -16,15 +17,8 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
-from ticker.exception_groups import first
-from ticker.server.router import Router
-from ticker.server.worker import (
-    TickerWorkerContext,
-    end_with_arbiter,
-    fail_arbiter,
-    quit_worker,
-)
-from ticker.service import Service, ServiceError
+from ticker.server.lifespan import RefusingLifespan
+from ticker.service import Service
 from ticker.settings.model import Settings
 from ticker.settings.network_readers import Endpoint
 from ticker.web import answer_cache, auth, operations, pages, prices
@@ -49,91 +43,24 @@ _SECURITY_HEADERS: Final = {
 }
 
 
-class Lifespan:
-    """Runs the service between ASGI's startup and shutdown events.
-
-    A task that fails in Quart's own nursery is logged, and HTTP goes on answering. Here the
-    engine's failure is told to the server as a failed lifespan, which ends the process.
-    """
-
-    def __init__(self, app: TickerApp, _scope: LifespanScope) -> None:
-        self._app = app
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve one lifespan."""
-        await receive()
-        started = False
-        try:
-            async with service.running(self._app.settings) as running:
-                self._app.extensions[EXTENSION] = running
-                started = True
-                async with trio.open_nursery() as nursery:
-                    context = TickerWorkerContext.newest
-                    end_with_arbiter()
-                    if isinstance(self._app.settings.metrics, Endpoint):
-                        await nursery.start(serve_metrics, running, self._app.settings.metrics)
-                    if context is not None:
-                        nursery.start_soon(running.router.drain_with, context)
-                        nursery.start_soon(_terminate_on_signal, context)
-                    await send({"type": "lifespan.startup.complete"})
-                    await receive()
-                    if context is not None:
-                        # Hypercorn waits for connections, but not for a drain of ours.
-                        await running.router.drained.wait()
-                    nursery.cancel_scope.cancel()
-        except* ServiceError as group:
-            refused = first(group)
-            assert isinstance(refused, ServiceError)  # noqa: S101 - it is raised alone
-            self._app.refusal = refused
-            if self._app.log_refusal:
-                log.error("start_refused", error=str(refused))  # noqa: TRY400 - the text is enough
-            quit_worker()
-        except* Exception as group:
-            self._app.failed = True
-            fail_arbiter()
-            log.critical("engine_failed", exc_info=group)
-        if self._app.refusal is not None:
-            await send({"type": "lifespan.startup.failed", "message": str(self._app.refusal)})
-        elif self._app.failed and not started:
-            await send({"type": "lifespan.startup.failed", "message": "the engine failed"})
-        elif self._app.failed:
-            await send({"type": "lifespan.shutdown.failed", "message": "the engine failed"})
-        else:
-            await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _terminate_on_signal(context: TickerWorkerContext) -> None:
-    """Begin a clean shutdown at SIGTERM, and at SIGINT where Hypercorn does not ignore it.
-
-    Hypercorn's own command signals its workers by other means, but a service manager that
-    signals the whole process group reaches the worker directly. After the first signal the
-    system's own handling is back, so that a second one ends the process at once.
-    """
-    signals = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signals.append(signal.SIGINT)
-    with trio.open_signal_receiver(*signals) as received:
-        async for number in received:
-            log.info("signal_received", signal=signal.Signals(number).name)
-            await context.terminate.set()
-            return
-
-
 class TickerApp(QuartTrio):
-    """The Quart application, which carries the service through its lifespan.
+    """The Quart application.
 
     Attributes:
         settings: what it was made with.
-        refusal: why it did not start, if it did not.
-        log_refusal: whether to log that; not where a command line shows it.
-        failed: whether the engine failed.
     """
 
-    asgi_lifespan_class = Lifespan  # type: ignore[assignment]  # it has the same interface
+    asgi_lifespan_class = RefusingLifespan  # type: ignore[assignment]  # it has the same interface
     settings: Settings
-    refusal: ServiceError | None = None
-    log_refusal = True
-    failed = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Service]:
+        """Run the service behind it until the block is left; raises as `service.running`."""
+        async with service.running(self.settings) as running:
+            self.extensions[EXTENSION] = running
+            if isinstance(self.settings.metrics, Endpoint):
+                await running.engine.nursery.start(serve_metrics, running, self.settings.metrics)
+            yield running
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -157,15 +84,9 @@ class TickerApp(QuartTrio):
         except HTTPException as problem:
             return _complete(await _http_error(problem), request.method)
 
-    @property
-    def gateway(self) -> Router | None:
-        """Where accepted connections go while the service runs; the seam with Hypercorn asks."""
-        running: Service | None = self.extensions.get(EXTENSION)
-        return running.router if running is not None else None
-
 
 def create_app(settings: Settings) -> TickerApp:
-    """Make the application; its lifespan starts and stops everything it needs."""
+    """Make the application; `running` starts and stops everything it needs."""
     app = TickerApp(__name__, static_folder=None)
     app.settings = settings
     app.extensions[answer_cache.EXTENSION] = answer_cache.AnswerCache()

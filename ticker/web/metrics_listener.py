@@ -15,7 +15,8 @@ import trio
 from ticker import limits
 from ticker.http.head import Head, read_head
 from ticker.server.fault_boundary import FaultBoundary
-from ticker.service import Service, ServiceError
+from ticker.server.process import ServiceError
+from ticker.service import Service
 from ticker.settings.network_readers import Endpoint
 from ticker.web.answer_cache import AnswerCache
 from ticker.web.operations import METRICS_TYPE, metrics_text

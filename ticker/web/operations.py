@@ -78,7 +78,7 @@ def _readings(service: Service, symbols: Collection[str]) -> Readings:
         subscriptions=hub.subscriptions,
         topics=hub.topics,
         streams_behind=hub.behind,
-        connections_open=service.router.connections,
+        connections_open=statistics.connections,
         tasks=current_statistics().tasks_living,
         tokens_cached=authority.tokens_cached,
         revocation_seen=authority.revocations_seen,

@@ -94,7 +94,8 @@ async def market(*sources: ScriptedSource, **rules: Any) -> AsyncIterator[Market
     found = Market(ingest, book, sources)
     with structlog.testing.capture_logs():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ingest.run)
+            for each in ingest.sources:
+                nursery.start_soon(ingest.supervise, each)
             await wait_all_tasks_blocked()
             yield found
             nursery.cancel_scope.cancel()

@@ -62,7 +62,9 @@ async def test_an_error_of_one_connection_does_not_end_accepting(
 
     monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve, bool)
+        nursery.start_soon(
+            accept_all, cast("socket.socket", listening), SocketStream, nursery, serve, bool
+        )
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert len(served) == 2
@@ -85,7 +87,9 @@ async def test_a_crowd_slows_it_down_also_one_that_comes_one_by_one(
     monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
     async with trio.open_nursery() as nursery:
         crowded = lambda: True  # noqa: E731 - as short as `bool` below
-        nursery.start_soon(accept_all, cast("socket.socket", listening), nursery, serve, crowded)
+        nursery.start_soon(
+            accept_all, cast("socket.socket", listening), SocketStream, nursery, serve, crowded
+        )
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert [time - times[0] for time in times] == pytest.approx(
@@ -111,7 +115,7 @@ async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
     knocking = [socket.create_connection(listening.getsockname()) for _ in range(count)]
     turns: list[int] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept_all, listening, nursery, serve, bool)
+        nursery.start_soon(accept_all, listening, SocketStream, nursery, serve, bool)
         with trio.fail_after(10):
             while served < count:
                 turns.append(served)
@@ -138,7 +142,7 @@ async def test_a_crowd_that_says_nothing_slows_accepting_down_and_does_not_end_i
     monkeypatch.setattr("trio.lowlevel.wait_readable", Knocked.readable)
     async with trio.open_nursery() as nursery:
         crowd = cast("socket.socket", listening)
-        nursery.start_soon(accept_all, crowd, nursery, serve, lambda: True)
+        nursery.start_soon(accept_all, crowd, SocketStream, nursery, serve, lambda: True)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     pause = limits.ACCEPT_PAUSE_SECONDS

@@ -105,7 +105,7 @@ async def test_a_frame_that_a_ring_cut_short_is_finished_before_anything_else(
 async def test_nothing_follows_a_close_frame(fanout: RingFanout) -> None:
     async with streams() as found:
         offer = fanout.gather([stream for stream, _ in found])
-        await found[0][0].send_all(close_frame(1000))
+        await found[0][0].send_last(close_frame(1000))
         missed = dict(offer(FRAME))
         assert missed.keys() == {0}
         assert isinstance(missed[0], trio.BrokenResourceError)

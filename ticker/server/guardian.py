@@ -1,0 +1,98 @@
+"""A failed worker of Hypercorn's command ends the command with a failure.
+
+Hypercorn 0.18 asks its workers for their exit codes twice, the second time when none is left, and
+so its command ends with 0 whatever became of them (`hypercorn/run.py`, `_join_exited`): a service
+manager would not restart what has failed. Nothing of this program runs in the command's own
+process. So each worker, as the first thing it does, leaves a small process behind, the guardian,
+which waits for the worker's end. Unless the worker has said that it ends well, the guardian ends
+the command: by a signal that the command does not handle, so that it dies of it.
+
+The guardian holds the worker's end of the pipe by which the command learns that a worker is gone
+(`multiprocessing`'s sentinel), so that the command does not go on before the guardian has acted.
+
+The first process of a container ignores signals from inside that it does not handle. There the
+guardian takes away the command's descriptors (`prlimit`, RLIMIT_NOFILE) and wakes it, so that its
+next poll(2) fails, and the command with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import stat
+from contextlib import suppress
+from typing import Final
+
+_WELL: Final = b"1"
+#: Of signals to the whole process group the guardian takes none: it outlives the worker.
+_IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+
+
+class Guardian:
+    """The process that watches over this worker."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = descriptor
+
+    def ends_well(self) -> None:
+        """Note that the end of this worker, which is near, is no failure."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.write(self._descriptor, _WELL)
+
+
+def start_guardian() -> Guardian:
+    """Start the guardian of a worker of Hypercorn's command, before the worker has any thread.
+
+    Elsewhere there is none, and nothing to guard: a process tells its failure itself.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return Guardian()
+    command = _Command(parent.pid)
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(reading)
+        return Guardian(writing)
+    try:
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        os.close(writing)
+        _close_sockets()
+        if os.read(reading, 1) != _WELL:
+            command.fail()
+    finally:
+        os._exit(0)
+
+
+class _Command:
+    """Hypercorn's command, by a descriptor if possible, since a number may change hands."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+
+    def fail(self) -> None:
+        """End it with a failure; do nothing where it has gone."""
+        with suppress(ProcessLookupError):
+            if self._pid == 1:
+                resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (0, 0))
+                self._signal(signal.SIGTERM)
+            else:
+                self._signal(signal.SIGUSR1)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._descriptor is None:
+            os.kill(self._pid, number)
+        else:
+            signal.pidfd_send_signal(self._descriptor, number)
+
+
+def _close_sockets() -> None:
+    """Let go of the listening sockets: they are the worker's."""
+    for number in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 - numbers are enough
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.close(number)

@@ -1,0 +1,96 @@
+"""The sockets that are listened on, and what is made of a connection on each."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import attrs
+import structlog
+from hypercorn.config import Config, Sockets
+from hypercorn.utils import repr_socket_addr
+
+from ticker.http.bridge import HTTP_1
+from ticker.server.process import ServiceError
+from ticker.transport.socket_stream import SocketStream
+from ticker.transport.tls_stream import TlsStream
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class Listener:
+    """One socket that is listened on.
+
+    Attributes:
+        listening: the socket, non-blocking.
+        url: its address, as in `http://127.0.0.1:8081`.
+        connect: makes a stream of an accepted socket.
+    """
+
+    listening: socket.socket
+    url: str
+    connect: Callable[[socket.socket], SocketStream]
+
+
+@contextmanager
+def open_listeners(config: Config, sockets: Sockets | None) -> Iterator[Sequence[Listener]]:
+    """Listen until the block is left.
+
+    Args:
+        config: Hypercorn's, which names the addresses and the certificate.
+        sockets: those that Hypercorn's command listens on already.
+
+    Raises:
+        ServiceError: an address cannot be listened on, or the configuration asks for what is
+            not served.
+    """
+    context = _tls_context(config)
+    if config.quic_bind:
+        raise ServiceError("HTTP/3 is not served: leave --quic-bind out", settings=True)
+    with ExitStack() as stack:
+        if sockets is None:
+            sockets = _bound(config)
+            for each in (*sockets.secure_sockets, *sockets.insecure_sockets):
+                stack.enter_context(each)
+        listeners = [_listener(each, "http", SocketStream) for each in sockets.insecure_sockets]
+        if context is not None:
+            connect = partial(TlsStream, context=context)
+            listeners += [_listener(each, "https", connect) for each in sockets.secure_sockets]
+        yield listeners
+
+
+def _bound(config: Config) -> Sockets:
+    try:
+        sockets = config.create_sockets()
+        for each in (*sockets.secure_sockets, *sockets.insecure_sockets):
+            each.listen(config.backlog)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ServiceError(f"cannot listen on {', '.join(config.bind)}: {reason}") from None
+    return sockets
+
+
+def _listener(
+    listening: socket.socket, scheme: str, connect: Callable[[socket.socket], SocketStream]
+) -> Listener:
+    listening.settimeout(0)
+    address = repr_socket_addr(listening.family, listening.getsockname())
+    return Listener(listening, f"{scheme}://{address}", connect)
+
+
+def _tls_context(config: Config) -> ssl.SSLContext | None:
+    """Make what Hypercorn's configuration says of TLS; None where it says nothing."""
+    if "alpn_protocols" in vars(config) and config.alpn_protocols != [HTTP_1]:
+        log.warning("alpn_protocols_ignored", hint=f"only {HTTP_1} is served over TLS")
+    config.alpn_protocols = [HTTP_1]
+    try:
+        context = config.create_ssl_context()
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"TLS cannot be set up: {error}", settings=True) from None
+    if context is not None:
+        context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
