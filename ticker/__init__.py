@@ -7,7 +7,6 @@ it is first asked for, so that a client pays nothing for the server and the othe
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "__version__", "connect", "create_app"]
 
-__version__ = version("ticker")
+__version__: str
 
 _HOMES: Final = {
     "Settings": "ticker.settings.model",
@@ -27,6 +26,8 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("ticker")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -14,9 +14,10 @@ from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 
 from ticker import limits, logs, standard_streams
+from ticker.cli import quitting_on_interrupt
 from ticker.exception_groups import leaves
 from ticker.server import worker
-from ticker.server.process import ServiceError, quit_on_interrupt
+from ticker.server.process import ServiceError
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
 from ticker.web.app import TickerApp, create_app
@@ -34,7 +35,14 @@ log = structlog.get_logger()
 @click.pass_obj
 def serve(common: dict[str, Any], /, config: Path | None, **options: str | None) -> int:
     """Serve the page, the token endpoint, the prices and the stream."""
-    quit_on_interrupt()
+    # Until the service listens there is nothing to close; then `worker.serve` takes the signal.
+    with quitting_on_interrupt():
+        return _serve_process(common, config, options)
+
+
+def _serve_process(
+    common: dict[str, Any], config: Path | None, options: dict[str, str | None]
+) -> int:
     options = {name: value or common.get(name) for name, value in options.items()}
     settings = load(config=config or common["config"], options=options).settings
     standard_streams.take()

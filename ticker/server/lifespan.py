@@ -7,10 +7,13 @@ first of all.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope
+
+from ticker import standard_streams
 
 _HINT: Final = (
     "ticker: start it by `ticker serve`, or by `hypercorn --worker-class trio ticker.asgi:app`: "
@@ -28,4 +31,5 @@ class RefusingLifespan:
         """Refuse to start."""
         await receive()
         print(_HINT, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
-        sys.exit(2)
+        standard_streams.drain()
+        os._exit(2)  # an exception would be caught, or become a page of traceback

@@ -37,20 +37,19 @@ class Listener:
 
 
 @contextmanager
-def open_listeners(config: Config, sockets: Sockets | None) -> Iterator[Sequence[Listener]]:
+def open_listeners(
+    config: Config, sockets: Sockets | None, context: ssl.SSLContext | None
+) -> Iterator[Sequence[Listener]]:
     """Listen until the block is left.
 
     Args:
-        config: Hypercorn's, which names the addresses and the certificate.
+        config: Hypercorn's, which names the addresses.
         sockets: those that Hypercorn's command listens on already.
+        context: for connections over TLS.
 
     Raises:
-        ServiceError: an address cannot be listened on, or the configuration asks for what is
-            not served.
+        ServiceError: an address cannot be listened on.
     """
-    context = _tls_context(config)
-    if config.quic_bind:
-        raise ServiceError("HTTP/3 is not served: leave --quic-bind out", settings=True)
     with ExitStack() as stack:
         if sockets is None:
             sockets = _bound(config)
@@ -82,8 +81,14 @@ def _listener(
     return Listener(listening, f"{scheme}://{address}", connect)
 
 
-def _tls_context(config: Config) -> ssl.SSLContext | None:
-    """Make what Hypercorn's configuration says of TLS; None where it says nothing."""
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """Make what Hypercorn's configuration says of TLS; None where it says nothing.
+
+    Raises:
+        ServiceError: it cannot be read, or asks for what is not served.
+    """
+    if config.quic_bind:
+        raise ServiceError("HTTP/3 is not served: leave --quic-bind out", settings=True)
     if "alpn_protocols" in vars(config) and config.alpn_protocols != [HTTP_1]:
         log.warning("alpn_protocols_ignored", hint=f"only {HTTP_1} is served over TLS")
     config.alpn_protocols = [HTTP_1]

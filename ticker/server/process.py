@@ -144,12 +144,3 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent.pid:
         os.kill(os.getpid(), signal.SIGTERM)  # it went before that
-
-
-def quit_on_interrupt() -> None:
-    """Let Ctrl-C end this process at once and quietly, until something else takes the signal.
-
-    During a start there is nothing to close, and a traceback tells nothing; once the service
-    listens, `server/worker.py` takes the first signal, and a second one gets here again.
-    """
-    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))

@@ -34,7 +34,7 @@ from ticker.http.bridge import HttpBridge
 from ticker.http.gate import Gate
 from ticker.server.accept import accept_all
 from ticker.server.guardian import Guardian
-from ticker.server.listeners import Listener, open_listeners
+from ticker.server.listeners import Listener, open_listeners, tls_context
 from ticker.server.process import ServiceError, end_with_parent
 from ticker.server.router import Router
 from ticker.settings.model import Settings
@@ -102,9 +102,10 @@ async def serve(
     config.set_statsd_logger_class(StatsdLogger)
     logs.take_handlers()
     end_with_parent()
+    tls = tls_context(config)
     context = WorkerContext(_max_requests(config))
     async with application.running() as service:
-        with open_listeners(config, sockets) as listeners:
+        with open_listeners(config, sockets, tls) as listeners:
             http = HttpBridge(app, config, context, service.gate)
             for listener in listeners:
                 _accept(listener, service, http)
