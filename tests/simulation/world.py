@@ -80,6 +80,9 @@ class SimulatedAuthority:
         self._ended.add(name)
         self._revoke.send_nowait(name)
 
+    def knows(self, token: str) -> bool:
+        return token in self._grants
+
     async def authenticate(self, token: str) -> Grant:
         grant = self._grants.get(token)
         if grant is None or not self.still_good(grant):
