@@ -30,6 +30,19 @@ NEAREST_MATCHES: Final = 3
 #: two, since it is the size of a ring too.
 FANOUT_SLICE_FRAMES: Final = 512
 
+#: A frame at least so often in `changes` and `every`: tells a quiet market from a dead link.
+KEEP_ALIVE_SECONDS: Final = 1.0
+#: The tick log, and what one of its ticks and one of its quotes take of it, rounded up.
+LOG_BYTES: Final = 64 * 1024 * 1024
+LOG_TICK_BYTES: Final = 400
+LOG_QUOTE_BYTES: Final = 320
+#: Ticks that a resumed subscriber of `every` is sent in one write, and bytes after which such a
+#: write ends: a millisecond's work between two checkpoints.
+REPLAY_TICKS: Final = 64
+REPLAY_BYTES: Final = 64 * 1024
+#: Such writes that a topic keeps: those who were cut off together ask for the same ones.
+REPLAYS_KEPT: Final = 32
+
 # --- Sources (market/sources/) ------------------------------------------------------------
 
 #: A simulated price stays within this factor of its start: far enough to be interesting,
@@ -301,6 +314,15 @@ RETRY_AFTER_SECONDS: Final = 5
 #: Addresses that are remembered for rate limits.
 LIMITER_ADDRESSES: Final = 10_000
 
+#: What waits in memory for a subscriber of `every`: at 100 ticks a second five seconds, as long as
+#: a stalled reader is waited for; and some 20,000 changed quotes.
+EVERY_TICKS: Final = 512
+EVERY_BYTES: Final = 2 * 1024 * 1024
+#: The longest epoch a client may send back: the server's are 16 characters.
+EPOCH_CHARS: Final = 64
+#: A greater `seq` is none: what every client can count to, 2.8 million years at 100 Hz.
+SEQ_MAX: Final = 2**53
+
 # --- Connections (server/) ----------------------------------------------------------------
 
 #: A TLS handshake.
@@ -351,7 +373,7 @@ STREAMS_UNLIMITED: Final = 100_000
 COLLECT_AFTER_OBJECTS: Final = 100_000
 #: Close codes with a label of their own; a client may invent thousands.
 COUNTED_CLOSE_CODES: Final = frozenset(
-    {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4029, 4101}
+    {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4029, 4101, 4102}
 )
 
 # --- Commands (cli/) ----------------------------------------------------------------------

@@ -192,7 +192,13 @@ def _make_market(
         load=load,
     )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
-    hub = Hub(book, time_ms=wall_ms(), fanout=fanout)
+    hub = Hub(
+        book,
+        time_ms=wall_ms(),
+        tick_seconds=settings.tick,
+        log_seconds=settings.log_seconds,
+        fanout=fanout,
+    )
     ingest = Ingest(
         sources,
         book,

@@ -24,7 +24,7 @@ from hypercorn.trio import serve
 
 from ticker.encodings.encoding import Encoding
 from ticker.engine import Engine
-from ticker.market.topic import Subscription
+from ticker.market.subscription import Subscription
 from ticker.rate_limit import Rate
 from ticker.server import worker as seam
 from ticker.service import Service
@@ -132,8 +132,9 @@ def _watched(running: Running) -> Iterator[None]:
         encoding: Encoding,
         subscriber: SocketStream,
         fell_behind: Callable[[Exception | None], None],
+        **more: Any,
     ) -> Subscription:
-        subscription = subscribe(symbols, every, encoding, subscriber, fell_behind)
+        subscription = subscribe(symbols, every, encoding, subscriber, fell_behind, **more)
         ports[subscription] = subscriber._socket.getpeername()[1]
         return subscription
 

@@ -23,6 +23,7 @@ from tests.support.waiting import eventually
 from ticker.connections import Connection
 from ticker.market.quote import Quote
 from ticker.market.sources.spec import SourceSpec
+from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Authority, Grant, InvalidTokenError
 from ticker.service import make_service
 from ticker.settings.model import Settings
@@ -280,7 +281,9 @@ class World:
         return WALL + self.wall_offset + trio.current_time() - self._began
 
     @asynccontextmanager
-    async def client(self, granted: Grant | None = None) -> AsyncIterator[Client]:
+    async def client(
+        self, granted: Grant | None = None, asked: Subscribe | None = None
+    ) -> AsyncIterator[Client]:
         """Open a stream; leaving the block waits for the end of its session."""
         # The source has brought its first prices, unless a test keeps it from it.
         await trio.testing.wait_all_tasks_blocked()
@@ -288,7 +291,7 @@ class World:
         client = Client(stream)
         over = trio.Event()
         nursery = self.engine.nursery
-        nursery.start_soon(self._serve, stream, granted or grant(), client, over)
+        nursery.start_soon(self._serve, stream, granted or grant(), client, over, asked)
         yield client
         if not over.is_set():
             stream.from_client.close()
@@ -296,14 +299,24 @@ class World:
                 await over.wait()
 
     async def _serve(
-        self, stream: MemoryFrameStream, granted: Grant, client: Client, over: trio.Event
+        self,
+        stream: MemoryFrameStream,
+        granted: Grant,
+        client: Client,
+        over: trio.Event,
+        asked: Subscribe | None,
     ) -> None:
         try:
             with Connection(self.service.connections) as connection:
                 connection.asked()
                 client.connection = connection.scope
                 session = Session(
-                    self.context, WebSocket(stream), stream, granted, self.engine.nursery
+                    self.context,
+                    WebSocket(stream),
+                    stream,
+                    granted,
+                    self.engine.nursery,
+                    asked=asked,
                 )
                 client.code = await session.run(b"")
         finally:

@@ -54,6 +54,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_def
         expires_in: how many seconds the token is good for.
         time: the server's, in milliseconds since the epoch.
         version: the server's.
+        epoch: which run of the market it is; only within one can two `seq` be compared.
+        seq: the market's last tick.
     """
 
     user_id: str
@@ -63,6 +65,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_def
     expires_in: int | float | None = None
     time: int | None = None
     version: str | None = None
+    epoch: str | None = None
+    seq: int | None = None
 
 
 class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker", omit_defaults=True):
@@ -73,12 +77,15 @@ class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker", omit_defau
         seq: the market's tick; it grows by one each tick, and a jump shows ticks not seen.
         time: when the server made this message, in milliseconds since the epoch.
         snapshot: True for the first after a connect, a subscribe or a stall.
+        prev: in the modes `changes` and `every`, the tick since which `data` holds what has
+            changed.
     """
 
     data: tuple[Price, ...]
     seq: int
     time: int
     snapshot: bool = False
+    prev: int | None = None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defaults=True):
@@ -101,11 +108,27 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defau
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed", omit_defaults=True):
-    """The subscription now in force."""
+    """The subscription now in force.
+
+    Attributes:
+        symbols: those subscribed to.
+        interval_ms: the pace of prices in milliseconds.
+        mode: `latest`, `changes` or `every`.
+        detail: `price` or `full`.
+        epoch: which run of the market it is.
+        seq: the market's last tick.
+        resumed: whether nothing is missing since the frame that was asked for; None where
+            nothing was asked.
+    """
 
     id: Id = None
     symbols: tuple[str, ...]
     interval_ms: Milliseconds | None = None
+    mode: str | None = None
+    detail: str | None = None
+    epoch: str | None = None
+    seq: int | None = None
+    resumed: bool | None = None
 
 
 class Unsubscribed(

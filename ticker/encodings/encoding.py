@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from ticker.protocol.details import Detail
 from ticker.protocol.messages import Message
 from ticker.protocol.requests import Request
 
@@ -39,11 +40,19 @@ class ShownQuote(Protocol):
 class Format(Protocol):
     """How values become bytes, before they are framed."""
 
-    def entry(self, quote: ShownQuote) -> bytes:
+    def entry(self, quote: ShownQuote, detail: Detail) -> bytes:
         """Encode one quote as it stands in `data`."""
 
-    def ticker(self, entries: Iterable[bytes], *, seq: int, time_ms: int, snapshot: bool) -> bytes:
-        """Encode a ticker message of ready entries."""
+    def ticker(
+        self,
+        entries: Iterable[bytes],
+        *,
+        seq: int,
+        time_ms: int,
+        prev: int | None = None,
+        snapshot: bool = False,
+    ) -> bytes:
+        """Encode a ticker message of ready entries; `prev` where it holds changes since that."""
 
     def message(self, message: Message) -> bytes:
         """Encode any other message."""

@@ -6,7 +6,8 @@ is written once however many topics hold it, and a price keeps every digit it ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from ticker import limits
 from ticker.encodings.encoding import Encoding, ShownQuote
 from ticker.encodings.websocket import text_frame
+from ticker.protocol.details import FULL_FIELDS, Detail
 from ticker.protocol.messages import Message
 from ticker.protocol.requests import NO_ID, BadMessageError, Request, RequestId, check
 
@@ -33,18 +35,29 @@ _any_id: Final = msgspec.json.Decoder(_AnyId)
 class JsonFormat:
     """Messages as JSON texts."""
 
-    def entry(self, quote: ShownQuote) -> bytes:
+    def entry(self, quote: ShownQuote, detail: Detail) -> bytes:
         """Write one quote as an element of `data`."""
+        more = "".join(_full(quote)) if detail == "full" else ""
         # The simulation is the whole market by itself; a real one is named.
         source = "" if quote.source == "simulated" else f',"source":"{quote.source}"'
         return (
             f'{{"symbol":"{quote.symbol}","price":{quote.price:f},'
-            f'"timestamp":{quote.time_ms // 1000}{source}}}'
+            f'"timestamp":{quote.time_ms // 1000}{source}{more}}}'
         ).encode()
 
-    def ticker(self, entries: Iterable[bytes], *, seq: int, time_ms: int, snapshot: bool) -> bytes:
+    def ticker(
+        self,
+        entries: Iterable[bytes],
+        *,
+        seq: int,
+        time_ms: int,
+        prev: int | None = None,
+        snapshot: bool = False,
+    ) -> bytes:
         """Write one ticker message."""
         flag = b',"snapshot":true}' if snapshot else b"}"
+        if prev is not None:
+            flag = b',"prev":%d%b' % (prev, flag)
         data = b",".join(entries)
         return b'{"type":"ticker","data":[%b],"seq":%d,"time":%d%b' % (data, seq, time_ms, flag)
 
@@ -68,6 +81,14 @@ class JsonFormat:
             raise BadMessageError(str(error), _find_id(message)) from None
         check(request)
         return request
+
+
+def _full(quote: ShownQuote) -> Iterator[str]:
+    """Write what only the detail `full` shows, each where it is known."""
+    for name in FULL_FIELDS:
+        value: Decimal | None = getattr(quote, name)
+        if value is not None:
+            yield f',"{name}":{value:f}'
 
 
 def _checked_id(request_id: RequestId) -> RequestId:

@@ -130,5 +130,7 @@ class Broadcast:
             self._took(time.perf_counter() - began)
             self.ticks += 1
             self._published = self._book.changes
+        else:
+            await self._hub.keep_alive(self._wall_ms())
         self.turned_at = trio.current_time()
         self._ticked.unpark_all()

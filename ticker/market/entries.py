@@ -1,4 +1,4 @@
-"""The published quotes in one format: each is encoded once, however many topics show it.
+"""The published quotes in one format and detail: each is encoded once, however many topics show it.
 
 Rules for this module: it knows nothing of topics and subscribers.
 """
@@ -9,16 +9,18 @@ from collections.abc import Sequence
 
 from ticker.encodings.encoding import Format
 from ticker.market.published import Published
+from ticker.protocol.details import Detail
 
 
 class Entries:
     """The entries of all symbols, brought up to date when they are asked for."""
 
-    __slots__ = ("_format", "_published", "_seq", "encoded")
+    __slots__ = ("_detail", "_format", "_published", "_seq", "encoded")
 
-    def __init__(self, published: Published, format_: Format) -> None:
+    def __init__(self, published: Published, format_: Format, detail: Detail) -> None:
         self._published = published
         self._format = format_
+        self._detail = detail
         self._seq = -1
         self.encoded: list[bytes] = [b""] * len(published.quotes)
 
@@ -26,10 +28,11 @@ class Entries:
         """Return the entry of each place as of the last tick; empty where there is no quote."""
         published = self._published
         if self._seq != published.seq:
-            quotes, encoded, entry = published.quotes, self.encoded, self._format.entry
-            for place in published.changed_since(self._seq):
+            quotes, encoded, detail = published.quotes, self.encoded, self._detail
+            entry = self._format.entry
+            for place in published.changed_since(self._seq, detail):
                 quote = quotes[place]
                 assert quote is not None  # noqa: S101 - it has changed
-                encoded[place] = entry(quote)
+                encoded[place] = entry(quote, detail)
             self._seq = published.seq
         return self.encoded

@@ -4,8 +4,14 @@ Theory of operation. A topic is what several subscribers want alike (`ticker.mar
 tick the hub encodes one frame for each topic that is due and offers the same bytes to each of
 its subscribers with `send_nowait`. A subscriber that is full (`trio.WouldBlock`) is behind: it
 leaves the ready set, costs nothing while it is away, and comes back through
-`Subscription.resume`, which sends a snapshot of the last tick. So nothing is ever queued here,
-and what is newest always goes out next.
+`Subscription.resume`. So nothing is ever queued here.
+
+What is sent then depends on the mode. In `latest` it is a snapshot of the last tick, so that what
+is newest always goes out next. In `changes` it is what has changed since the subscriber's own last
+frame, by the `seq` of each symbol's last change; those who are ready share one frame with the
+changes since the topic's last one. A subscriber of `every` keeps what waits for it
+(`ticker.streams.tick_queue`) and is full only where it is given up; one that comes back is first
+given what it lacks out of the tick log.
 
 Fan-out runs in slices with a checkpoint between them, so that handshakes, pongs and HTTP stay
 prompt however large the audience is.
@@ -16,7 +22,7 @@ frame look is the business of a topic's encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import trio
@@ -26,8 +32,14 @@ from ticker.encodings.encoding import Encoding, Format
 from ticker.market.book import Book
 from ticker.market.entries import Entries
 from ticker.market.published import Published
+from ticker.market.replay import Replay
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
-from ticker.market.topic import Slice, Subscription, Topic, TopicKey
+from ticker.market.subscription import Subscription
+from ticker.market.tick_log import LoggedTick, TickLog
+from ticker.market.topic import Slice, Topic, TopicKey
+from ticker.protocol.details import Detail, Mode
+
+_Plan = Sequence[tuple[Topic, Sequence[Slice], int | None]]
 
 
 @attrs.frozen
@@ -40,6 +52,7 @@ class HubStatistics:
     frames_sent: int
     frames_skipped: int
     frames_encoded: int
+    ticks_logged: int
 
 
 class Hub:
@@ -47,21 +60,35 @@ class Hub:
 
     Attributes:
         published: what subscribers are shown until the next tick.
+        log: what the last ticks changed.
     """
 
-    def __init__(self, book: Book, *, time_ms: int, fanout: Fanout = ONE_BY_ONE) -> None:
+    def __init__(
+        self,
+        book: Book,
+        *,
+        time_ms: int,
+        tick_seconds: float,
+        log_seconds: float,
+        fanout: Fanout = ONE_BY_ONE,
+    ) -> None:
         """Begin with nothing published.
 
         Args:
             book: what a tick publishes.
             time_ms: now, in milliseconds since the epoch.
+            tick_seconds: from one tick to the next.
+            log_seconds: how far back the tick log reaches.
             fanout: how a frame gets to several subscribers.
         """
         self.published = Published(book, time_ms=time_ms)
+        self.log = TickLog(log_seconds)
         self._book = book
+        self._tick_seconds = tick_seconds
         self._fanout = fanout
+        self._replay = Replay(self.published, self.log)
         self._topics: dict[TopicKey, Topic] = {}
-        self._entries: dict[Format, Entries] = {}
+        self._entries: dict[tuple[Format, Detail], Entries] = {}
         self._subscriptions = 0
         self._frames_sent = 0
         self._frames_skipped = 0
@@ -74,27 +101,44 @@ class Hub:
         encoding: Encoding,
         subscriber: Subscriber,
         fell_behind: Callable[[Exception | None], None],
+        *,
+        mode: Mode = "latest",
+        detail: Detail = "price",
+        seq: int | None = None,
     ) -> Subscription:
         """Subscribe until the subscription's block is left, or its `end` is called.
 
         Args:
             symbols: what to send, in this order; all must be in the book.
-            every: the interval in ticks.
+            every: the interval in ticks; 1 in the mode `every`.
             encoding: how frames are made.
             subscriber: gets the frames.
             fell_behind: called once when the subscriber was full (with None) or raised
                 something else (with that). It must see to it that `resume` is called when
                 there is room again, or that the subscription ends.
+            mode: what of the market a frame holds.
+            detail: what of a quote is shown.
+            seq: the tick that the subscriber has, which `resumable` has found to be good; None
+                where it is to begin with a snapshot.
 
-        The subscription starts behind, so that `resume` sends its snapshot first.
+        The subscription starts behind, so that `resume`, or in the mode `every` `replay`, gives
+        what comes first.
         """
-        key = TopicKey(tuple(map(self._book.place, symbols)), every, encoding)
+        places = tuple(map(self._book.place, symbols))
+        key = TopicKey(places, every, mode, detail, encoding)
         topic = self._topics.get(key)
         if topic is None:
-            topic = self._topics[key] = Topic(key, self._entries_in(encoding.format))
+            topic = self._topics[key] = Topic(key, self._entries_in(encoding.format, detail))
         topic.behind += 1
         self._subscriptions += 1
-        return Subscription(self, topic, subscriber, fell_behind)
+        return Subscription(self, topic, subscriber, fell_behind, seq)
+
+    def resumable(self, mode: Mode, epoch: str, seq: int) -> bool:
+        """Say whether a subscriber that has the tick `seq` of `epoch` can be brought on from it."""
+        published = self.published
+        if mode == "latest" or epoch != published.epoch or not 0 <= seq <= published.seq:
+            return False
+        return mode == "changes" or seq >= self.log.reaches
 
     def end(self, subscription: Subscription) -> None:
         """End a subscription; see `Subscription.end`."""
@@ -109,6 +153,7 @@ class Hub:
             topic.leave(subscription)
         if topic.empty:
             del self._topics[topic.key]
+            self._replay.forget(topic)
 
     async def publish(self, seq: int, time_ms: int) -> None:
         """Publish what the book holds as the next tick, and offer it to every topic that is due.
@@ -120,43 +165,64 @@ class Hub:
             seq: the tick's number, greater than the last one's.
             time_ms: now, in milliseconds since the epoch.
         """
-        self.published.tick(seq, time_ms)
+        now = trio.current_time()
+        published = self.published
+        published.tick(seq, time_ms)
+        changed = published.changed
+        if changed["full"]:
+            quotes = published.quotes
+            shown = tuple(quote for place in changed["full"] if (quote := quotes[place]))
+            self.log.add(LoggedTick(seq, time_ms, changed, shown), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
-        # resumes during the fan-out has a snapshot of this very tick already.
-        plan = [
-            (topic, topic.slices(self._fanout))
-            for topic in self._topics.values()
-            if seq % topic.key.every == 0
-        ]
-        room = limits.FANOUT_SLICE_FRAMES
-        for topic, slices in plan:
+        # resumes during the fan-out has a frame of this very tick already.
+        due = [topic for topic in self._topics.values() if seq % topic.key.every == 0]
+        for topic in due:
             self._frames_skipped += topic.behind
-            if not slices:
-                continue
-            frame = self._frame(topic, snapshot=False)
-            for each in slices:
-                self._offer(each if topic.unchanged(slices) else self._still(each), frame)
-                room -= len(each.subscriptions)
-                if room <= 0:
-                    await trio.lowlevel.checkpoint()
-                    room = limits.FANOUT_SLICE_FRAMES
+        await self._fan_out(self._plan(due, now), now, time_ms)
+
+    async def keep_alive(self, time_ms: int) -> None:
+        """Let a turn pass at which the market did not tick, as while it is stale.
+
+        Those who get changes only are told at times that there are none.
+
+        Args:
+            time_ms: now, in milliseconds since the epoch.
+        """
+        now = trio.current_time()
+        quiet = [topic for topic in self._topics.values() if topic.holds_changes]
+        if quiet:
+            plan = [entry for entry in self._plan(quiet, now) if self._silent(entry[0], now, 1)]
+            await self._fan_out(plan, now, time_ms)
 
     def resume(self, subscription: Subscription, first: bytes = b"") -> bool:
-        """Offer a snapshot to a subscription that is behind; see `Subscription.resume`."""
+        """Offer what it lacks to a subscription that is behind; see `Subscription.resume`."""
         if subscription.ended or not subscription.behind:
             return True
-        topic = subscription.topic
-        frame = self._frame(topic, snapshot=True)
+        seq, prev = self.published.seq, subscription.seq
+        if prev != seq:
+            first += self._frame(subscription.topic, prev, self.published.time_ms)
         try:
-            subscription.subscriber.send_nowait(first + frame)
+            if first:
+                subscription.subscriber.send_nowait(first)
         except trio.WouldBlock:
             return False
-        if not subscription.ended:
-            subscription.behind = False
-            topic.behind -= 1
-            topic.enter(subscription)
-            self._frames_sent += 1
+        self._frames_sent += prev != seq
+        self._enter(subscription)
         return True
+
+    def replay(self, subscription: Subscription) -> bytes:
+        """Return what a subscription of `every` lacks; see `Subscription.replay`."""
+        if subscription.ended or not subscription.behind:
+            return b""
+        published, topic = self.published, subscription.topic
+        if subscription.seq is None:
+            frames = self._frame(topic, None, published.time_ms)
+            subscription.seq = published.seq
+        else:
+            frames, subscription.seq = self._replay.after(topic, subscription.seq)
+        if subscription.seq == published.seq:
+            self._enter(subscription)
+        return frames
 
     def statistics(self) -> HubStatistics:
         """Return what the hub holds now and has done so far."""
@@ -167,48 +233,90 @@ class Hub:
             frames_sent=self._frames_sent,
             frames_skipped=self._frames_skipped,
             frames_encoded=self._frames_encoded,
+            ticks_logged=len(self.log),
         )
 
-    def _entries_in(self, format_: Format) -> Entries:
-        entries = self._entries.get(format_)
+    def _entries_in(self, format_: Format, detail: Detail) -> Entries:
+        entries = self._entries.get((format_, detail))
         if entries is None:
-            entries = self._entries[format_] = Entries(self.published, format_)
+            entries = self._entries[format_, detail] = Entries(self.published, format_, detail)
         return entries
+
+    def _plan(self, topics: Iterable[Topic], now: float) -> _Plan:
+        """Settle who gets a frame, and since when it shows changes; None for everything."""
+        plan: list[tuple[Topic, Sequence[Slice], int | None]] = []
+        for topic in topics:
+            slices = topic.slices(self._fanout)
+            if not slices:
+                continue
+            if not topic.holds_changes:
+                plan.append((topic, slices, None))
+                continue
+            changed = self.published.changed_since(topic.last, topic.key.detail)
+            if topic.shows(changed) or self._silent(topic, now, topic.key.every):
+                plan.append((topic, slices, topic.last))
+        return plan
+
+    def _silent(self, topic: Topic, now: float, ticks: int) -> bool:
+        """Say whether a topic would be silent for too long, had it to wait so many ticks more."""
+        longest = max(limits.KEEP_ALIVE_SECONDS, topic.key.every * self._tick_seconds)
+        # A tick may be late by a little.
+        return now + (ticks + 0.5) * self._tick_seconds > topic.sent_at + longest
+
+    async def _fan_out(self, plan: _Plan, now: float, time_ms: int) -> None:
+        room = limits.FANOUT_SLICE_FRAMES
+        for topic, slices, prev in plan:
+            frame = self._frame(topic, prev, time_ms, snapshot=False)
+            topic.last, topic.sent_at = self.published.seq, now
+            for each in slices:
+                self._offer(each if topic.unchanged(slices) else self._still(each), frame, prev)
+                room -= len(each.subscriptions)
+                if room <= 0:
+                    await trio.lowlevel.checkpoint()
+                    room = limits.FANOUT_SLICE_FRAMES
 
     def _still(self, part: Slice) -> Slice:
         """Return a slice without those who ended their subscription during the fan-out."""
         there = [each for each in part.subscriptions if not each.ended]
         return part if len(there) == len(part.subscriptions) else Slice(there, self._fanout)
 
-    def _offer(self, part: Slice, frame: bytes) -> None:
+    def _offer(self, part: Slice, frame: bytes, prev: int | None) -> None:
         missed = 0
         for place, error in part.offer(frame):
             missed += 1
-            self._set_aside(part.subscriptions[place], error)
+            self._set_aside(part.subscriptions[place], error, prev)
         self._frames_sent += len(part.subscriptions) - missed
 
-    def _set_aside(self, subscription: Subscription, error: Exception | None) -> None:
+    def _set_aside(
+        self, subscription: Subscription, error: Exception | None, prev: int | None
+    ) -> None:
         if subscription.ended:
             return
+        topic = subscription.topic
         subscription.behind = True
-        subscription.topic.leave(subscription)
-        subscription.topic.behind += 1
+        if prev is not None:
+            # It has all that came before, and maybe entered with more.
+            subscription.seq = max(prev, subscription.seq or 0)
+        topic.leave(subscription)
+        topic.behind += 1
         self._frames_skipped += 1
         subscription.fell_behind(error)
 
-    def _frame(self, topic: Topic, *, snapshot: bool) -> bytes:
-        """Encode a topic's frame, or return it where the last one asked for was the same."""
-        published = self.published
-        key = (published.seq, snapshot)
-        if topic.frame_key != key:
-            encoding = topic.key.encoding
-            message = encoding.format.ticker(
-                topic.all_entries(),
-                seq=published.seq,
-                time_ms=published.time_ms,
-                snapshot=snapshot,
-            )
-            topic.frame = encoding.frame(message)
-            topic.frame_key = key
-            self._frames_encoded += 1
-        return topic.frame
+    def _enter(self, subscription: Subscription) -> None:
+        """Let a subscription that has the last tick take part in the coming ones."""
+        if subscription.ended:
+            return
+        topic, seq = subscription.topic, self.published.seq
+        subscription.behind = False
+        topic.behind -= 1
+        subscription.seq = seq if topic.holds_changes else None
+        topic.enter(subscription, seq, trio.current_time())
+
+    def _frame(
+        self, topic: Topic, prev: int | None, time_ms: int, *, snapshot: bool | None = None
+    ) -> bytes:
+        """Return a frame of the last tick, by default a snapshot where it shows everything."""
+        snapshot = prev is None if snapshot is None else snapshot
+        frame, encoded = topic.frame(self.published, prev=prev, time_ms=time_ms, snapshot=snapshot)
+        self._frames_encoded += encoded
+        return frame

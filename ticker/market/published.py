@@ -4,33 +4,47 @@ The book moves whenever a source brings quotes; subscribers see it move only tic
 they are shown under a `seq` is kept here until the next tick, so that a `seq` never has two
 different prices, whoever asks and whenever: a subscriber that was behind, or `GET /prices`.
 
+For each symbol it is known at which tick a field last changed that a detail shows, so that a
+subscriber can be brought from any earlier tick of the same epoch to the last one.
+
 Rules for this module: values only, no clock and no I/O.
 """
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
+
 from ticker.market.book import Book
 from ticker.market.quote import Quote
+from ticker.protocol.details import DETAILS, FULL_FIELDS, Detail
+
+#: Bytes of chance in an epoch: no two starts ever share one.
+_EPOCH_BYTES = 8
 
 
 class Published:
     """The quotes as of the last tick.
 
     Attributes:
+        epoch: drawn at each start; only within one epoch can two `seq` be compared.
         seq: the tick's number; 0 before the first, when nothing is published.
-        time_ms: when it was published, in milliseconds since the epoch.
+        time_ms: when it was published, in milliseconds since the epoch of Unix.
         quotes: the quote of each symbol at that tick, in the book's places; None before its first.
+        changed: the places in which the last tick changed something that a detail shows.
     """
 
-    __slots__ = ("_book", "_changed_at", "quotes", "seq", "time_ms")
+    __slots__ = ("_book", "_changed_at", "changed", "epoch", "quotes", "seq", "time_ms")
 
     def __init__(self, book: Book, *, time_ms: int) -> None:
         self._book = book
         # The seq of each place's last change, the latest last.
-        self._changed_at: dict[int, int] = {}
+        self._changed_at: Mapping[Detail, dict[int, int]] = {detail: {} for detail in DETAILS}
+        self.epoch = secrets.token_hex(_EPOCH_BYTES)
         self.seq = 0
         self.time_ms = time_ms
         self.quotes: list[Quote | None] = [None] * len(book.symbols)
+        self.changed: Mapping[Detail, tuple[int, ...]] = dict.fromkeys(DETAILS, ())
 
     def get(self, symbol: str) -> Quote | None:
         """Return a symbol's quote, None before its first; KeyError if it is unknown."""
@@ -40,20 +54,51 @@ class Published:
         """Publish what the book holds now under the next `seq`."""
         self.seq = seq
         self.time_ms = time_ms
-        current, quotes, changed_at = self._book.quotes, self.quotes, self._changed_at
+        current, quotes = self._book.quotes, self.quotes
+        price, full = [], []
         for place in self._book.take_touched():
-            quotes[place] = current[place]
-            changed_at.pop(place, None)
-            changed_at[place] = seq
+            new, old = current[place], quotes[place]
+            quotes[place] = new
+            if new is None or (old is not None and _price_alike(old, new)):
+                if new is not None and old is not None and not _rest_alike(old, new):
+                    full.append(place)
+                continue
+            price.append(place)
+            full.append(place)
+        self._note("price", price)
+        self._note("full", full)
+        same = len(price) == len(full)
+        changed = tuple(price)
+        self.changed = {"price": changed, "full": changed if same else tuple(full)}
 
-    def changed_since(self, seq: int) -> list[int]:
-        """Return the places whose quote was replaced after a tick, the latest first.
+    def changed_since(self, seq: int, detail: Detail) -> list[int]:
+        """Return the places in which something changed after a tick, the latest first.
 
         It takes time for as many as there are, however many others did not change.
         """
         places = []
-        for place, changed_at in reversed(self._changed_at.items()):
+        for place, changed_at in reversed(self._changed_at[detail].items()):
             if changed_at <= seq:
                 break
             places.append(place)
         return places
+
+    def _note(self, detail: Detail, places: list[int]) -> None:
+        seq, changed_at = self.seq, self._changed_at[detail]
+        for place in places:
+            changed_at.pop(place, None)
+            changed_at[place] = seq
+
+
+def _price_alike(old: Quote, new: Quote) -> bool:
+    """Whether the detail `price` shows two quotes alike, to the last digit."""
+    return (
+        (old.price is new.price or not old.price.compare_total(new.price))
+        and old.time_ms // 1000 == new.time_ms // 1000
+        and old.source == new.source
+    )
+
+
+def _rest_alike(old: Quote, new: Quote) -> bool:
+    """Whether two quotes agree in what only the detail `full` shows."""
+    return all(getattr(old, name) == getattr(new, name) for name in FULL_FIELDS)

@@ -1,8 +1,8 @@
 """Topics: what several subscribers want alike, and so share the bytes of.
 
-A topic is a set of symbols, an interval and an encoding. Those who are ready for its next frame
-are kept in slices, each made once and used at every tick until a subscriber comes or goes, so
-that a `Fanout` can prepare what it needs to reach a whole slice at once.
+Those who are ready for a topic's next frame are kept in slices, each made once and used at every
+tick until a subscriber comes or goes, so that a `Fanout` can prepare what it needs to reach a
+whole slice at once.
 
 Rules for this module: it knows bytes and symbols, not sockets or clients. When a frame is made
 and offered is the hub's business.
@@ -10,16 +10,18 @@ and offered is the hub's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Protocol, Self
 
 import attrs
 
 from ticker import limits
 from ticker.encodings.encoding import Encoding
 from ticker.market.entries import Entries
-from ticker.market.subscriber import Fanout, Subscriber
+from ticker.market.published import Published
+from ticker.market.subscriber import Fanout
+from ticker.market.subscription import Subscription
+from ticker.protocol.details import Detail, Mode
 
 
 @attrs.frozen(cache_hash=True)
@@ -29,11 +31,15 @@ class TopicKey:
     Attributes:
         places: the book's places of the symbols, in the order to show them.
         every: the interval in ticks.
+        mode: what of the market a frame holds.
+        detail: what of a quote is shown.
         encoding: how frames are made.
     """
 
     places: tuple[int, ...]
     every: int
+    mode: Mode
+    detail: Detail
     encoding: Encoding
 
 
@@ -52,22 +58,37 @@ class Topic:
 
     Attributes:
         key: in what they are.
-        entries: the quotes in its encoding.
         behind: how many subscriptions are waiting to be resumed.
-        frame: the last frame that was made.
-        frame_key: what that frame is: its seq, and whether it is a snapshot.
+        last: the `seq` of the last frame for those who are ready; of interest where frames hold
+            changes, and never beyond what any of them has.
+        sent_at: when that was, in trio's time.
     """
 
-    __slots__ = ("_pick", "_ready", "_slices", "behind", "entries", "frame", "frame_key", "key")
+    __slots__ = (
+        "_entries",
+        "_frame",
+        "_frame_key",
+        "_order",
+        "_pick",
+        "_ready",
+        "_slices",
+        "behind",
+        "key",
+        "last",
+        "sent_at",
+    )
 
     def __init__(self, key: TopicKey, entries: Entries) -> None:
         self.key = key
-        self.entries = entries
         self.behind = 0
-        self.frame = b""
-        self.frame_key: tuple[int, bool] | None = None
+        self.last = 0
+        self.sent_at = float("-inf")
+        self._entries = entries
+        self._frame = b""
+        self._frame_key: tuple[int, int | None, int, bool] | None = None
         self._ready: dict[Subscription, None] = {}
         self._slices: Sequence[Slice] | None = None
+        self._order: Mapping[int, int] = {place: order for order, place in enumerate(key.places)}
         self._pick: Callable[[Sequence[bytes]], Iterable[bytes]] = _picker(key.places)
 
     @property
@@ -75,12 +96,15 @@ class Topic:
         """Whether it has no subscription."""
         return not self._ready and not self.behind
 
-    def all_entries(self) -> Iterable[bytes]:
-        """Return the entries of this topic's symbols, as of the last tick, where there are any."""
-        return filter(None, self._pick(self.entries.fresh()))
+    @property
+    def holds_changes(self) -> bool:
+        """Whether a frame holds changes only, where it is no snapshot."""
+        return self.key.mode != "latest"
 
-    def enter(self, subscription: Subscription) -> None:
-        """Let a subscription take part in the coming ticks."""
+    def enter(self, subscription: Subscription, seq: int, now: float) -> None:
+        """Let a subscription, which has everything up to `seq`, take part in the coming ticks."""
+        if not self._ready:
+            self.last, self.sent_at = seq, now
         self._ready[subscription] = None
         self._slices = None
 
@@ -104,56 +128,46 @@ class Topic:
             self._slices = [Slice(part, fanout) for part in parts]
         return self._slices
 
+    def in_order(self, places: Iterable[int]) -> list[int]:
+        """Return those places that are this topic's, in the order to show them."""
+        order = self._order
+        return sorted((place for place in places if place in order), key=order.__getitem__)
 
-class Owner(Protocol):
-    """The hub, as a subscription knows it."""
+    def shows(self, places: Iterable[int]) -> bool:
+        """Say whether any of some places is this topic's."""
+        order = self._order
+        return any(place in order for place in places)
 
-    def end(self, subscription: Subscription) -> None:
-        """End a subscription."""
-
-    def resume(self, subscription: Subscription, first: bytes) -> bool:
-        """Offer a frame to a subscription that is behind."""
-
-
-class Subscription:
-    """One subscriber's place in one topic, from `Hub.subscribe`."""
-
-    __slots__ = ("_hub", "behind", "ended", "fell_behind", "subscriber", "topic")
-
-    def __init__(
-        self,
-        hub: Owner,
-        topic: Topic,
-        subscriber: Subscriber,
-        fell_behind: Callable[[Exception | None], None],
-    ) -> None:
-        self._hub = hub
-        self.topic = topic
-        self.subscriber = subscriber
-        self.fell_behind = fell_behind
-        self.behind = True
-        self.ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Unsubscribe: no frame follows, not even one that is under way. Never awaits."""
-        self._hub.end(self)
-
-    def resume(self, first: bytes = b"") -> bool:
-        """Send a snapshot of the last tick and, if it fits, take part in the coming ones.
+    def frame(
+        self, published: Published, *, prev: int | None, time_ms: int, snapshot: bool
+    ) -> tuple[bytes, bool]:
+        """Return a frame of the last tick.
 
         Args:
-            first: what goes out before it, in the same write.
+            published: the market as of that tick.
+            prev: the tick since which to show what has changed; None for all symbols.
+            time_ms: what to give as its time.
+            snapshot: whether to call it one.
 
         Returns:
-            Whether it did. If not, nothing was sent, and the subscription is still behind.
+            The frame, and whether it was encoded now: it is kept for who asks next.
         """
-        return self._hub.resume(self, first)
+        key = (published.seq, prev, time_ms, snapshot)
+        if self._frame_key == key:
+            return self._frame, False
+        encoded = self._entries.fresh()
+        if prev is None:
+            entries: Iterable[bytes] = filter(None, self._pick(encoded))
+        else:
+            changed = published.changed_since(prev, self.key.detail)
+            entries = map(encoded.__getitem__, self.in_order(changed))
+        encoding = self.key.encoding
+        message = encoding.format.ticker(
+            entries, seq=published.seq, time_ms=time_ms, prev=prev, snapshot=snapshot
+        )
+        self._frame = encoding.frame(message)
+        self._frame_key = key
+        return self._frame, True
 
 
 def _picker(places: tuple[int, ...]) -> Callable[[Sequence[bytes]], Iterable[bytes]]:

@@ -19,6 +19,7 @@ class CloseCode(IntEnum):
     UNAUTHENTICATED = 4001, "the token expired, or it or its key was revoked"
     TOO_MANY_MESSAGES = 4029, "too many messages"
     SILENT = 4101, "no sign of life for 25 s"
+    TOO_SLOW = 4102, "too slow for every tick: connect again and resume"
 
     reason: str
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from ticker.protocol.details import Detail, Mode
 from ticker.protocol.requests import NO_ID, RequestId
 
 
@@ -28,6 +29,8 @@ class Welcome(Message, tag="welcome", kw_only=True):
     expires_in: int
     time: int
     version: str
+    epoch: str
+    seq: int
 
 
 class Pong(Message, tag="pong"):
@@ -37,11 +40,19 @@ class Pong(Message, tag="pong"):
 
 
 class Subscribed(Message, tag="subscribed", kw_only=True):
-    """The answer to `subscribe`, with what is in force from now on."""
+    """The answer to `subscribe`, with what is in force from now on.
+
+    `seq` is that of the last tick; `resumed` is left out where it was not asked for.
+    """
 
     id: RequestId = NO_ID
     symbols: Sequence[str]
     interval_ms: float
+    mode: Mode
+    detail: Detail
+    epoch: str
+    seq: int
+    resumed: bool | None = None
 
 
 class Unsubscribed(Message, tag="unsubscribed"):

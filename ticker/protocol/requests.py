@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ticker import limits
+from ticker.protocol.details import Detail, Mode
 
 #: A request's `id`, encoded as it came in: a number or a text. Kept so, any number comes back
 #: exactly, even one that no Python type has room for.
@@ -24,11 +25,29 @@ class Ping(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fields=T
     id: RequestId = NO_ID
 
 
+class Resume(msgspec.Struct, forbid_unknown_fields=True):
+    """The frame after which a client wants to go on."""
+
+    epoch: str
+    seq: int
+
+
 class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe", forbid_unknown_fields=True):
-    """A client chooses symbols (None: all it may see) and an interval (None: every tick)."""
+    """A client chooses what it is sent.
+
+    Attributes:
+        symbols: None for all that it may see.
+        interval_ms: None for every tick.
+        mode: what of the market a frame holds; None for `latest`.
+        detail: what of a quote is shown; None for `price`.
+        resume: go on after that frame; None for a snapshot first.
+    """
 
     symbols: list[str] | None = None
     interval_ms: int | None = None
+    mode: Mode | None = None
+    detail: Detail | None = None
+    resume: Resume | None = None
     id: RequestId = NO_ID
 
 
@@ -75,3 +94,10 @@ def check(request: Request) -> None:
         raise BadMessageError(
             f"interval_ms must be between 1 and {limits.INTERVAL_MAX_MS}", request.id
         )
+    if request.interval_ms is not None and request.mode == "every":
+        raise BadMessageError("the mode every has no interval_ms", request.id)
+    resume = request.resume
+    if resume is not None and not (
+        0 < len(resume.epoch) <= limits.EPOCH_CHARS and 0 <= resume.seq <= limits.SEQ_MAX
+    ):
+        raise BadMessageError("resume is no epoch and seq of this stream's", request.id)

@@ -108,6 +108,12 @@ class Settings:
     tick: float = setting(
         0.01, read.duration, "the broadcast interval", "50ms", show=read.show_duration
     )
+    log_seconds: int = setting(
+        30,
+        read.whole,
+        "how many seconds of ticks a client of the mode every may have missed and resume",
+        "60",
+    )
     token_key: tuple[bytes, ...] = setting(
         (),
         read.secrets,

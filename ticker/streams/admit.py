@@ -22,11 +22,14 @@ from ticker.http.refusal import (
 )
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
+from ticker.protocol.requests import Subscribe
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
 from ticker.settings.model import Settings
 from ticker.streams import handshake
 from ticker.streams.context import StreamContext
 from ticker.streams.session import Session
+from ticker.streams.subscribing import read_query
+from ticker.streams.terms import Terms
 from ticker.streams.websocket import WebSocket
 from ticker.transport.socket_stream import SocketStream
 
@@ -42,12 +45,14 @@ class Admitted:
         grant: what its token allows.
         place: is taken for it.
         address: the client's.
+        asked: the subscription it names; None for everything.
     """
 
     response: bytes
     grant: Grant
     place: Place
     address: str
+    asked: Subscribe | None
 
 
 class Streams:
@@ -109,7 +114,9 @@ class Streams:
         try:
             with admitted.place:
                 log.info("stream_opened", **audit)
-                session = Session(self.context, WebSocket(stream), stream, grant, nursery)
+                session = Session(
+                    self.context, WebSocket(stream), stream, grant, nursery, asked=admitted.asked
+                )
                 code = await session.run(admitted.response)
         finally:
             stream.abort()
@@ -137,12 +144,13 @@ class Streams:
                 known=self.context.authority.knows,
             )
             grant = await self._authenticate(candidate.token)
+            asked = read_query(head.query, Terms(self.context, grant), self.context.market)
             place = self._place(grant, address)
         except RefusedError as error:
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
             raise RefusedError(error.refusal.to(head.method)) from None
-        return Admitted(candidate.response(), grant, place, address)
+        return Admitted(candidate.response(), grant, place, address, asked)
 
     async def _authenticate(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""

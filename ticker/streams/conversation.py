@@ -19,7 +19,6 @@ from ticker.protocol.messages import (
     Error,
     Message,
     Pong,
-    Subscribed,
     Unsubscribed,
 )
 from ticker.protocol.requests import Auth, BadMessageError, Ping, Request, Subscribe, Unsubscribe
@@ -128,9 +127,8 @@ class Conversation:
             return
         # No tick of the old subscription may follow the answer, nor one of the new precede it.
         self._delivery.unsubscribe()
-        interval_ms = wanted.every * self._context.market.interval.milliseconds
-        await self.say(Subscribed(id=request.id, symbols=wanted.symbols, interval_ms=interval_ms))
-        self._delivery.subscribe(wanted.symbols, wanted.every)
+        await self.say(wanted.in_force(self._context.market, request.id))
+        self._delivery.subscribe(wanted)
 
     async def _answer_auth(self, request: Auth) -> None:
         try:

@@ -1,13 +1,14 @@
 """What reaches one subscriber without being asked for: ticks, status, pings.
 
-Nothing here awaits but the one task that runs while the subscriber is behind, or a frame of
-its is written in part: it waits until the stream has room again, says what was missed and sends
-a snapshot made then. In all other times a subscriber costs no task but the one that reads.
+Nothing here awaits but one task, which runs while the subscriber is behind, or a frame of its is
+written in part: it waits until the stream has room again, says what was missed and sends what the
+hub has for it then. In all other times a subscriber of `latest` or `changes` costs no task but the
+one that reads. One of `every` has a bounded channel and a writer task besides (`tick_queue`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, Self
 
 import trio
@@ -15,9 +16,13 @@ import trio
 from ticker.encodings.encoding import Encoding
 from ticker.encodings.websocket import PING_FRAME
 from ticker.market.ingest import SourceState
-from ticker.market.topic import Subscription
+from ticker.market.replay import TicksLostError
+from ticker.market.subscriber import Subscriber
+from ticker.market.subscription import Subscription
 from ticker.protocol.messages import Status
 from ticker.streams.context import StreamContext
+from ticker.streams.subscribing import Wanted
+from ticker.streams.tick_queue import TickQueue
 
 
 class DeliveryStream(Protocol):
@@ -36,6 +41,13 @@ class DeliveryStream(Protocol):
     async def wait_ready(self) -> None:
         """Wait until `send_nowait` has room again."""
 
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write whole frames."""
+
+
+class TooSlowError(Exception):
+    """A subscriber of `every` has fallen behind by more than what is kept for it."""
+
 
 class Delivery:
     """One subscriber's subscription and everything else the server sends by itself."""
@@ -48,6 +60,7 @@ class Delivery:
         "_ended",
         "_nursery",
         "_pinged",
+        "_queue",
         "_role",
         "_status_told",
         "_stream",
@@ -72,7 +85,8 @@ class Delivery:
             role: the subscriber's.
             nursery: where the task runs that catches up; it ends with this object's block.
             ended: called with what made sending impossible: trio's BrokenResourceError or
-                ClosedResourceError where the peer has gone, anything else is a fault of the server.
+                ClosedResourceError where the peer has gone, TooSlowError where a subscriber of
+                `every` cannot get every tick, anything else is a fault of the server.
         """
         self._context = context
         self._stream = stream
@@ -82,6 +96,7 @@ class Delivery:
         self._nursery = nursery
         self._ended = ended
         self._subscription: Subscription | None = None
+        self._queue: TickQueue | None = None
         self._behind = False
         self._catching_up: trio.CancelScope | None = None
         self._pinged = False
@@ -106,31 +121,35 @@ class Delivery:
         symbols = self._context.market.book.symbols
         return tuple(symbols[place] for place in self._subscription.topic.key.places)
 
-    def begin(self, greeting: bytes, symbols: Sequence[str], every: int) -> None:
-        """Send the first bytes of the stream, and subscribe to these symbols, if there are any."""
+    def begin(self, greeting: bytes, wanted: Wanted) -> None:
+        """Send the first bytes of the stream, and subscribe, if there are any symbols."""
         self._status_told = self._context.status_for(self._role)
         # A subscriber takes a source for live; only what is stale is worth a word at the start.
         stale = [self._status(state) for state in self._status_told if state.state != "live"]
         first = b"".join([greeting, *stale])
-        if symbols:
-            self.subscribe(symbols, every, first=first)
-        elif not self._offer(first):
-            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
+        if wanted.symbols:
+            self.subscribe(wanted, first=first)
+        else:
+            self._offer_first(first)
 
-    def subscribe(self, symbols: Sequence[str], every: int, *, first: bytes = b"") -> None:
-        """Replace the subscription; what is sent next is a snapshot.
+    def subscribe(self, wanted: Wanted, *, first: bytes = b"") -> None:
+        """Replace the subscription; next comes a snapshot, or the frame to resume with.
 
         Args:
-            symbols: what to send.
-            every: the interval in ticks.
+            wanted: what to send.
             first: what is to go out before it, in the same write; there must be room.
         """
         self.unsubscribe()
-        self._subscription = self._context.market.hub.subscribe(
-            symbols, every, self._encoding, self._stream, self._fell_behind
-        )
+        if wanted.mode == "every":
+            if first:
+                self._offer_first(first)
+            self._queue = queue = TickQueue()
+            self._subscription = subscription = self._subscribe(wanted, queue, self._queue_full)
+            self._nursery.start_soon(self._write_every, subscription, queue)
+            return
+        self._subscription = subscription = self._subscribe(wanted, self._stream, self._fell_behind)
         try:
-            resumed = self._subscription.resume(first)
+            resumed = subscription.resume(first)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
             self._ended(gone)
             return
@@ -144,6 +163,9 @@ class Delivery:
         if self._subscription is not None:
             self._subscription.end()
             self._subscription = None
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
 
     def tell_status(self) -> None:
         """Tell which sources went stale or live, where the subscriber does not know yet."""
@@ -170,6 +192,42 @@ class Delivery:
                 reasons=state.reasons,
             )
         )
+
+    def _subscribe(
+        self,
+        wanted: Wanted,
+        subscriber: Subscriber,
+        fell_behind: Callable[[Exception | None], None],
+    ) -> Subscription:
+        return self._context.market.hub.subscribe(
+            wanted.symbols,
+            wanted.every,
+            self._encoding,
+            subscriber,
+            fell_behind,
+            mode=wanted.mode,
+            detail=wanted.detail,
+            seq=wanted.seq,
+        )
+
+    async def _write_every(self, subscription: Subscription, queue: TickQueue) -> None:
+        """Write what a subscriber of `every` missed, and then each tick, until that is over."""
+        try:
+            with queue:
+                while missed := subscription.replay():
+                    await self._stream.send_all(missed)
+                await queue.write_to(self._stream)
+        except TicksLostError:
+            self._ended(TooSlowError())
+        except Exception as error:  # noqa: BLE001 - goes to the session, which contains it
+            self._ended(error)
+
+    def _queue_full(self, error: Exception | None) -> None:
+        self._ended(error or TooSlowError())
+
+    def _offer_first(self, first: bytes) -> None:
+        if not self._offer(first):
+            self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
 
     def _offer(self, frame: bytes) -> bool:
         """Send a frame past the hub; False where there is no room for it now."""
@@ -203,7 +261,7 @@ class Delivery:
                     await self._stream.wait_ready()
                     # What finds no room from here on sets this again, and the loop goes on.
                     self._behind = False
-                    if self._subscription is None or self._subscription.resume():
+                    if self._resumed():
                         self.tell_status()
                     else:
                         self._behind = True
@@ -211,6 +269,11 @@ class Delivery:
             self._ended(error)
         finally:
             self._catching_up = None
+
+    def _resumed(self) -> bool:
+        """Whether there is nothing, or nothing more, that the hub has for a stream with room."""
+        # A subscriber of `every` has a task of its own for that.
+        return self._subscription is None or self._queue is not None or self._subscription.resume()
 
 
 def _ignore(_error: Exception) -> None:

@@ -20,12 +20,13 @@ from ticker.encodings.encoding import Encoding
 from ticker.encodings.json import JSON
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.messages import Closing, Welcome
+from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Grant
 from ticker.streams.context import StreamContext
 from ticker.streams.conversation import Conversation
-from ticker.streams.delivery import Delivery, DeliveryStream
+from ticker.streams.delivery import Delivery, DeliveryStream, TooSlowError
 from ticker.streams.inbound import RefusedMessageError
-from ticker.streams.subscribing import ticks_in
+from ticker.streams.subscribing import grant_subscription, whole_market
 from ticker.streams.terms import Terms
 from ticker.streams.websocket import ABNORMAL, EndedError, WebSocket
 
@@ -36,9 +37,6 @@ class SessionStream(DeliveryStream, Protocol):
     """What a session needs of the stream under it."""
 
     heard_at: float
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write whole frames."""
 
     async def aclose(self) -> None:
         """Close without losing what was sent last."""
@@ -55,6 +53,7 @@ class Session:
     """
 
     __slots__ = (
+        "_asked",
         "_context",
         "_conversation",
         "_delivery",
@@ -75,6 +74,7 @@ class Session:
         grant: Grant,
         nursery: trio.Nursery,
         encoding: Encoding = JSON,
+        asked: Subscribe | None = None,
     ) -> None:
         """Prepare a session; `run` begins it.
 
@@ -85,12 +85,14 @@ class Session:
             grant: what its token allows.
             nursery: where the session catches up once it has fallen behind.
             encoding: how messages are written.
+            asked: what the handshake asked for, found to be granted; None for everything.
         """
         self._context = context
         self._websocket = websocket
         self._stream = stream
         self._encoding = encoding
         self._scope = trio.CancelScope()
+        self._asked = asked
         self._retry_after_ms = 0
         self.close_code: int | None = None
         self._terms = terms = Terms(context, grant)
@@ -177,21 +179,27 @@ class Session:
             self.fail(error)
 
     def _greet(self, response: bytes) -> None:
-        """Accept, welcome, and subscribe to everything: all in one write, without a checkpoint."""
-        symbols = self._terms.allowed("subscribe")
+        """Accept, welcome, and subscribe: all in one write, without a checkpoint."""
+        market = self._context.market
+        allowed = self._terms.allowed("subscribe")
         welcome = Welcome(
             user_id=self.grant.user_id,
             role=self.grant.role,
-            symbols=symbols,
-            tick_ms=self._context.market.interval.milliseconds,
+            symbols=allowed,
+            tick_ms=market.interval.milliseconds,
             expires_in=self._terms.expires_in,
-            time=self._context.market.wall_ms(),
+            time=market.wall_ms(),
             version=__version__,
+            epoch=market.hub.published.epoch,
+            seq=market.hub.published.seq,
         )
         greeting = response + self._encoding.message(welcome)
-        self._delivery.begin(
-            greeting, symbols, ticks_in(None, self._terms, self._context.market.interval)
-        )
+        if self._asked is None:
+            wanted = whole_market(self._terms, market.interval)
+        else:
+            wanted = grant_subscription(self._asked, self._terms, market)
+            greeting += self._encoding.message(wanted.in_force(market))
+        self._delivery.begin(greeting, wanted)
 
     async def _converse(self) -> None:
         """Answer until the connection ends."""
@@ -210,6 +218,8 @@ class Session:
         if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
             self._set_code(ABNORMAL)
             self._scope.cancel()
+        elif isinstance(error, TooSlowError):
+            self.end(CloseCode.TOO_SLOW)
         else:
             self.fail(error)
 

@@ -10,9 +10,14 @@ from typing import Literal
 import attrs
 
 from ticker import limits
+from ticker.http.refusal import FORBIDDEN, Refusal, RefusedError
 from ticker.market.broadcast import TickInterval
 from ticker.market.market import Market
-from ticker.protocol.requests import Subscribe
+from ticker.protocol.details import Detail, Mode
+from ticker.protocol.messages import Subscribed
+from ticker.protocol.requests import NO_ID, RequestId, Subscribe
+from ticker.redaction import redact
+from ticker.streams.subscription_query import QueryError, read_subscription
 from ticker.streams.terms import Terms
 
 
@@ -23,10 +28,31 @@ class Wanted:
     Attributes:
         symbols: in the order to show them.
         every: the interval in ticks.
+        mode: what of the market a frame holds.
+        detail: what of a quote is shown.
+        seq: the tick that the client has and is brought on from; None for a snapshot first.
+        resumed: whether that was asked for, and granted; None where it was not asked for.
     """
 
     symbols: tuple[str, ...]
     every: int
+    mode: Mode = "latest"
+    detail: Detail = "price"
+    seq: int | None = None
+    resumed: bool | None = None
+
+    def in_force(self, market: Market, request_id: RequestId = NO_ID) -> Subscribed:
+        """Return the message that tells of it."""
+        return Subscribed(
+            id=request_id,
+            symbols=self.symbols,
+            interval_ms=self.every * market.interval.milliseconds,
+            mode=self.mode,
+            detail=self.detail,
+            epoch=market.hub.published.epoch,
+            seq=market.hub.published.seq,
+            resumed=self.resumed,
+        )
 
 
 class SubscriptionRefusedError(Exception):
@@ -41,7 +67,8 @@ def grant_subscription(request: Subscribe, terms: Terms, market: Market) -> Want
     """Turn a request into a subscription.
 
     Raises:
-        SubscriptionRefusedError: a symbol is unknown or the role may not have it.
+        SubscriptionRefusedError: a symbol is unknown, or the role may not have it or be sent
+            every tick.
     """
     allowed = terms.allowed("subscribe")
     symbols = allowed if request.symbols is None else tuple(dict.fromkeys(request.symbols))
@@ -53,7 +80,44 @@ def grant_subscription(request: Subscribe, terms: Terms, market: Market) -> Want
     if denied or not symbols:
         text = f"your role may not subscribe to {denied[0] if denied else 'any symbol'}"
         raise SubscriptionRefusedError("forbidden", text)
-    return Wanted(symbols, ticks_in(request.interval_ms, terms, market.interval))
+    every = ticks_in(request.interval_ms, terms, market.interval)
+    mode = request.mode or "latest"
+    if mode == "every" and every != 1:
+        raise SubscriptionRefusedError("forbidden", "your role may not have every tick")
+    wanted = Wanted(symbols, every, mode, request.detail or "price")
+    resume = request.resume
+    if resume is None:
+        return wanted
+    resumed = market.hub.resumable(mode, resume.epoch, resume.seq)
+    return attrs.evolve(wanted, seq=resume.seq if resumed else None, resumed=resumed)
+
+
+def read_query(query: str, terms: Terms, market: Market) -> Subscribe | None:
+    """Read the subscription in the query of a request for a stream, and see that it is granted.
+
+    Returns:
+        What to grant once the stream begins; None where the query asks for nothing.
+
+    Raises:
+        RefusedError: it cannot be, or the role may not have it.
+    """
+    try:
+        asked = read_subscription(query)
+        if asked is not None:
+            grant_subscription(asked, terms, market)
+    except QueryError as error:
+        text = redact(str(error))[: limits.ERROR_TEXT_CHARS]  # it may quote a misplaced token
+        raise RefusedError(Refusal(400, text, "bad_subscription")) from None
+    except SubscriptionRefusedError as error:
+        if error.code == "forbidden":
+            raise RefusedError(FORBIDDEN) from None
+        raise RefusedError(Refusal(400, redact(str(error)), "bad_subscription")) from None
+    return asked
+
+
+def whole_market(terms: Terms, interval: TickInterval) -> Wanted:
+    """Return the subscription of a client that asks for nothing: everything, maybe nothing."""
+    return Wanted(terms.allowed("subscribe"), ticks_in(None, terms, interval))
 
 
 def ticks_in(interval_ms: int | None, terms: Terms, interval: TickInterval) -> int:

@@ -32,7 +32,14 @@ async def latest() -> Response:
         quotes = (published.get(symbol) for symbol in allowed)
         stale = market.ingest.stale()
         data = [_shown(quote, stale) for quote in quotes if quote is not None]
-        return encoded({"data": data, "seq": published.seq, "time": market.wall_ms()})
+        return encoded(
+            {
+                "data": data,
+                "epoch": published.epoch,
+                "seq": published.seq,
+                "time": market.wall_ms(),
+            }
+        )
 
     return encoded_answer(await costly(("prices", grant.role), body))
 

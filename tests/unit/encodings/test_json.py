@@ -41,7 +41,7 @@ decode_request = JsonFormat().request
         ('{"type":"subscribe"}', Subscribe()),
         (
             '{"type":"subscribe","symbols":["BTC-USD"],"interval_ms":100,"id":1}',
-            Subscribe(["BTC-USD"], 100, RequestId(b"1")),
+            Subscribe(["BTC-USD"], 100, id=RequestId(b"1")),
         ),
         ('{"type":"subscribe","symbols":null,"interval_ms":null,"id":null}', Subscribe()),
         ('{"type":"unsubscribe","id":2}', Unsubscribe(RequestId(b"2"))),
@@ -170,7 +170,7 @@ def quote(
 
 def encoded(*quotes: Quote, snapshot: bool = False) -> bytes:
     format_ = JsonFormat()
-    entries = map(format_.entry, quotes)
+    entries = [format_.entry(quote, "price") for quote in quotes]
     return format_.ticker(entries, seq=17, time_ms=1_790_000_000_456, snapshot=snapshot)
 
 

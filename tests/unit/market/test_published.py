@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,19 +27,52 @@ def test_a_tick_publishes_the_book_and_nothing_moves_before_the_next(
     published = Published(book, time_ms=5)
     assert (published.seq, published.time_ms, published.quotes) == (0, 5, [None] * 3)
     changed_at = dict.fromkeys(SYMBOLS, 0)
+    prices: dict[str, int] = {}
     for number, batch in enumerate(ticks, 1):
         before = list(published.quotes)
         book.apply(quote(symbol, price) for symbol, price in batch)
         assert published.quotes == before
         published.tick(number * 3, number)
-        changed_at.update(dict.fromkeys((symbol for symbol, _ in batch), number * 3))
+        now = prices | dict(batch)
+        changed = {symbol for symbol in now if prices.get(symbol) != now[symbol]}
+        changed_at.update(dict.fromkeys(changed, number * 3))
+        prices = now
+        assert {SYMBOLS[place] for place in published.changed["price"]} == changed
         assert published.quotes == book.quotes
+        assert published.changed["full"] == published.changed["price"]
         assert [published.get(symbol) for symbol in SYMBOLS] == book.quotes
         assert (published.seq, published.time_ms) == (number * 3, number)
         for seq in range(number * 3 + 1):
-            places = published.changed_since(seq)
+            places = published.changed_since(seq, "price")
             assert {SYMBOLS[place] for place in places} == {
                 symbol for symbol, at in changed_at.items() if at > seq
             }
             order = [changed_at[SYMBOLS[place]] for place in places]
             assert order == sorted(order, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("later", "changed"),
+    [
+        (Quote("AAA-USD", Decimal("1.0"), 1999, 1999, "kraken"), False),
+        (Quote("AAA-USD", Decimal("1.00"), 1000, 1000, "kraken"), True),
+        (Quote("AAA-USD", Decimal("1.1"), 1000, 1000, "kraken"), True),
+        (Quote("AAA-USD", Decimal("1.0"), 2000, 1000, "kraken"), True),
+        (Quote("AAA-USD", Decimal("1.0"), 1000, 1000, "binance"), True),
+    ],
+)
+def test_a_change_is_one_that_is_shown(later: Quote, *, changed: bool) -> None:
+    book = Book(SYMBOLS)
+    published = Published(book, time_ms=0)
+    book.apply([Quote("AAA-USD", Decimal("1.0"), 1000, 1000, "kraken")])
+    published.tick(1, 1)
+    book.apply([later])
+    published.tick(2, 2)
+    assert published.changed["price"] == ((0,) if changed else ())
+    assert published.get("AAA-USD") is later
+
+
+def test_each_start_draws_another_epoch() -> None:
+    epochs = {Published(Book(SYMBOLS), time_ms=0).epoch for _ in range(100)}
+    assert len(epochs) == 100
+    assert all(epoch.isalnum() for epoch in epochs)

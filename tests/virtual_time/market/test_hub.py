@@ -19,7 +19,7 @@ from ticker import limits
 from ticker.encodings.json import JSON
 from ticker.market.book import Book
 from ticker.market.hub import Hub
-from ticker.market.topic import Subscription
+from ticker.market.subscription import Subscription
 
 WALL_MS = 1_790_000_000_000
 
@@ -50,7 +50,7 @@ class Reader:
 def make_hub() -> tuple[Book, Hub]:
     book = Book(SYMBOLS)
     book.apply(quotes(1, 2))
-    return book, Hub(book, time_ms=WALL_MS)
+    return book, Hub(book, time_ms=WALL_MS, tick_seconds=0.01, log_seconds=30)
 
 
 async def tick(hub: Hub) -> None:

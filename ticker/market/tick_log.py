@@ -1,0 +1,97 @@
+"""The tick log: what each of the last ticks changed, so that nothing is missed by a short cut.
+
+It is a ring, bounded in time and in bytes. A tick that changed nothing leaves no trace.
+
+Rules for this module: values only; the caller brings the time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ticker import limits
+from ticker.market.quote import Quote
+from ticker.protocol.details import Detail
+
+
+class LoggedTick(msgspec.Struct, frozen=True, gc=False):
+    """One tick that changed something.
+
+    Attributes:
+        seq: its number.
+        time_ms: when it was published, in milliseconds since the epoch.
+        changed: the places that changed in what a detail shows.
+        quotes: the quotes that the detail `full` shows changed, in that order.
+    """
+
+    seq: int
+    time_ms: int
+    changed: Mapping[Detail, tuple[int, ...]]
+    quotes: tuple[Quote, ...]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        return limits.LOG_TICK_BYTES + limits.LOG_QUOTE_BYTES * len(self.quotes)
+
+    def shown(self, detail: Detail) -> Iterator[tuple[int, Quote]]:
+        """Give the place and the quote of what it changed in what a detail shows."""
+        pairs = zip(self.changed["full"], self.quotes, strict=True)
+        if self.changed[detail] is self.changed["full"]:
+            return pairs
+        changed = frozenset(self.changed[detail])
+        return (pair for pair in pairs if pair[0] in changed)
+
+
+class TickLog:
+    """The last ticks that changed something.
+
+    Attributes:
+        reaches: the `seq` after which every change is here.
+    """
+
+    __slots__ = ("_at", "_max_bytes", "_seconds", "_size", "_ticks", "reaches")
+
+    def __init__(self, seconds: float, max_bytes: int = limits.LOG_BYTES) -> None:
+        """Begin empty, with all that has happened: nothing.
+
+        Args:
+            seconds: how far back it reaches, at the most.
+            max_bytes: how much memory it takes, at the most.
+        """
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._ticks: deque[LoggedTick] = deque()
+        self._at: deque[float] = deque()
+        self._size = 0
+        self.reaches = 0
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    def add(self, tick: LoggedTick, now: float) -> None:
+        """Keep a tick, and let go of those that are too old or too many.
+
+        Args:
+            tick: newer than every other one.
+            now: monotonic seconds.
+        """
+        self._ticks.append(tick)
+        self._at.append(now)
+        self._size += tick.size
+        oldest = now - self._seconds
+        while self._ticks and (self._at[0] < oldest or self._size > self._max_bytes):
+            self._at.popleft()
+            gone = self._ticks.popleft()
+            self._size -= gone.size
+            self.reaches = gone.seq
+
+    def since(self, seq: int) -> Iterator[LoggedTick]:
+        """Give the ticks after one, oldest first; `reaches` says whether that is all of them."""
+        first = bisect_right(self._ticks, seq, key=lambda tick: tick.seq)
+        for number in range(first, len(self._ticks)):
+            yield self._ticks[number]
