@@ -129,7 +129,7 @@ class FeedState:
         if seen.symbol not in self.names:
             self._context.report("unexpected_symbol", seen.symbol)
             return
-        self._unlisted.forget(seen.symbol)
+        self._unlisted.hasten(seen.symbol)  # the catalogue has the last word, but soon
         self.proofs.streamed(seen.symbol, trio.current_time())
         self._filter.take(seen, self._context.wall_ms())
         if seen.symbol in self._told:

@@ -23,6 +23,7 @@ __all__ = ["Refusals", "Subscriptions"]
 class _Refusal:
     reason: str
     times: int
+    at: float
     until: float
 
 
@@ -36,11 +37,17 @@ class Refusals:
         """Note a refusal; the symbol is not asked for again for a minute, up to an hour."""
         before = self._known.get(name)
         times = 1 if before is None else before.times + 1
-        self._known[name] = _Refusal(reason, times, now + refusal_pause(times))
+        self._known[name] = _Refusal(reason, times, now, now + refusal_pause(times))
 
     def forget(self, name: str) -> None:
         """Learn that a symbol is served after all."""
         self._known.pop(name, None)
+
+    def hasten(self, name: str) -> None:
+        """Have a symbol asked for again as soon as after its first refusal."""
+        refusal = self._known.get(name)
+        if refusal is not None:
+            self._known[name] = attrs.evolve(refusal, until=refusal.at + refusal_pause(1))
 
     def may_ask(self, name: str, now: float) -> bool:
         """Tell whether a symbol may be asked for: it was not refused, or long enough ago."""
