@@ -25,7 +25,7 @@ from ticker.market.exchanges.dialect import Dialect, Listing
 from ticker.market.exchanges.events import BadMessage
 from ticker.market.exchanges.faults import FeedError, StatusError
 from ticker.market.exchanges.feed_state import FeedMemory, FeedState
-from ticker.market.exchanges.pace import growing_pause
+from ticker.market.exchanges.pace import growing_pause, is_short
 
 __all__ = ["Questions"]
 
@@ -61,7 +61,7 @@ class Questions:
         self._ask_path: Final = ask
         self._check_holdings: Final = check_holdings
         self._report: Final = report
-        self._catalogue_due = 0.0
+        self._began = self._catalogue_due = 0.0
         self._failures = 0
         self._not_before = 0.0
 
@@ -72,7 +72,7 @@ class Questions:
             FeedError: the stream stands still while the market moves.
             SourceConfigError: the catalogue has none of the symbols.
         """
-        self._catalogue_due = trio.current_time()
+        self._began = self._catalogue_due = trio.current_time()
         while True:
             now = trio.current_time()
             if now >= self._not_before:
@@ -170,6 +170,8 @@ class Questions:
                 return False
             doubt = self._state.asked(answers, asked_at)
             if doubt is not None:
+                if not is_short(trio.current_time() - self._began):
+                    self._memory.record.doubts = 0
                 self._memory.record.doubts += 1
                 wait = growing_pause(self._memory.record.doubts, 1.0, FEED_REST_RETRY_MAX_SECONDS)
                 raise FeedError(

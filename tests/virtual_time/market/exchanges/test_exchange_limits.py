@@ -79,9 +79,9 @@ async def test_a_shutdown_after_each_acknowledgement_makes_for_ever_rarer_connec
         await trio.sleep(10)
         assert exchange.accepted <= 6
         assert run.good(symbol)
-        await trio.sleep(3590)
+        await trio.sleep(1190)
         assert exchange.connects_per(1) == 1
-        assert exchange.accepted <= 80
+        assert exchange.accepted <= 40
         assert run.good(symbol)
         assert not run.stops
     assert autojump_clock.current_time() < 4000
@@ -93,14 +93,14 @@ async def test_connections_that_break_at_once_stay_within_the_budget(
 ) -> None:
     exchange = StandIn(manners, clock=virtual_ms)
     async with running(manners, exchange=exchange, supervised=True, patience=8000) as run:
-        while autojump_clock.current_time() < 3600:
+        while autojump_clock.current_time() < 1200:
             await exchange.subscribed()
             await trio.sleep(6)  # long enough that the supervisor forgets earlier crashes
             await exchange.break_off()
             await trio.sleep(0.1)
         assert exchange.connects_per(1) == 1
         assert 30 < exchange.connects_per(300) <= FEED_CONNECTS
-        assert len(run.stops) > 100
+        assert len(run.stops) > 50
     assert autojump_clock.current_time() < 8000
 
 

@@ -23,21 +23,19 @@ async def wrong_for(run: Running, symbol: str, seconds: int) -> int:
 
 
 @every_exchange
-async def test_a_quiet_market_stays_live_for_an_hour(
-    autojump_clock: MockClock, manners: Manners
-) -> None:
+async def test_a_quiet_market_stays_live(autojump_clock: MockClock, manners: Manners) -> None:
     symbol = first_symbol(manners)
     async with running(manners, supervised=True, patience=4000) as run:
         await run.exchange.subscribed()
         await run.exchange.trade(symbol, "0.0721")
         await trio.sleep(5)
-        for _ in range(3600):
+        for _ in range(600):
             await trio.sleep(1)
             assert run.good(symbol)
         assert not run.stops
         assert not run.exchange.faults
-        assert run.newest[symbol].time_ms < virtual_ms() - 3600_000
-    assert autojump_clock.current_time() > 3600
+        assert run.newest[symbol].time_ms < virtual_ms() - 600_000
+    assert autojump_clock.current_time() >= 600
 
 
 @every_exchange
@@ -71,7 +69,7 @@ async def test_a_stream_that_never_sends_a_price_never_shows_a_wrong_one_for_lon
     exchange.markets[symbol].price = "100"
     async with running(manners, exchange=exchange, supervised=True, patience=4000) as run:
         longest = wrong = 0
-        for second in range(1800):
+        for second in range(600):
             if second % 20 == 0:
                 await exchange.trade(symbol, str(100 + second // 20))
             wrong = wrong + 1 if await wrong_for(run, symbol, 1) else 0
@@ -79,7 +77,7 @@ async def test_a_stream_that_never_sends_a_price_never_shows_a_wrong_one_for_lon
         assert longest <= 45
         assert exchange.connects_per(1) == 1
         assert exchange.connects_per(300) <= 60
-    assert autojump_clock.current_time() > 1800
+    assert autojump_clock.current_time() >= 600
 
 
 @every_exchange
