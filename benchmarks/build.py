@@ -31,6 +31,7 @@ _PYTHON_PEERS: Final[Mapping[str, Sequence[str]]] = {
     "picows": ["picows", "uvloop"],
     "naive-quart": ["quart-trio", "hypercorn"],
     "naive-messages": ["trio-websocket"],
+    "channels": ["trio"],
     "direct": ["trio"],
 }
 _NODE_PEERS: Final[Mapping[str, str]] = {"ws": "ws", "bun": "@oven/bun-linux-x64"}

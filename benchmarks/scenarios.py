@@ -288,7 +288,7 @@ def _ideas() -> Scenario:
 
 
 def _story() -> Scenario:
-    steps = ("floor", "naive-quart", "naive-messages", "direct", "ticker")
+    steps = ("floor", "naive-quart", "naive-messages", "channels", "direct", "ticker")
     return Scenario(
         "from the naive way to the kernel's pace: 300 subscribers at 100 Hz",
         _alike(steps, Need(100), Load(300, seconds=5.0)),

@@ -173,6 +173,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, str], Command]]] = {
     "floor-uring": _native("uring"),
     "naive-quart": _python("experiments.naive_quart"),
     "naive-messages": _python("experiments.naive_messages"),
+    "channels": _python("experiments.channels"),
     "direct": _python("experiments.direct"),
     "python-send": _senders("send"),
     "python-send-whole": _senders("whole"),
