@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,11 @@ import trio
 from tests.attack.catalogue import upgrade
 from tests.chaos.inprocess import Running, serving
 from tests.support.frames import CLOSE
+from tests.support.made_up import ScriptedSource
 from tests.support.raw import RawStream, read_response
 from tests.support.waiting import eventually
 from ticker import service
 from ticker.encodings.json import JsonFormat
-from ticker.market.quote import Quote
-from ticker.market.sources import SourceContext
 from ticker.protocol.requests import Request
 
 STREAMS = 100
@@ -85,33 +82,10 @@ async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
     assert all(isinstance(event["exc_info"], RuntimeError) for event in logged)
 
 
-class CrashingSource:
-    """A source that brings one batch in each life."""
-
-    name = "crashing"
-    symbols: Sequence[str] = ("AAA-USD",)
-
-    def __init__(self, context: SourceContext) -> None:
-        self._context = context
-        self.lives = 0
-
-    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        self.lives += 1
-        now = self._context.wall_ms()
-        yield [Quote("AAA-USD", Decimal(self.lives), now, now, self.name)]
-        await self._context.next_tick()
-        raise RuntimeError("injected")
-
-
 async def test_a_source_that_crashes_on_every_tick_does_not_spin(tmp_path: Path) -> None:
-    made: list[CrashingSource] = []
-
-    def load(_spec: str, context: SourceContext) -> CrashingSource:
-        made.append(CrashingSource(context))
-        return made[-1]
-
+    source = ScriptedSource(symbols=["AAA-USD"], counts=True, crash_after=1)
     paced: dict[str, Any] = {"restart_initial": 0.1, "restart_factor": 2.0, "restart_jitter": 0.0}
-    with patch.object(service, "make_service", partial(service.make_service, load=load)):
+    with patch.object(service, "make_service", partial(service.make_service, load=source.load)):
         async with serving(tmp_path / "data", **paced) as running:
             streams = [await _stream(running) for _ in range(20)]
             began = trio.current_time()
@@ -122,7 +96,7 @@ async def test_a_source_that_crashes_on_every_tick_does_not_spin(tmp_path: Path)
                     tick = await stream.until("ticker")
                     assert tick["data"][0]["price"] >= life - 1
             # Pauses of 0.1, 0.2, 0.4 and 0.8 s: five lives take 1.5 s, and not one more fits.
-            assert made[0].lives <= 6
+            assert source.lives <= 6
             assert trio.current_time() - began > 1.0
             assert len(running.service.sessions) == len(streams)
             for stream in streams:

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.simulation.simulation import SYMBOLS, TICK, TTL, Simulation
 from tests.simulation.wire import CAPACITY, Client
-from tests.simulation.world import SYMBOLS, TICK, TTL, World
 from tests.support.frames import TEXT, client_frame
 from ticker import limits
 from ticker.streams.session import Session
@@ -26,7 +26,7 @@ from ticker.streams.session import Session
 LOOK = 2 * limits.WATCH_SECONDS
 #: Tasks of one connection: its own, and one that catches up.
 CONNECTION_TASKS = 2
-#: The longest frame that the world sends.
+#: The longest frame that the simulation sends.
 FRAME_BYTES = 400
 
 pauses = st.sampled_from([TICK, TICK, 2 * TICK, 1.0, 3.0, 6.0, 11.0, 27.0, 45.0])
@@ -39,23 +39,23 @@ class Life(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.world = World()
+        self.simulation = Simulation()
         self.number = 0
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.world.end()
+            self.simulation.end()
 
     # What subscribers do.
 
-    @precondition(lambda self: not self.world.drained.is_set())
+    @precondition(lambda self: not self.simulation.drained.is_set())
     @rule(target=clients, seconds=st.sampled_from([TTL, 3600.0]))
     def connect(self, seconds: float) -> Client:
         self.number += 1
-        client = Client(f"client {self.number}", f"token-{self.number}", self.world.now)
-        full = len(self._live()) >= self.world.service.settings.max_streams
-        self.world.do(lambda: self.world.connect(client, seconds))
-        draining = self.world.drained_at is not None
+        client = Client(f"client {self.number}", f"token-{self.number}", self.simulation.now)
+        full = len(self._live()) >= self.simulation.service.settings.max_streams
+        self.simulation.do(lambda: self.simulation.connect(client, seconds))
+        draining = self.simulation.drained_at is not None
         status = client.response[9:12]
         assert status == (b"503" if full or draining else b"101"), client.response
         if status != b"101":
@@ -69,38 +69,38 @@ class Life(RuleBasedStateMachine):
             request = {"type": "subscribe", "interval_ms": round(every * TICK * 1000), "id": every}
             client.ask({**request, "symbols": sorted(symbols)} if symbols else request)
 
-        self.world.do(ask)
+        self.simulation.do(ask)
         if client.healthy:
             client.every = every
             assert client.wanted
 
     @rule(client=clients)
     def unsubscribe(self, client: Client) -> None:
-        self.world.do(lambda: client.ask({"type": "unsubscribe"}))
+        self.simulation.do(lambda: client.ask({"type": "unsubscribe"}))
         assert not (client.healthy and client.wanted)
 
     @rule(client=clients)
     def renew(self, client: Client) -> None:
         if client.revoked_at is None and client.healthy:
-            self.world.do(lambda: self._renew(client))
+            self.simulation.do(lambda: self._renew(client))
 
     def _renew(self, client: Client) -> None:
         name = client.token + "+"
-        self.world.authority.issue(name, TTL)
+        self.simulation.authority.issue(name, TTL)
         client.token = name
-        client.expires_at = self.world.now() + TTL
+        client.expires_at = self.simulation.now() + TTL
         client.ask({"type": "auth", "token": name})
 
     @rule(client=clients)
     def send_nonsense(self, client: Client) -> None:
         client.bad_messages += 1
         if client.bad_messages < limits.BAD_MESSAGES:
-            self.world.do(lambda: client.send(client_frame(TEXT, b"nonsense")))
+            self.simulation.do(lambda: client.send(client_frame(TEXT, b"nonsense")))
 
     @rule(client=clients)
     def stall(self, client: Client) -> None:
         if client.reading:
-            self.world.do(client.stall)
+            self.simulation.do(client.stall)
 
     @rule(client=clients)
     def resume(self, client: Client) -> None:
@@ -108,31 +108,31 @@ class Life(RuleBasedStateMachine):
             return
         full_since, live = client.wire.full_since, self._alive(client)
         patience = limits.STALL_SECONDS - TICK
-        cut_off = full_since is not None and self.world.now() > full_since + patience
+        cut_off = full_since is not None and self.simulation.now() > full_since + patience
         assert live or cut_off or self._may_be_gone(client), f"{client.name} was cut off early"
-        self.world.do(client.resume)
+        self.simulation.do(client.resume)
         client.gone = not live
 
     @rule(client=clients)
     def fall_silent(self, client: Client) -> None:
         if client.silent_at is None:
-            client.silent_at = self.world.now()
+            client.silent_at = self.simulation.now()
 
     @rule(client=consumes(clients))
     def reset(self, client: Client) -> None:
-        self.world.do(client.reset)
+        self.simulation.do(client.reset)
 
     @rule(client=consumes(clients))
     def hang_up(self, client: Client) -> None:
-        self.world.do(client.finish)
+        self.simulation.do(client.finish)
 
     # What else goes wrong.
 
     @rule(client=clients)
     def revoke(self, client: Client) -> None:
         if client.revoked_at is None:
-            client.revoked_at = self.world.now()
-            self.world.do(lambda: self.world.authority.revoke(client.token))
+            client.revoked_at = self.simulation.now()
+            self.simulation.do(lambda: self.simulation.authority.revoke(client.token))
 
     @rule(client=clients)
     def crash_session(self, client: Client) -> None:
@@ -142,34 +142,37 @@ class Life(RuleBasedStateMachine):
 
     @rule(times=st.sampled_from([1, 2, 20]))
     def crash_source(self, times: int) -> None:
-        self.world.source.crashes = times
+        self.simulation.source.crashes = times
 
     @rule(hours=st.sampled_from([-1.0, 1.0]))
     def jump_the_wall_clock(self, hours: float) -> None:
-        self.world.wall_offset += hours * 3600
+        self.simulation.wall_offset += hours * 3600
 
     @rule(seconds=pauses)
     def pass_time(self, seconds: float) -> None:
-        lives = self.world.source.lives
-        self.world.do(lambda: self.world.pass_time(seconds))
+        lives = self.simulation.source.lives
+        self.simulation.do(lambda: self.simulation.pass_time(seconds))
         # A source that crashes on every tick is restarted with growing pauses, never in a spin.
-        assert self.world.source.lives - lives <= 2 + seconds
+        assert self.simulation.source.lives - lives <= 2 + seconds
 
-    @precondition(lambda self: self.world.drained_at is None)
+    @precondition(lambda self: self.simulation.drained_at is None)
     @rule()
     def drain(self) -> None:
         if self.number > 3:
-            self.world.do(self.world.drain)
+            self.simulation.do(self.simulation.drain)
 
     @rule()
     def lose_everybody(self) -> None:
         """Let the network fail for all at once: then nothing at all may be left."""
         for client in self._live():
-            self.world.do(client.reset)
-        self.world.do(lambda: self.world.pass_time(limits.CLOSE_SECONDS + TICK))
-        statistics = self.world.engine.statistics()
+            self.simulation.do(client.reset)
+        self.simulation.do(lambda: self.simulation.pass_time(limits.CLOSE_SECONDS + TICK))
+        statistics = self.simulation.engine.statistics()
         assert (
-            statistics.sessions == self.world.service.admission.taken == self.world.connections == 0
+            statistics.sessions
+            == self.simulation.service.admission.taken
+            == self.simulation.connections
+            == 0
         )
         assert statistics.hub.subscriptions == statistics.hub.topics == statistics.hub.behind == 0
 
@@ -186,15 +189,15 @@ class Life(RuleBasedStateMachine):
     def _everybody_lives_as_long_as_promised(self) -> None:
         for client in self._clients():
             live = self._alive(client)
-            if client.healthy and self.world.drained_at is None:
+            if client.healthy and self.simulation.drained_at is None:
                 assert live, f"{client.name} was cut off"
             due = self._must_be_gone_at(client)
-            if self.world.now() > due:
+            if self.simulation.now() > due:
                 assert not live, f"{client.name} is still there, due at {due}"
 
     def _subscriptions_equal_sessions_that_want_one(self) -> None:
-        statistics = self.world.engine.statistics()
-        registered = [cast("Session", session) for session in self.world.service.sessions]
+        statistics = self.simulation.engine.statistics()
+        registered = [cast("Session", session) for session in self.simulation.service.sessions]
         sessions = [session for session in registered if session.close_code is None]
         wanting = sum(bool(session._delivery.symbols) for session in sessions)
         assert statistics.hub.subscriptions == wanting
@@ -203,20 +206,20 @@ class Life(RuleBasedStateMachine):
         assert sum(client.wanted for client in readers) <= wanting
         if not sessions:
             assert statistics.hub.topics == 0
-        assert self.world.service.admission.taken <= len(self._live())
+        assert self.simulation.service.admission.taken <= len(self._live())
 
     def _healthy_subscribers_have_the_newest_tick(self) -> None:
-        if self.world.drained_at is not None:
+        if self.simulation.drained_at is not None:
             return
-        seq = self.world.market.hub.published.seq
+        seq = self.simulation.market.hub.published.seq
         for client in self._clients():
             if client.healthy and client.wanted and seq:
                 assert client.seq > seq - client.every, f"{client.name} has {client.seq}, not {seq}"
 
     def _subscribers_know_whether_prices_are_live(self) -> None:
         for client in self._clients():
-            if client.healthy and self.world.drained_at is None:
-                state = self.world.market.status[0].state
+            if client.healthy and self.simulation.drained_at is None:
+                state = self.simulation.market.status[0].state
                 assert client.last_status.get("scripted", "live") == state, client.name
 
     def _what_is_held_is_bounded(self) -> None:
@@ -225,16 +228,16 @@ class Life(RuleBasedStateMachine):
             stream = client.wire.stream
             if stream is not None:
                 assert len(stream._rest) <= FRAME_BYTES
-        self.world.do(self._count_tasks)
+        self.simulation.do(self._count_tasks)
 
     def _count_tasks(self) -> None:
         # One task is this operation's own, one the source's pause or life.
-        room = self.world.idle_tasks + 3 + CONNECTION_TASKS * self.world.connections
+        room = self.simulation.idle_tasks + 3 + CONNECTION_TASKS * self.simulation.connections
         living = trio.lowlevel.current_statistics().tasks_living
-        assert living <= room, f"{living} tasks for {self.world.connections} connections"
+        assert living <= room, f"{living} tasks for {self.simulation.connections} connections"
 
     def _clients(self) -> list[Client]:
-        return self.world.clients
+        return self.simulation.clients
 
     def _live(self) -> list[Client]:
         return [client for client in self._clients() if self._alive(client)]
@@ -248,9 +251,9 @@ class Life(RuleBasedStateMachine):
         return (
             client.faulted
             or client.revoked_at is not None
-            or self.world.now() > client.expires_at
-            or self.world.drained_at is not None
-            or self.world.now() > self._heard_at(client) + limits.SILENT_SECONDS - LOOK
+            or self.simulation.now() > client.expires_at
+            or self.simulation.drained_at is not None
+            or self.simulation.now() > self._heard_at(client) + limits.SILENT_SECONDS - LOOK
         )
 
     @staticmethod
@@ -270,6 +273,8 @@ class Life(RuleBasedStateMachine):
         dues.extend(time + limits.SILENT_SECONDS + closing for time in quiet)
         if client.wire.full_since is not None:
             dues.append(client.wire.full_since + limits.STALL_SECONDS + LOOK)
-        if self.world.drained_at is not None:
-            dues.append(self.world.drained_at + self.world.service.settings.graceful_timeout)
+        if self.simulation.drained_at is not None:
+            dues.append(
+                self.simulation.drained_at + self.simulation.service.settings.graceful_timeout
+            )
         return min(dues)

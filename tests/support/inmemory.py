@@ -1,8 +1,7 @@
 """An engine, and subscribers to it, without sockets, threads or real time.
 
 `MemoryFrameStream` stands in for the gateway's `SocketStream`: the same narrow interface over
-memory channels, with a switch for a peer that does not read. `ScriptedSource` and
-`PlainAuthority` do what a test tells them.
+memory channels, with a switch for a peer that does not read.
 """
 
 from __future__ import annotations
@@ -10,98 +9,24 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from typing import Any, cast
 
 import trio
 import trio.testing
 
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
+from tests.support.made_up import WALL, FakeAuthority, ScriptedSource, grant
 from tests.support.waiting import eventually
 from ticker.connections import Connection
-from ticker.market.quote import Quote
 from ticker.market.sources.spec import SourceSpec
 from ticker.protocol.requests import Subscribe
-from ticker.security.authority import Authority, Grant, InvalidTokenError
+from ticker.security.authority import Authority, Grant
 from ticker.service import make_service
 from ticker.settings.model import Settings
 from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
-
-WALL = 1_790_000_000.0
-SYMBOLS = ("BTC-USD", "ETH-USD")
-
-
-def quotes(*prices: float, source: str = "scripted") -> list[Quote]:
-    """Make a quote of each symbol."""
-    return [
-        Quote(symbol, Decimal(str(price)), int(WALL * 1000), int(WALL * 1000), source)
-        for symbol, price in zip(SYMBOLS, prices, strict=False)
-    ]
-
-
-class ScriptedSource:
-    """A source that brings what a test puts in, and crashes when that is an exception.
-
-    Attributes:
-        begins: whether each life begins with one batch.
-        lives: how often it was started.
-    """
-
-    def __init__(
-        self, name: str = "scripted", symbols: Sequence[str] = SYMBOLS, *, begins: bool = True
-    ) -> None:
-        self.name = name
-        self.symbols = symbols
-        self.begins = begins
-        self.put, self._script = trio.open_memory_channel[list[Quote] | Exception](math.inf)
-        self.lives = 0
-
-    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        """Bring what was put in."""
-        self.lives += 1
-        if self.begins:
-            yield quotes(100 + self.lives, 10)
-        while True:
-            item = await self._script.receive()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-
-
-class PlainAuthority:
-    """Knows the tokens it is told of."""
-
-    def __init__(self) -> None:
-        self.grants: dict[str, Grant] = {}
-        self.fault: Exception | None = None
-        self.good = True
-        self.ended: Callable[[Collection[str]], None] = lambda _ids: None
-
-    async def authenticate(self, token: str) -> Grant:
-        """Find a grant, or fail as a test asks."""
-        await trio.lowlevel.checkpoint()
-        if self.fault is not None:
-            raise self.fault
-        if token not in self.grants:
-            raise InvalidTokenError("unknown")
-        return self.grants[token]
-
-    def still_good(self, _grant: Grant) -> bool:
-        """Say whether a grant may begin a stream."""
-        return self.good
-
-    async def run(self, ended: Callable[[Collection[str]], None]) -> None:
-        """Keep whom to tell."""
-        self.ended = ended
-        await trio.sleep_forever()
-
-
-def grant(token_id: str = "token", *, seconds: float = 3600, user: str = "ada") -> Grant:  # noqa: S107 - a name
-    """Make a grant that lasts so long."""
-    return Grant(token_id, "key", f"user:{user}", "user", (), "::1", WALL, WALL + seconds)
 
 
 class MemoryFrameStream(trio.abc.HalfCloseableStream):
@@ -263,13 +188,13 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.source = ScriptedSource()
-        self.authority = PlainAuthority()
+        self.authority = FakeAuthority(self.wall)
         self.wall_offset = 0.0
         self._began = trio.current_time()
         self.service = make_service(
             settings,
             cast("Authority", self.authority),
-            load=lambda _spec, _context: self.source,
+            load=self.source.load,
             wall=self.wall,
         )
         self.engine = self.service.engine

@@ -12,7 +12,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.frames import TEXT
-from tests.support.inmemory import World, quotes, world
+from tests.support.inmemory import World, world
+from tests.support.made_up import quotes
 from tests.support.waiting import eventually
 from ticker.market.broadcast import _sleep_until
 from ticker.market.ingest import SourceState

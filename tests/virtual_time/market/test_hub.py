@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.support.frames import FrameParser
-from tests.support.inmemory import SYMBOLS, quotes
+from tests.support.made_up import SYMBOLS, quotes
 from ticker import limits
 from ticker.encodings.json import JSON
 from ticker.market.book import Book

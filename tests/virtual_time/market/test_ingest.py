@@ -15,7 +15,7 @@ import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.support.inmemory import SYMBOLS, ScriptedSource
+from tests.support.made_up import SYMBOLS, ScriptedSource
 from ticker.market.book import Book
 from ticker.market.ingest import SEVERAL, Ingest, SourceState
 from ticker.market.quote import Quote

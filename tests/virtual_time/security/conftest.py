@@ -20,7 +20,7 @@ PEPPER = bytes(range(32))
 
 
 @dataclass
-class World:
+class Issuer:
     """A database, what manages it, and what asks it."""
 
     database: SqliteDatabase
@@ -53,7 +53,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def issuer(tmp_path: Path) -> Iterator[Issuer]:
     with closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as database:
         database.migrate()
-        yield World(database)
+        yield Issuer(database)

@@ -34,7 +34,7 @@ from ticker.storage.sqlite import SqliteDatabase
 PATIENCE = 5.0
 
 
-class World(Protocol):
+class Issuer(Protocol):
     """What the fixture in conftest.py gives."""
 
     database: SqliteDatabase
@@ -84,9 +84,9 @@ def database_reads(database: SqliteDatabase) -> list[str]:
     return seen
 
 
-async def test_a_key_becomes_a_token_that_stands_for_its_user(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_a_key_becomes_a_token_that_stands_for_its_user(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
     assert issued.grant == Grant(
         token_id=issued.grant.token_id,
@@ -103,58 +103,58 @@ async def test_a_key_becomes_a_token_that_stands_for_its_user(world: World) -> N
     assert issued.token.split(".")[0] not in repr(issued)
 
 
-async def test_a_token_survives_a_restart(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    assert await world.authority().authenticate(issued.token) == issued.grant
+async def test_a_token_survives_a_restart(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    assert await issuer.authority().authenticate(issued.token) == issued.grant
 
 
-async def test_with_the_memory_store_a_token_ends_with_the_process(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority(store="memory")
+async def test_with_the_memory_store_a_token_ends_with_the_process(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority(store="memory")
     issued = await authority.exchange(made.text, "10.0.0.1")
     assert await authority.authenticate(issued.token) == issued.grant
-    assert await refused_token(world.authority(store="memory"), issued.token) == "unknown"
-    assert world.key_admin.live_tokens() == []
+    assert await refused_token(issuer.authority(store="memory"), issued.token) == "unknown"
+    assert issuer.key_admin.live_tokens() == []
 
 
-async def test_a_token_never_outlives_its_key(world: World) -> None:
-    made = world.key_admin.create("ada", "user", 60.0)
-    authority = world.authority()
+async def test_a_token_never_outlives_its_key(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user", 60.0)
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
     assert issued.grant.expires_at == 1_000_060.0
-    world.time += 60
+    issuer.time += 60
     assert await refused_token(authority, issued.token) == "expired"
     assert not authority.still_good(issued.grant)
 
 
 async def test_an_expired_token_is_refused_from_the_cache_and_from_the_database(
-    world: World,
+    issuer: Issuer,
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    world.time += 3599.9
+    issuer.time += 3599.9
     assert authority.still_good(issued.grant)
     assert await authority.authenticate(issued.token) == issued.grant
-    world.time += 0.1
+    issuer.time += 0.1
     assert await refused_token(authority, issued.token) == "expired"
-    assert await refused_token(world.authority(), issued.token) == "expired"
+    assert await refused_token(issuer.authority(), issued.token) == "expired"
     assert authority.statistics().tokens_cached == 0
 
 
-async def test_every_kind_of_bad_key_is_refused_for_its_own_reason(world: World) -> None:
-    key_admin = world.key_admin
+async def test_every_kind_of_bad_key_is_refused_for_its_own_reason(issuer: Issuer) -> None:
+    key_admin = issuer.key_admin
     revoked, expired, live = (key_admin.create("ada", "user", 60.0) for _ in range(3))
     key_admin.revoke(revoked.record.id)
-    authority = world.authority()
+    authority = issuer.authority()
     stranger = new_key().text
     with capture_logs() as logs:
         assert await refused_key(authority, "tk_nonsense") == "malformed"
         assert await refused_key(authority, live.text[:-1] + "!") == "malformed"
         assert await refused_key(authority, stranger) == "unknown"
         assert await refused_key(authority, revoked.text) == "revoked"
-        world.time += 60
+        issuer.time += 60
         assert await refused_key(authority, expired.text) == "expired"
     assert [entry["reason"] for entry in logs] == [
         "malformed",
@@ -176,41 +176,41 @@ async def test_every_kind_of_bad_key_is_refused_for_its_own_reason(world: World)
     assert authority.statistics().tokens_issued == 0
 
 
-async def test_a_key_of_another_pepper_has_the_wrong_secret(world: World) -> None:
-    made = KeyAdmin(world.database, bytes(32), world.now).create("ada", "user")
-    assert await refused_key(world.authority(), made.text) == "wrong_secret"
+async def test_a_key_of_another_pepper_has_the_wrong_secret(issuer: Issuer) -> None:
+    made = KeyAdmin(issuer.database, bytes(32), issuer.now).create("ada", "user")
+    assert await refused_key(issuer.authority(), made.text) == "wrong_secret"
 
 
 async def test_a_typo_costs_no_database_read_and_a_guess_never_the_write_lock(
-    world: World,
+    issuer: Issuer,
 ) -> None:
-    authority = world.authority()
-    begun = database_reads(world.database)
+    authority = issuer.authority()
+    begun = database_reads(issuer.database)
     assert await refused_key(authority, new_key().text[:-1]) == "malformed"
     assert begun == []
-    with world.database.write():
+    with issuer.database.write():
         assert await refused_key(authority, new_key().text) == "unknown"
 
 
-async def test_a_forged_or_cached_token_asks_no_database(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_a_forged_or_cached_token_asks_no_database(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    begun = database_reads(world.database)
+    begun = database_reads(issuer.database)
     assert await authority.authenticate(issued.token) == issued.grant
     assert await refused_token(authority, TokenSigner([b"x" * 32]).issue()[0]) == "forged"
     assert await refused_token(authority, issued.token + "=") == "malformed"
     assert begun == []
-    assert await refused_token(authority, world.signer.issue()[0]) == "unknown"
+    assert await refused_token(authority, issuer.signer.issue()[0]) == "unknown"
     assert begun == ["begin"]
     assert authority.statistics().tokens_refused == {"forged": 1, "malformed": 1, "unknown": 1}
 
 
-async def test_a_token_is_looked_up_once_for_however_many_ask_at_a_time(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    authority = world.authority()
-    begun = database_reads(world.database)
+async def test_a_token_is_looked_up_once_for_however_many_ask_at_a_time(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    authority = issuer.authority()
+    begun = database_reads(issuer.database)
     found: list[Grant] = []
 
     async def ask() -> None:
@@ -219,17 +219,17 @@ async def test_a_token_is_looked_up_once_for_however_many_ask_at_a_time(world: W
     async with trio.open_nursery() as nursery:
         for _ in range(20):
             nursery.start_soon(ask)
-        nursery.start_soon(refused_token, authority, world.signer.issue()[0])
+        nursery.start_soon(refused_token, authority, issuer.signer.issue()[0])
     assert found == [issued.grant] * 20
     assert begun == ["begin"] * 2
 
 
 async def test_whoever_waits_for_a_lookup_that_is_given_up_asks_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    authority = issuer.authority()
     has_begun, go_on = threading.Event(), threading.Event()
     look_up = TokenStore.look_up
 
@@ -255,35 +255,35 @@ async def test_whoever_waits_for_a_lookup_that_is_given_up_asks_anew(
     assert found == [issued.grant]
 
 
-async def test_a_token_is_known_while_it_is_good_and_in_the_cache(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    authority = world.authority()
-    begun = database_reads(world.database)
+async def test_a_token_is_known_while_it_is_good_and_in_the_cache(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    authority = issuer.authority()
+    begun = database_reads(issuer.database)
     assert not authority.knows(issued.token)
     assert not authority.knows("nonsense")
     assert begun == []
     await authority.authenticate(issued.token)
     assert authority.knows(issued.token)
-    world.time += 3600
+    issuer.time += 3600
     assert not authority.knows(issued.token)
 
 
-async def test_rotated_token_keys_log_nobody_out(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    world.signer = TokenSigner([b"n" * 32, b"k" * 32])
-    assert await world.authority().authenticate(issued.token) == issued.grant
-    world.signer = TokenSigner([b"n" * 32])
-    assert await refused_token(world.authority(), issued.token) == "forged"
+async def test_rotated_token_keys_log_nobody_out(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    issuer.signer = TokenSigner([b"n" * 32, b"k" * 32])
+    assert await issuer.authority().authenticate(issued.token) == issued.grant
+    issuer.signer = TokenSigner([b"n" * 32])
+    assert await refused_token(issuer.authority(), issued.token) == "forged"
 
 
-async def test_use_is_noted_and_the_first_is_logged(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_use_is_noted_and_the_first_is_logged(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     with capture_logs() as logs:
         first = await authority.exchange(made.text, "10.0.0.1")
-        world.time += 10
+        issuer.time += 10
         second = await authority.exchange(made.text, "10.0.0.2")
     assert [entry["event"] for entry in logs] == [
         "api_key_first_used",
@@ -294,15 +294,15 @@ async def test_use_is_noted_and_the_first_is_logged(world: World) -> None:
     assert logs[1]["address"] == "10.0.0.1"
     for secret in (first.token, second.token, *first.token.split("."), made.text[14:57]):
         assert secret not in repr(logs)
-    (record,) = world.key_admin.all_keys()
+    (record,) = issuer.key_admin.all_keys()
     assert (record.first_used_at, record.last_used_at) == (1_000_000.0, 1_000_010.0)
 
 
-async def test_no_token_is_in_the_database_in_the_clear(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    world.database.close()
-    stored = b"".join(path.read_bytes() for path in world.database.path.parent.iterdir())
+async def test_no_token_is_in_the_database_in_the_clear(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    issuer.database.close()
+    stored = b"".join(path.read_bytes() for path in issuer.database.path.parent.iterdir())
     assert issued.grant.token_id.encode() in stored
     for secret in (*issued.token.split("."), made.text[14:57]):
         assert secret.encode() not in stored
@@ -311,18 +311,18 @@ async def test_no_token_is_in_the_database_in_the_clear(world: World) -> None:
 @pytest.mark.parametrize(
     ("revoke", "store"), [("key", "database"), ("token", "database"), ("key", "memory")]
 )
-async def test_a_revocation_reaches_the_watch(world: World, revoke: str, store: str) -> None:
-    made = world.key_admin.create("ada", "user")
-    other = world.key_admin.create("bob", "user")
-    authority, ended = world.authority(store=store), Ended()
+async def test_a_revocation_reaches_the_watch(issuer: Issuer, revoke: str, store: str) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    other = issuer.key_admin.create("bob", "user")
+    authority, ended = issuer.authority(store=store), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
     bystander = await authority.exchange(other.text, "10.0.0.1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.run, ended)
         if revoke == "key":
-            world.key_admin.revoke(made.record.id)
+            issuer.key_admin.revoke(made.record.id)
         else:
-            world.key_admin.revoke_token(issued.grant.token_id)
+            issuer.key_admin.revoke_token(issued.grant.token_id)
         await ended.wait_for(issued.grant.token_id)
         nursery.cancel_scope.cancel()
     assert not authority.still_good(issued.grant)
@@ -345,14 +345,14 @@ print("done")
 
 @pytest.mark.parametrize("revoke", ["revoke", "revoke_token"])
 async def test_a_revocation_in_another_process_is_seen_well_within_a_second(
-    world: World, revoke: str
+    issuer: Issuer, revoke: str
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, ended = world.authority(), Ended()
+    made = issuer.key_admin.create("ada", "user")
+    authority, ended = issuer.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
     name = made.record.id if revoke == "revoke" else issued.grant.token_id
     other = await trio.lowlevel.open_process(
-        [sys.executable, "-c", REVOKER, f"sqlite:///{world.database.path}", revoke, name],
+        [sys.executable, "-c", REVOKER, f"sqlite:///{issuer.database.path}", revoke, name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -372,18 +372,18 @@ async def test_a_revocation_in_another_process_is_seen_well_within_a_second(
     await other.wait()
 
 
-async def test_a_token_revoked_before_the_start_is_refused(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    world.key_admin.revoke_token(issued.grant.token_id)
-    assert await refused_token(world.authority(), issued.token) == "revoked"
+async def test_a_token_revoked_before_the_start_is_refused(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    issuer.key_admin.revoke_token(issued.grant.token_id)
+    assert await refused_token(issuer.authority(), issued.token) == "revoked"
 
 
-async def test_a_revocation_between_start_and_first_look_is_not_missed(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, ended = world.authority(), Ended()
+async def test_a_revocation_between_start_and_first_look_is_not_missed(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority, ended = issuer.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    world.key_admin.revoke(made.record.id)
+    issuer.key_admin.revoke(made.record.id)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.run, ended)
         await ended.wait_for(issued.grant.token_id)
@@ -392,15 +392,15 @@ async def test_a_revocation_between_start_and_first_look_is_not_missed(world: Wo
 
 
 async def test_more_revocations_than_a_batch_are_all_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "REVOCATION_BATCH", 3)
     # The next batch must not wait for the next look.
     monkeypatch.setattr(limits, "REVOCATION_POLL_SECONDS", 10 * PATIENCE)
-    made = [world.key_admin.create("ada", "user").record.id for _ in range(10)]
+    made = [issuer.key_admin.create("ada", "user").record.id for _ in range(10)]
     for key_id in made:
-        world.key_admin.revoke(key_id)
-    authority, ended = world.authority(), Ended()
+        issuer.key_admin.revoke(key_id)
+    authority, ended = issuer.authority(), Ended()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.run, ended)
         await ended.wait_for(made[-1])
@@ -409,11 +409,11 @@ async def test_more_revocations_than_a_batch_are_all_told(
     assert authority.statistics().revocations_seen == 10
 
 
-async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, ended = world.authority(), Ended()
+async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority, ended = issuer.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    with world.database.write() as connection:
+    with issuer.database.write() as connection:
         record = tokens.find(connection, issued.grant.token_id)
         assert record is not None
         for number in range(1000):
@@ -422,7 +422,7 @@ async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world:
         nursery.start_soon(authority.run, ended)
         await until(lambda: authority.statistics().database_available)
         begun = trio.current_time()
-        world.key_admin.revoke(made.record.id)
+        issuer.key_admin.revoke(made.record.id)
         await ended.wait_for(issued.grant.token_id)
         assert trio.current_time() - begun < 1.0
         nursery.cancel_scope.cancel()
@@ -430,11 +430,11 @@ async def test_a_key_with_a_thousand_tokens_ends_them_all_within_a_second(world:
 
 
 async def test_a_token_revoked_while_it_is_looked_up_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    authority, ended = world.authority(), Ended()
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    authority, ended = issuer.authority(), Ended()
     has_read, go_on = threading.Event(), threading.Event()
     look_up = TokenStore.look_up
 
@@ -450,7 +450,7 @@ async def test_a_token_revoked_while_it_is_looked_up_is_refused(
         async with trio.open_nursery() as looking_up:
             looking_up.start_soon(refused_token, authority, issued.token)
             await trio.to_thread.run_sync(has_read.wait, PATIENCE)
-            world.key_admin.revoke_token(issued.grant.token_id)
+            issuer.key_admin.revoke_token(issued.grant.token_id)
             await ended.wait_for(issued.grant.token_id)
             go_on.set()
         nursery.cancel_scope.cancel()
@@ -459,10 +459,10 @@ async def test_a_token_revoked_while_it_is_looked_up_is_refused(
 
 
 async def test_a_key_revoked_while_it_is_exchanged_gives_no_token(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, ended = world.authority(), Ended()
+    made = issuer.key_admin.create("ada", "user")
+    authority, ended = issuer.authority(), Ended()
     has_stored, go_on = threading.Event(), threading.Event()
     exchange = TokenStore.exchange
 
@@ -478,7 +478,7 @@ async def test_a_key_revoked_while_it_is_exchanged_gives_no_token(
         async with trio.open_nursery() as exchanging:
             exchanging.start_soon(refused_key, authority, made.text)
             await trio.to_thread.run_sync(has_stored.wait, PATIENCE)
-            world.key_admin.revoke(made.record.id)
+            issuer.key_admin.revoke(made.record.id)
             await ended.wait_for(made.record.id)
             go_on.set()
         nursery.cancel_scope.cancel()
@@ -487,18 +487,18 @@ async def test_a_key_revoked_while_it_is_exchanged_gives_no_token(
 
 
 async def test_a_key_revoked_after_its_first_check_gives_no_token(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    write = world.database.write
+    made = issuer.key_admin.create("ada", "user")
+    write = issuer.database.write
 
     def revoked_just_before() -> AbstractContextManager[Connection]:
         with write() as connection:
-            keys.revoke(connection, made.record.id, world.time)
+            keys.revoke(connection, made.record.id, issuer.time)
         return write()
 
-    monkeypatch.setattr(world.database, "write", revoked_just_before)
-    assert await refused_key(world.authority(), made.text) == "revoked"
+    monkeypatch.setattr(issuer.database, "write", revoked_just_before)
+    assert await refused_key(issuer.authority(), made.text) == "revoked"
 
 
 @pytest.fixture
@@ -508,37 +508,37 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_a_database_known_tokens_go_on_and_nothing_new_is_issued(
-    world: World,
+    issuer: Issuer,
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    away = world.database.path.parent.with_name("away")
-    world.database.path.parent.rename(away)
+    away = issuer.database.path.parent.with_name("away")
+    issuer.database.path.parent.rename(away)
     assert await authority.authenticate(issued.token) == issued.grant
     with pytest.raises(DatabaseUnavailableError):
-        await world.authority().authenticate(issued.token)
+        await issuer.authority().authenticate(issued.token)
     with pytest.raises(DatabaseUnavailableError):
         await authority.exchange(made.text, "10.0.0.1")
-    away.rename(world.database.path.parent)
+    away.rename(issuer.database.path.parent)
     await authority.exchange(made.text, "10.0.0.1")
-    assert await world.authority().authenticate(issued.token) == issued.grant
+    assert await issuer.authority().authenticate(issued.token) == issued.grant
 
 
-async def test_the_watch_outlives_an_unavailable_database_and_catches_up(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, ended = world.authority(), Ended()
+async def test_the_watch_outlives_an_unavailable_database_and_catches_up(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority, ended = issuer.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
-    away = world.database.path.parent.with_name("away")
+    away = issuer.database.path.parent.with_name("away")
     with capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(authority.run, ended)
-            world.database.path.parent.rename(away)
+            issuer.database.path.parent.rename(away)
             await until(lambda: not authority.statistics().database_available)
             elsewhere = SqliteDatabase(f"sqlite:///{away}/auth.db")
             KeyAdmin(elsewhere, bytes(32)).revoke(made.record.id)
             elsewhere.close()
-            away.rename(world.database.path.parent)
+            away.rename(issuer.database.path.parent)
             await ended.wait_for(issued.grant.token_id)
             await until(lambda: authority.statistics().database_available)
             nursery.cancel_scope.cancel()
@@ -553,38 +553,40 @@ async def until(condition: Callable[[], bool]) -> None:
             await trio.sleep(limits.REVOCATION_POLL_SECONDS / 4)
 
 
-async def test_another_database_in_its_place_empties_the_cache(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    world.key_admin.revoke(world.key_admin.create("bob", "user").record.id)
-    authority, ended = world.authority(), Ended()
+async def test_another_database_in_its_place_empties_the_cache(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    issuer.key_admin.revoke(issuer.key_admin.create("bob", "user").record.id)
+    authority, ended = issuer.authority(), Ended()
     issued = await authority.exchange(made.text, "10.0.0.1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.run, ended)
         await until(lambda: authority.statistics().revocations_seen == 1)
-        world.database.close()
-        for path in world.database.path.parent.iterdir():
+        issuer.database.close()
+        for path in issuer.database.path.parent.iterdir():
             path.unlink()
-        world.database.migrate()
+        issuer.database.migrate()
         await until(lambda: authority.statistics().tokens_cached == 0)
         nursery.cancel_scope.cancel()
     assert await refused_token(authority, issued.token) == "unknown"
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_database_that_does_not_answer_is_given_up_after_the_deadline(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
-    with world.database.write(), pytest.raises(DatabaseUnavailableError) as error:
+async def test_a_database_that_does_not_answer_is_given_up_after_the_deadline(
+    issuer: Issuer,
+) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
+    with issuer.database.write(), pytest.raises(DatabaseUnavailableError) as error:
         await authority.exchange(made.text, "10.0.0.1")
     assert error.value.reason == "slow"
 
 
 async def test_a_flood_of_exchanges_keeps_no_lookup_waiting(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.key_admin.create("ada", "user")
-    issued = await world.authority().exchange(made.text, "10.0.0.1")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    issued = await issuer.authority().exchange(made.text, "10.0.0.1")
+    authority = issuer.authority()
     stuck, go_on = threading.Semaphore(0), threading.Event()
 
     def wait(_self: TokenStore, *_args: object) -> tuple[Grant, bool]:
@@ -603,17 +605,17 @@ async def test_a_flood_of_exchanges_keeps_no_lookup_waiting(
 
 
 async def test_expired_tokens_are_removed_by_the_watch(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "TOKEN_PURGE_BATCH", 2)
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     for _ in range(5):
         await authority.exchange(made.text, "10.0.0.1")
-    world.time += 3600
+    issuer.time += 3600
 
     def stored() -> int:
-        with world.database.read() as connection:
+        with issuer.database.read() as connection:
             return len(tokens.of_key(connection, made.record.id))
 
     assert stored() == 5
@@ -627,31 +629,31 @@ def bytes_of(database: SqliteDatabase) -> bytes:
     return b"".join(path.read_bytes() for path in database.path.parent.iterdir())
 
 
-async def test_no_address_remains_in_any_file_after_its_token_was_removed(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_no_address_remains_in_any_file_after_its_token_was_removed(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     for number in range(200):
         await authority.exchange(made.text, f"203.0.113.{number % 250}")
-    assert b"203.0.113." in bytes_of(world.database)
-    world.time += 1800
+    assert b"203.0.113." in bytes_of(issuer.database)
+    issuer.time += 1800
     await authority.exchange(made.text, "198.51.100.1")
-    world.time += 1800
+    issuer.time += 1800
     async with trio.open_nursery() as nursery:
         nursery.start_soon(authority.run, Ended())
-        await until(lambda: b"203.0.113." not in bytes_of(world.database))
+        await until(lambda: b"203.0.113." not in bytes_of(issuer.database))
         nursery.cancel_scope.cancel()
-    assert b"198.51.100.1" in bytes_of(world.database)
+    assert b"198.51.100.1" in bytes_of(issuer.database)
 
 
-async def test_a_refused_token_is_looked_up_once_in_a_while(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority, restarted = world.authority(), world.authority()
+async def test_a_refused_token_is_looked_up_once_in_a_while(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority, restarted = issuer.authority(), issuer.authority()
     expired = await authority.exchange(made.text, "10.0.0.1")
     revoked = await authority.exchange(made.text, "10.0.0.1")
-    world.key_admin.revoke_token(revoked.grant.token_id)
-    world.time += 3600
-    unknown, _ = world.signer.issue()
-    begun = database_reads(world.database)
+    issuer.key_admin.revoke_token(revoked.grant.token_id)
+    issuer.time += 3600
+    unknown, _ = issuer.signer.issue()
+    begun = database_reads(issuer.database)
     for _ in range(3):
         assert await refused_token(restarted, expired.token) == "expired"
         assert await refused_token(restarted, revoked.token) == "revoked"
@@ -666,11 +668,11 @@ async def test_a_refused_token_is_looked_up_once_in_a_while(world: World) -> Non
 
 
 async def test_the_cache_is_bounded_and_tokens_beyond_it_are_looked_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "TOKEN_CACHE_ENTRIES", 3)
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = [await authority.exchange(made.text, "10.0.0.1") for _ in range(6)]
     assert authority.statistics().tokens_cached == 3
     for entry in issued:
@@ -678,9 +680,9 @@ async def test_the_cache_is_bounded_and_tokens_beyond_it_are_looked_up(
     assert authority.statistics().tokens_cached == 3
 
 
-async def test_an_exchange_that_is_cancelled_leaves_the_authority_working(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_an_exchange_that_is_cancelled_leaves_the_authority_working(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     with trio.CancelScope() as scope:
         scope.cancel()
         await authority.exchange(made.text, "10.0.0.1")
@@ -689,9 +691,9 @@ async def test_an_exchange_that_is_cancelled_leaves_the_authority_working(world:
     assert authority.statistics().tokens_issued == 1
 
 
-async def test_no_representation_shows_a_secret(world: World) -> None:
-    made = world.key_admin.create("ada", "user")
-    authority = world.authority()
+async def test_no_representation_shows_a_secret(issuer: Issuer) -> None:
+    made = issuer.key_admin.create("ada", "user")
+    authority = issuer.authority()
     issued = await authority.exchange(made.text, "10.0.0.1")
     shown = repr((authority, authority._store, authority._signer, authority.statistics(), issued))
     for secret in (made.text[14:57], *issued.token.split("."), repr(bytes(range(32)))):

@@ -10,7 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.support.inmemory import SYMBOLS, Client, World, quotes, world
+from tests.support.inmemory import Client, World, world
+from tests.support.made_up import SYMBOLS, quotes
 from tests.support.mirror import Mirror
 from ticker import limits
 from ticker.protocol.close_codes import CloseCode

@@ -11,7 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
-from tests.support.inmemory import SYMBOLS, Client, World, grant, quotes
+from tests.support.inmemory import Client, World
+from tests.support.made_up import SYMBOLS, grant, quotes
 from tests.support.waiting import eventually
 from ticker import limits
 from ticker.protocol.close_codes import CloseCode
@@ -220,7 +221,7 @@ async def test_a_database_that_is_away_is_told_and_the_stream_goes_on(
 async def test_a_grant_revoked_during_the_handshake_never_begins(
     autojump_clock: MockClock, running: World
 ) -> None:
-    running.authority.good = False
+    running.authority.revoke("token")
     async with running.client() as client:
         assert await client.closed() == 4001
     nothing_is_left(running)

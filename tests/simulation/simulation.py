@@ -1,6 +1,6 @@
 """The real engine, hub, gateway, sessions and supervisor, in virtual time, with wires for sockets.
 
-`World` runs them in a thread of its own and carries out one operation at a time, each of
+`Simulation` runs them in a thread of its own and carries out one operation at a time, each of
 which ends only when every task is waiting for something: so the same operations give the same
 history. Only what lies outside is made up: the network, the source of prices, the
 authority's database, both clocks.
@@ -8,11 +8,9 @@ authority's database, both clocks.
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from decimal import Decimal
 from typing import Any, cast
 
 import structlog
@@ -20,11 +18,10 @@ import trio
 import trio.testing
 
 from tests.simulation.wire import Client, kernel
+from tests.support.made_up import FakeAuthority, ScriptedSource
 from ticker import limits
 from ticker.http.bridge import HttpBridge
-from ticker.market.quote import Quote
-from ticker.market.sources import SourceContext
-from ticker.security.authority import Authority, Grant, InvalidTokenError
+from ticker.security.authority import Authority
 from ticker.service import make_service
 from ticker.settings.model import Settings
 
@@ -35,84 +32,22 @@ TTL = 40.0
 _EPOCH = 1_800_000_000.0
 
 
-class ScriptedSource:
-    """Prices that count the ticks, and crashes when it is told to."""
-
-    name = "scripted"
-    symbols: Sequence[str] = SYMBOLS
-
-    def __init__(self) -> None:
-        self.context: SourceContext | None = None
-        self.crashes = 0
-        self.lives = 0
-        self._price = 0
-
-    async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        assert self.context is not None
-        self.lives += 1
-        while True:
-            if self.crashes:
-                self.crashes -= 1
-                raise RuntimeError("injected into the source")
-            self._price += 1
-            now = self.context.wall_ms()
-            price = Decimal(self._price)
-            yield [Quote(symbol, price, now, now, self.name) for symbol in SYMBOLS]
-            await self.context.next_tick()
-
-
-class SimulatedAuthority:
-    """Grants by name; what is revoked is told to the engine."""
-
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall = wall
-        self._grants: dict[str, Grant] = {}
-        self._revoke, self._revoked = trio.open_memory_channel[str](math.inf)
-        self._ended: set[str] = set()
-
-    def issue(self, name: str, seconds: float) -> None:
-        now = self._wall()
-        self._grants[name] = Grant(
-            name, "key", "user:simulated", "user", (), "127.0.0.1", now, now + seconds
-        )
-
-    def revoke(self, name: str) -> None:
-        self._ended.add(name)
-        self._revoke.send_nowait(name)
-
-    def knows(self, token: str) -> bool:
-        return token in self._grants
-
-    async def authenticate(self, token: str) -> Grant:
-        grant = self._grants.get(token)
-        if grant is None or not self.still_good(grant):
-            raise InvalidTokenError("unknown")
-        return grant
-
-    def still_good(self, grant: Grant) -> bool:
-        return grant.token_id not in self._ended and grant.expires_at > self._wall()
-
-    async def run(self, ended: Callable[[Collection[str]], None]) -> None:
-        async for name in self._revoked:
-            ended([name])
-
-
-class World:
-    """Everything that runs, and the clients connected to it."""
+class Simulation:
+    """The running service, and the clients connected to it."""
 
     def __init__(self) -> None:
         self.clock = trio.testing.MockClock()
         self.wall_offset = 0.0
-        self.source = ScriptedSource()
+        self.source = ScriptedSource(symbols=SYMBOLS, counts=True)
         self.clients: list[Client] = []
         self.drained_at: float | None = None
         self.logged: list[dict[str, Any]] = []
         self.idle_tasks = 0
         self._failure: BaseException | None = None
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="world", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="simulation", daemon=True)
         self._thread.start()
-        assert self._started.wait(10), "the world does not begin"
+        assert self._started.wait(10), "the simulation does not begin"
         if self._failure is not None:
             raise self._failure
 
@@ -142,11 +77,11 @@ class World:
             raise self._failure
 
     def end(self) -> None:
-        """End the world; what failed in it is raised."""
+        """End it; what failed in it is raised."""
         if self._failure is None:
             trio.from_thread.run_sync(self._finish, trio_token=self._token)
         self._thread.join(10)
-        assert not self._thread.is_alive(), "the world does not end"
+        assert not self._thread.is_alive(), "the simulation does not end"
         if self._failure is not None:
             raise self._failure
 
@@ -211,12 +146,12 @@ class World:
             self._token = trio.lowlevel.current_trio_token()
             stack.enter_context(kernel())
             stack.enter_context(structlog.testing.capture_logs())
-            self.authority = SimulatedAuthority(self.wall)
+            self.authority = FakeAuthority(self.wall)
             settings = Settings(tick=TICK, max_streams=6, restart_reset=1.0)
             self.service = make_service(
                 settings,
                 cast("Authority", self.authority),
-                load=self._load_source,
+                load=self.source.load,
                 wall=self.wall,
             )
             self.engine, self.market = self.service.engine, self.service.market
@@ -227,7 +162,3 @@ class World:
                 self.idle_tasks = trio.lowlevel.current_statistics().tasks_living
                 self._started.set()
                 await trio.sleep_forever()
-
-    def _load_source(self, _spec: str, context: SourceContext) -> ScriptedSource:
-        self.source.context = context
-        return self.source
