@@ -32,6 +32,10 @@ FANOUT_SLICE_FRAMES: Final = 512
 
 #: A frame at least so often in `changes` and `every`: tells a quiet market from a dead link.
 KEEP_ALIVE_SECONDS: Final = 1.0
+#: A message from which on compressing is worth it: two thirds of a packet. A level above 3 takes
+#: twice the time for 5 % fewer bytes (250 symbols: 18 % of the plain size in 0.28 ms).
+DEFLATE_BYTES: Final = 1024
+DEFLATE_LEVEL: Final = 3
 #: The tick log, and what one of its ticks and one of its quotes take of it, rounded up.
 LOG_BYTES: Final = 64 * 1024 * 1024
 LOG_TICK_BYTES: Final = 400

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from typing import Any, Final
 
 import attrs
+import msgspec
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -22,12 +24,17 @@ class Frame:
 
     opcode: int
     payload: bytes
+    compressed: bool = False
 
     @property
     def message(self) -> dict[str, Any]:
-        """Its text read as JSON."""
-        assert self.opcode == TEXT, self
-        decoded = json.loads(self.payload)
+        """Its text read as JSON, or its bytes as MessagePack."""
+        assert self.opcode in {TEXT, BINARY}, self
+        payload = self.payload
+        if self.compressed:
+            payload = zlib.decompressobj(-15).decompress(payload + b"\x00\x00\xff\xff")
+        binary = self.opcode == BINARY
+        decoded = msgspec.msgpack.decode(payload) if binary else json.loads(payload)
         assert isinstance(decoded, dict)
         return decoded
 
@@ -41,7 +48,8 @@ class Frame:
 class FrameParser:
     """Cuts what a server sends into frames, and refuses what no server may send."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compression: bool = False) -> None:
+        self._allowed = 0x40 if compression else 0
         self._data = bytearray()
 
     @property
@@ -61,8 +69,10 @@ class FrameParser:
         data = self._data
         if len(data) < 2:
             return None
-        assert data[0] & 0xF0 == 0x80, f"fragmented, or a reserved bit: {bytes(data[:20])!r}"
-        assert data[0] & 0x0F in {TEXT, CLOSE, PING, PONG}, bytes(data[:20])
+        assert data[0] & 0xF0 & ~self._allowed == 0x80, (
+            f"fragmented, or a reserved bit: {bytes(data[:20])!r}"
+        )
+        assert data[0] & 0x0F in {TEXT, BINARY, CLOSE, PING, PONG}, bytes(data[:20])
         assert not data[1] & 0x80, f"a server must not mask: {bytes(data[:20])!r}"
         size, start = data[1], 2
         if size == 126:
@@ -71,12 +81,14 @@ class FrameParser:
             size, start = int.from_bytes(data[2:10], "big"), 10
         if len(data) < start or len(data) < start + size:
             return None
-        frame = Frame(data[0] & 0x0F, bytes(data[start : start + size]))
+        frame = Frame(data[0] & 0x0F, bytes(data[start : start + size]), bool(data[0] & 0x40))
         del data[: start + size]
         return frame
 
 
-def client_frame(opcode: int, payload: bytes | str = b"", *, fin: bool = True) -> bytes:
+def client_frame(
+    opcode: int, payload: bytes | str = b"", *, fin: bool = True, rsv: int = 0
+) -> bytes:
     """Make one masked frame as a client sends it."""
     payload = payload.encode() if isinstance(payload, str) else payload
     mask = os.urandom(4)
@@ -88,4 +100,4 @@ def client_frame(opcode: int, payload: bytes | str = b"", *, fin: bool = True) -
     else:
         head = b"\xff" + size.to_bytes(8, "big")
     masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-    return bytes([opcode | (0x80 if fin else 0)]) + head + mask + masked
+    return bytes([opcode | rsv | (0x80 if fin else 0)]) + head + mask + masked

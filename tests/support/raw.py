@@ -119,7 +119,8 @@ class RawStream:
     def __init__(self, stream: trio.SocketStream, response: RawResponse, rest: bytes) -> None:
         self.stream = stream
         self.response = response
-        self._parser = FrameParser()
+        compression = "sec-websocket-extensions" in response.headers
+        self._parser = FrameParser(compression=compression)
         self._frames = deque(self._parser.feed(rest))
 
     @property

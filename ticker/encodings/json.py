@@ -109,5 +109,6 @@ def _find_id(message: str) -> RequestId:
         return NO_ID
 
 
+JSON_FORMAT: Final = JsonFormat()
 #: JSON in text frames: what a client gets that asks for nothing else.
-JSON: Final = Encoding("json", JsonFormat(), text_frame)
+JSON: Final = Encoding("json", JSON_FORMAT, text_frame)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ticker import limits
+from ticker.encodings.deflate import deflate
 from ticker.protocol.close_codes import CloseCode
 
 #: A ping without payload; any byte that comes back is a sign of life.
@@ -15,14 +17,46 @@ PING_FRAME: Final = b"\x89\x00"
 CLOSE_OPCODE: Final = 0x88
 
 
+#: The first byte of a frame that is a whole message: FIN and the opcode (§5.2), and RSV1 where it
+#: is compressed (RFC 7692 §6).
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_RSV1: Final = 0x40
+
+
 def text_frame(payload: bytes) -> bytes:
-    """Put a text message into one frame (RFC 6455 §5.2)."""
+    """Put a text message into one frame."""
+    return _frame(_TEXT, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Put a binary message into one frame."""
+    return _frame(_BINARY, payload)
+
+
+def compressed_text_frame(payload: bytes) -> bytes:
+    """Put a text message into one frame, compressed where that is worth it."""
+    return _compressed(_TEXT, payload)
+
+
+def compressed_binary_frame(payload: bytes) -> bytes:
+    """Put a binary message into one frame, compressed where that is worth it."""
+    return _compressed(_BINARY, payload)
+
+
+def _compressed(first: int, payload: bytes) -> bytes:
+    if len(payload) < limits.DEFLATE_BYTES:
+        return _frame(first, payload)
+    return _frame(first | _RSV1, deflate(payload))
+
+
+def _frame(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:  # noqa: PLR2004 - the RFC's own numbers
-        return b"\x81%c%b" % (size, payload)
+        return b"%c%c%b" % (first, size, payload)
     if size < 65536:  # noqa: PLR2004 - the same
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+        return b"%c\x7e%b%b" % (first, size.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (first, size.to_bytes(8, "big"), payload)
 
 
 def close_frame(code: int) -> bytes:

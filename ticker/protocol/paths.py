@@ -8,6 +8,8 @@ from typing import Final
 STREAM_PATH: Final = "/ws/ticker"
 #: Where an API key is exchanged for a token.
 TOKEN_PATH: Final = "/auth/token"  # noqa: S105 - a path
-#: The subprotocol a client may offer, and the prefix of the one that carries its token.
+#: The subprotocols a client may offer, for JSON and for MessagePack, and the prefix of the one
+#: that carries its token.
 SUBPROTOCOL: Final = "ticker.v1"
+MESSAGEPACK_SUBPROTOCOL: Final = "ticker.v1.msgpack"
 BEARER_PREFIX: Final = "bearer."

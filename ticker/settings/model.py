@@ -108,6 +108,12 @@ class Settings:
     tick: float = setting(
         0.01, read.duration, "the broadcast interval", "50ms", show=read.show_duration
     )
+    compression: str = setting(
+        "auto",
+        read.choice("auto", "off"),
+        "auto compresses larger frames for who offers permessage-deflate; off never does",
+        "off",
+    )
     log_seconds: int = setting(
         30,
         read.whole,

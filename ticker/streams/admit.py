@@ -27,6 +27,7 @@ from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTo
 from ticker.settings.model import Settings
 from ticker.streams import handshake
 from ticker.streams.context import StreamContext
+from ticker.streams.handshake import Candidate
 from ticker.streams.session import Session
 from ticker.streams.subscribing import read_query
 from ticker.streams.terms import Terms
@@ -41,14 +42,14 @@ class Admitted:
     """A request for a stream that is granted.
 
     Attributes:
-        response: the answer to send.
+        candidate: what it asks for.
         grant: what its token allows.
         place: is taken for it.
         address: the client's.
         asked: the subscription it names; None for everything.
     """
 
-    response: bytes
+    candidate: Candidate
     grant: Grant
     place: Place
     address: str
@@ -114,10 +115,17 @@ class Streams:
         try:
             with admitted.place:
                 log.info("stream_opened", **audit)
+                candidate = admitted.candidate
                 session = Session(
-                    self.context, WebSocket(stream), stream, grant, nursery, asked=admitted.asked
+                    self.context,
+                    WebSocket(stream, compressed=candidate.compressed),
+                    stream,
+                    grant,
+                    nursery,
+                    candidate.encoding,
+                    admitted.asked,
                 )
-                code = await session.run(admitted.response)
+                code = await session.run(candidate.response())
         finally:
             stream.abort()
             self.stalled += stream.stalled
@@ -140,6 +148,7 @@ class Streams:
                 token_from=settings.token_from,
                 allowed_origins=settings.allowed_origins,
                 secure=secure,
+                compression=settings.compression == "auto",
                 wait=self._refusals.wait(address),
                 known=self.context.authority.knows,
             )
@@ -150,7 +159,7 @@ class Streams:
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
             raise RefusedError(error.refusal.to(head.method)) from None
-        return Admitted(candidate.response(), grant, place, address, asked)
+        return Admitted(candidate, grant, place, address, asked)
 
     async def _authenticate(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""

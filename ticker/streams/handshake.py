@@ -15,11 +15,14 @@ from typing import Final
 import attrs
 from wsproto.utilities import generate_accept_token
 
+from ticker.encodings.deflate import accept_offer
+from ticker.encodings.encoding import Encoding
+from ticker.encodings.negotiation import choose_subprotocol, encoding_for
 from ticker.http.bearer import find_token
 from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
 from ticker.http.refusal import ORIGIN, RETRY, Refusal, RefusedError, too_many_refusals
-from ticker.protocol.paths import STREAM_PATH, SUBPROTOCOL
+from ticker.protocol.paths import STREAM_PATH
 from ticker.settings.readers import TokenPlace
 
 _KEY_BYTES: Final = 16
@@ -33,11 +36,24 @@ class Candidate:
     token: str = attrs.field(repr=False)
     key: str
     subprotocol: str | None
+    extensions: str | None = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """How its messages are written."""
+        return encoding_for(self.subprotocol, compressed=self.compressed)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether permessage-deflate is agreed on, the only extension there is."""
+        return self.extensions is not None
 
     def response(self) -> bytes:
         """Return the answer that accepts it (RFC 6455 §4.2.2), with nothing but our own words."""
         accept = generate_accept_token(self.key.encode("ascii")).decode("ascii")
         chosen = f"sec-websocket-protocol: {self.subprotocol}\r\n" if self.subprotocol else ""
+        if self.extensions:
+            chosen += f"sec-websocket-extensions: {self.extensions}\r\n"
         return (
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
             f"sec-websocket-accept: {accept}\r\n{chosen}\r\n"
@@ -79,6 +95,7 @@ def decide(
     token_from: Sequence[TokenPlace],
     allowed_origins: Sequence[str],
     secure: bool,
+    compression: bool = False,
     wait: float,
     known: Callable[[str], bool],
 ) -> Candidate:
@@ -89,6 +106,7 @@ def decide(
         token_from: where it may carry its token.
         allowed_origins: exact origins besides our own, or `*`.
         secure: whether the client reached us over TLS.
+        compression: whether to agree on permessage-deflate where a client offers it.
         wait: for how long its address is beyond the limit of refusals, in seconds. Only a
             token that is known to be good is looked at meanwhile, and what counts for nobody.
         known: whether a token is known to be good.
@@ -98,7 +116,11 @@ def decide(
     """
     try:
         candidate = examine(
-            head, token_from=token_from, allowed_origins=allowed_origins, secure=secure
+            head,
+            token_from=token_from,
+            allowed_origins=allowed_origins,
+            secure=secure,
+            compression=compression,
         )
     except RefusedError as error:
         counts = error.refusal.counts and origin_allowed(head, allowed_origins, secure=secure)
@@ -116,6 +138,7 @@ def examine(
     token_from: Sequence[TokenPlace],
     allowed_origins: Sequence[str],
     secure: bool,
+    compression: bool = False,
 ) -> Candidate:
     """Check everything about a request for a stream but its token's worth.
 
@@ -145,7 +168,8 @@ def examine(
     return Candidate(
         token=token,
         key=head.all(b"sec-websocket-key")[0],
-        subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None,
+        subprotocol=choose_subprotocol(offered),
+        extensions=accept_offer(head.all(b"sec-websocket-extensions")) if compression else None,
     )
 
 

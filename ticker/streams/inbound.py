@@ -13,11 +13,13 @@ from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.extensions import Extension
 
 from ticker import limits
 from ticker.encodings.websocket import close_frame
 from ticker.protocol.close_codes import CloseCode
 from ticker.rate_limit import Bucket, Rate
+from ticker.streams.inflate import BoundedInflate
 
 #: A final frame of this kind (RFC 6455 §5.2), the header of a short one with its mask, and how much
 #: a control frame may hold (§5.5).
@@ -39,9 +41,11 @@ class RefusedMessageError(Exception):
 class Inbound:
     """One client's side of the conversation."""
 
-    __slots__ = ("_meter", "_parts", "_protocol", "_size")
+    __slots__ = ("_compressed", "_meter", "_parts", "_protocol", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, *, compressed: bool = False) -> None:
+        """Begin with nothing; `compressed` where permessage-deflate was agreed on."""
+        self._compressed = compressed
         # Made for the first frame that is no pong: most subscribers never send one, and it is as
         # large as all the rest that is kept of what they say.
         self._protocol: Connection | None = None
@@ -111,7 +115,8 @@ class Inbound:
 
     def _awake(self) -> Connection:
         if self._protocol is None:
-            self._protocol = Connection(ConnectionType.SERVER)
+            extensions: list[Extension] = [BoundedInflate()] if self._compressed else []
+            self._protocol = Connection(ConnectionType.SERVER, extensions)
         return self._protocol
 
     def _put_together(self, event: TextMessage | BytesMessage) -> str | bytes | None:

@@ -61,10 +61,12 @@ class WebSocket:
         over: whether the peer has ended the conversation, so that no close frame is owed to it.
     """
 
-    __slots__ = ("_inbound", "_stream", "over")
+    __slots__ = ("_compressed", "_inbound", "_stream", "over")
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, *, compressed: bool = False) -> None:
+        """Begin after the handshake; `compressed` where that agreed on permessage-deflate."""
         self._stream = stream
+        self._compressed = compressed
         # Made with the first byte: most subscribers never say a word.
         self._inbound: Inbound | None = None
         self.over = False
@@ -99,7 +101,7 @@ class WebSocket:
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: the peer has gone.
         """
-        inbound = self._inbound = self._inbound or Inbound()
+        inbound = self._inbound = self._inbound or self._new_inbound()
         await self._stream.send_last(inbound.close(code))
         with suppress(RefusedMessageError):
             # What was read before may hold it already.
@@ -113,6 +115,9 @@ class WebSocket:
         if self._inbound is not None:
             self._inbound.end()
 
+    def _new_inbound(self) -> Inbound:
+        return Inbound(compressed=self._compressed)
+
     async def _hear(self) -> None:
         """Take in what comes next, or note that nothing will."""
         data = await self._stream.receive_some(limits.RECEIVE_BYTES)
@@ -120,7 +125,7 @@ class WebSocket:
             self.over = True
             return
         if self._inbound is None:
-            self._inbound = Inbound()
+            self._inbound = self._new_inbound()
         self._inbound.feed(bytes(data), trio.current_time())
 
     async def _answer(self, closing: CloseConnection) -> None:

@@ -170,9 +170,12 @@ def test_an_answer_is_complete_http_that_ends_the_connection(
         ("chat, ticker.v1", "ticker.v1"),
         ("chat", None),
         ("ticker.v2", None),
+        ("ticker.v1.msgpack", "ticker.v1.msgpack"),
+        ("ticker.v1, ticker.v1.msgpack", "ticker.v1"),
+        ("ticker.v1.msgpack, ticker.v1", "ticker.v1.msgpack"),
     ],
 )
-def test_only_our_own_subprotocol_is_chosen(offer: str | None, chosen: str | None) -> None:
+def test_the_first_known_subprotocol_is_chosen(offer: str | None, chosen: str | None) -> None:
     assert look(head_of({"Sec-WebSocket-Protocol": offer})).subprotocol == chosen
 
 
@@ -205,3 +208,16 @@ def test_to_a_head_request_the_same_is_answered_without_a_body() -> None:
 
 def test_a_candidate_does_not_show_its_token() -> None:
     assert "t0ken" not in repr(look(head_of()))
+
+
+def test_compression_is_agreed_on_where_it_is_offered_and_allowed() -> None:
+    head = head_of({"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"})
+    assert b"sec-websocket-extensions" not in look(head).response()
+    candidate = handshake.examine(
+        head, token_from=DEFAULT, allowed_origins=(), secure=False, compression=True
+    )
+    assert candidate.compressed
+    assert (
+        b"\r\nsec-websocket-extensions: permessage-deflate; server_no_context_takeover; "
+        b"client_no_context_takeover\r\n"
+    ) in candidate.response()
