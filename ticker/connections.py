@@ -14,14 +14,17 @@ class Connection:
     """One connection, in the register until the block is left.
 
     Attributes:
+        address: by which it is counted.
         scope: around everything that is done for it.
     """
 
-    __slots__ = ("_late", "_register", "scope")
+    __slots__ = ("_counted", "_late", "_register", "address", "scope")
 
-    def __init__(self, register: Connections) -> None:
+    def __init__(self, register: Connections, address: str) -> None:
         self._register = register
+        self._counted = True
         self._late = False
+        self.address = address
         self.scope = trio.CancelScope()
 
     def __enter__(self) -> Self:
@@ -33,22 +36,29 @@ class Connection:
         try:
             return self.scope.__exit__(kind, error, traceback)  # type: ignore[arg-type]
         finally:
-            self._register.leave(self, late=self._late)
+            self._register.leave(self, counted=self._counted, late=self._late)
 
     def asked(self) -> None:
         """Note that its first request has come: it is no half-open connection any more."""
-        self._register.half_open.pop(self, None)
+        self._register.ask(self)
+
+    def evict(self) -> None:
+        """Cut it off, and count it no more."""
+        self._counted = False
+        self.scope.cancel()
 
 
 class Connections:
     """Every open connection.
 
     Attributes:
-        half_open: those that have not asked for anything yet, the oldest first.
+        half_open: how many have not asked for anything yet.
     """
 
     def __init__(self) -> None:
-        self.half_open: dict[Connection, None] = {}
+        self.half_open = 0
+        # By address, the oldest of each first.
+        self._half_open: dict[str, dict[Connection, None]] = {}
         self._open = 0
         self._awaited = 0
         self._closing = False
@@ -61,22 +71,48 @@ class Connections:
         """Put a connection into the register; say whether it came after the end had begun."""
         self._open += 1
         self._awaited += not self._closing
-        self.half_open[connection] = None
+        self.half_open += 1
+        self._half_open.setdefault(connection.address, {})[connection] = None
         return self._closing
 
-    def leave(self, connection: Connection, *, late: bool) -> None:
+    def ask(self, connection: Connection) -> None:
+        """Count a connection as half-open no more, if it was."""
+        of_address = self._half_open.get(connection.address, {})
+        if connection in of_address:
+            self.half_open -= 1
+            del of_address[connection]
+            if not of_address:
+                del self._half_open[connection.address]
+
+    def leave(self, connection: Connection, *, counted: bool, late: bool) -> None:
         """Take a connection out of the register."""
-        self._open -= 1
+        self._open -= counted
         self._awaited -= not late
-        self.half_open.pop(connection, None)
+        self.ask(connection)
         if not self._awaited:
             self._gone.unpark_all()
+
+    def evict(self) -> bool:
+        """Cut off the oldest half-open connection of the address that has most of them.
+
+        Returns:
+            Whether there was one.
+        """
+        if not self._half_open:
+            return False
+        largest = max(self._half_open.values(), key=len)
+        oldest = next(iter(largest))
+        self.ask(oldest)
+        self._open -= 1
+        oldest.evict()
+        return True
 
     def begin_end(self) -> None:
         """Cut off those that have not asked for anything; wait for none that comes from now on."""
         self._closing = True
-        for connection in tuple(self.half_open):
-            connection.scope.cancel()
+        for of_address in self._half_open.values():
+            for connection in of_address:
+                connection.scope.cancel()
 
     async def wait_gone(self) -> None:
         """Wait for the last of those that were open when the end began."""

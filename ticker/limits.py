@@ -337,6 +337,9 @@ TLS_READ_BYTES: Final = 16_384 + 256 + 5
 TLS_ANSWER_BYTES: Final = 8192
 #: Open connections that are not streams (pages, tokens, scrapes, half-open handshakes).
 HTTP_CONNECTIONS: Final = 2000
+#: Connections beyond that which may make their first request, where room cannot be made: it may be
+#: for a stream, with a good token. As many as are accepted in a tenth of a second.
+HANDSHAKE_ROOM: Final = 200
 #: Refusals beyond that which are waited with until the peer has read them; further ones may be cut
 #: off by a reset, so that a flood of refused requests holds no descriptors.
 REFUSALS_AT_ONCE: Final = 200
@@ -369,7 +372,7 @@ ANSWERS_AT_ONCE: Final = 1
 # --- The service and its process ----------------------------------------------------------
 
 #: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
-OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + REFUSALS_AT_ONCE + 200
+OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + HANDSHAKE_ROOM + REFUSALS_AT_ONCE + 200
 #: For how many streams to ask for descriptors where nobody bounds them.
 STREAMS_UNLIMITED: Final = 100_000
 #: New objects after which the garbage collector runs: those of a thousand streams, or what is

@@ -232,7 +232,7 @@ class World:
         asked: Subscribe | None,
     ) -> None:
         try:
-            with Connection(self.service.connections) as connection:
+            with Connection(self.service.connections, "::1") as connection:
                 connection.asked()
                 client.connection = connection.scope
                 session = Session(

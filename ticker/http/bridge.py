@@ -26,21 +26,13 @@ from hypercorn.typing import AppWrapper, ConnectionState
 
 from ticker import limits
 from ticker.http.gate import Gate
-from ticker.http.head import Head, read_head
+from ticker.http.head import Head, is_for_streams, read_head
 from ticker.http.refusal import RefusedError
-from ticker.protocol.paths import STREAM_PATH
 from ticker.transport.socket_stream import SocketStream
 
 #: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
 #: (RFC 8441), past the streams.
 HTTP_1: Final = "http/1.1"
-
-
-def is_for_streams(head: Head) -> bool:
-    """Whether a request is for `ticker.streams` to answer, be it by a refusal."""
-    if head.path == STREAM_PATH or head.upgrades_to("websocket") or head.version >= "2":
-        return True
-    return bool(head.method) and not head.target_readable
 
 
 class HttpBridge:

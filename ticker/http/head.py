@@ -16,6 +16,7 @@ import h11
 import trio
 
 from ticker import limits
+from ticker.protocol.paths import STREAM_PATH
 from ticker.redaction import redact
 
 
@@ -127,6 +128,13 @@ _ABSOLUTE: Final = re.compile(r"(?i:https?|wss?)://[^/?#]*")
 
 def _redact_bytes(value: bytes) -> bytes:
     return redact(value.decode("latin-1")).encode("latin-1")
+
+
+def is_for_streams(head: Head) -> bool:
+    """Whether a request is for `ticker.streams` to answer, be it by a refusal."""
+    if head.path == STREAM_PATH or head.upgrades_to("websocket") or head.version >= "2":
+        return True
+    return bool(head.method) and not head.target_readable
 
 
 #: A request as every client of the stream sends it: no body, no folded line, nothing rare.

@@ -11,10 +11,11 @@ from contextlib import closing
 import trio
 
 from ticker import limits
+from ticker.addresses import limit_key
 from ticker.connections import Connection, Connections
 from ticker.engine import Engine
-from ticker.http.bridge import HttpBridge, is_for_streams
-from ticker.http.head import read_head
+from ticker.http.bridge import HttpBridge
+from ticker.http.head import Head, is_for_streams, read_head
 from ticker.http.refusal import RefusedError
 from ticker.metrics import Metrics
 from ticker.server.fault_boundary import FaultBoundary
@@ -42,22 +43,22 @@ class Router:
 
     def crowded(self) -> bool:
         """Say whether many connections are open that have not asked for anything yet."""
-        return len(self._connections.half_open) >= limits.HALF_OPEN_CROWD
+        return self._connections.half_open >= limits.HALF_OPEN_CROWD
 
     async def serve(self, stream: SocketStream, http: HttpBridge) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
         with (
             FaultBoundary(self._metrics),
             closing(stream),
-            Connection(self._connections) as connection,
+            Connection(self._connections, limit_key(stream.peer)) as connection,
         ):
             try:
-                self._refuse_where_full()
+                self._make_room()
                 connection.scope.deadline = trio.current_time() + limits.TLS_SECONDS
                 await stream.handshake()
                 head = await read_head(stream, connection.scope, idle_seconds=limits.HEAD_SECONDS)
                 connection.asked()
-                self._refuse_while_draining()
+                self._refuse_where_needed(head)
                 if head is not None and not is_for_streams(head):
                     head = await http.serve(stream, head)
                 if head is not None:
@@ -68,11 +69,24 @@ class Router:
             except RefusedError as error:
                 await self._refuser.refuse(stream, error.refusal)
 
-    def _refuse_where_full(self) -> None:
-        """Raise RefusedError where there is no room for one more that is no stream."""
-        if len(self._connections) - self.streams.open > limits.HTTP_CONNECTIONS:
+    def _make_room(self) -> None:
+        """Make room for one more that is no stream, or raise RefusedError.
+
+        Where all of them have asked for something, some more may come in as far as their first
+        request: it may be for a stream, with a token that is worth it.
+        """
+        if self._full() and not self._connections.evict() and self._full(limits.HANDSHAKE_ROOM):
             raise RefusedError(handshake.TOO_MANY_CONNECTIONS)
 
-    def _refuse_while_draining(self) -> None:
+    def _refuse_where_needed(self, head: Head | None) -> None:
+        """Raise RefusedError for a request that cannot be served now, whatever it is."""
+        if head is None:
+            return
         if self._engine.draining:
-            raise RefusedError(handshake.DRAINING)
+            raise RefusedError(handshake.DRAINING.to(head.method))
+        if self._full() and not (is_for_streams(head) and self.streams.signed(head)):
+            raise RefusedError(handshake.TOO_MANY_CONNECTIONS.to(head.method))
+
+    def _full(self, more: int = 0) -> bool:
+        """Whether there are too many connections that are no streams."""
+        return len(self._connections) - self.streams.open > limits.HTTP_CONNECTIONS + more

@@ -10,6 +10,7 @@ import trio
 
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
+from ticker.http.bearer import find_token
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
@@ -82,6 +83,14 @@ class Streams:
         self._metrics = metrics
         self._draining = draining
         self._refusals = refusals
+
+    def signed(self, head: Head) -> bool:
+        """Whether a request carries a token that is genuine, be it revoked or expired by now."""
+        try:
+            token = find_token(head, self._settings.token_from)
+        except RefusedError:
+            return False
+        return self.context.authority.signed(token)
 
     async def serve(self, stream: SocketStream, head: Head, nursery: trio.Nursery) -> None:
         """Answer a request for a stream by the stream, to its end.
