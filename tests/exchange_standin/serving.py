@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -72,11 +72,13 @@ class ConnectProxy:
         host, _, port = target.rpartition(":")
         async with await trio.open_tcp_stream(host, int(port)) as beyond:
             await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                async with trio.open_nursery(strict_exception_groups=False) as nursery:
+            try:
+                async with trio.open_nursery() as nursery:
                     nursery.start_soon(_copy, stream, beyond)
                     await _copy(beyond, stream)
                     nursery.cancel_scope.cancel()
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # either side may go in any way
 
 
 async def _copy(source: trio.abc.Stream, sink: trio.abc.Stream) -> None:

@@ -169,3 +169,25 @@ def test_no_price_goes_out_that_is_far_from_the_one_before_unless_confirmed(
         if out:
             shown = price
         seen.append(price)
+
+
+@pytest.mark.parametrize(
+    ("tick", "prices", "jumps"),
+    [
+        (None, ["0.00000002", "0.00000003", "0.00000001"], 0),
+        ("0.00000001", ["0.00000002", "0.00000005"], 0),
+        ("0.00000001", ["0.00000002", "0.00000006"], 1),
+        ("0.01", ["0.02", "0.0200001", "0.05"], 0),
+        (None, ["42000.10", "42000.13", "90000.00"], 1),
+    ],
+)
+def test_a_price_may_move_a_few_of_its_smallest_steps(
+    tick: str | None, prices: list[str], jumps: int
+) -> None:
+    reports: list[str] = []
+    sieve = PriceFilter("x", {"A-B": ["A-B"]}, lambda kind, _: reports.append(kind))
+    if tick is not None:
+        sieve.set_tick("A-B", Decimal(tick))
+    for number, price in enumerate(prices):
+        sieve.take(PriceSeen("A-B", Decimal(price)), number)
+    assert reports == ["price_jump"] * jumps

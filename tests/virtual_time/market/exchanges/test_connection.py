@@ -13,11 +13,20 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.exchange_standin import BINANCE, COINBASE, KRAKEN, Manners, StandIn, TlsExchange
+from tests.exchange_standin import (
+    BINANCE,
+    COINBASE,
+    KRAKEN,
+    ConnectProxy,
+    Manners,
+    StandIn,
+    TlsExchange,
+)
 from tests.exchange_standin import served_over_tls as served
 from ticker.limits import FEED_CLOSE_SECONDS, FEED_CONNECT_SECONDS, FEED_MESSAGE_BYTES
 from ticker.market.exchanges.connection import connected
-from ticker.market.exchanges.faults import FeedError
+from ticker.market.exchanges.faults import FeedError, StatusError
+from ticker.market.exchanges.feed import Feed
 from ticker.market.sources import (
     Source,
     SourceConfigError,
@@ -204,3 +213,84 @@ async def test_no_secret_of_an_address_is_ever_shown() -> None:
 def test_an_address_that_is_none_is_one_clear_line(url: str) -> None:
     with pytest.raises(SourceConfigError, match="coinbase: expected an address that starts with"):
         load_source("coinbase", SourceContext(symbols={}, url=url))
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@asynccontextmanager
+async def proxied(proxy: ConnectProxy) -> AsyncIterator[str]:
+    """Serve a proxy and give its address without credentials."""
+    async with tcp_server(proxy.serve) as url:
+        yield url.removeprefix("ws://")
+
+
+BASIC = "Basic am9lOnM6QGNyZXQ="  # joe:s:@cret
+
+
+@pytest.mark.parametrize("by", ["setting", "environment"])
+async def test_streams_and_rest_go_through_the_proxy_by_connect(
+    exchange: TlsExchange, no_proxies: pytest.MonkeyPatch, by: str
+) -> None:
+    proxy = ConnectProxy(BASIC)
+    exchange.standin.markets["BTC-USD"].price = "42000.10"
+    async with proxied(proxy) as place:
+        address = f"http://joe:s%3A%40cret@{place}"
+        if by == "environment":
+            no_proxies.setenv("HTTPS_PROXY", address)
+        context = SourceContext(
+            symbols={"BTC-USD": None, "NO-USD": None},
+            url=exchange.url,
+            proxy=address if by == "setting" else None,
+        )
+        async with open_batches(load_source("coinbase", context)) as batches:
+            async for [quote] in batches:
+                assert str(quote.price) == "42000.10"
+                break
+            await exchange.standin.wait_for(lambda: bool(exchange.standin.questions))
+    target = exchange.url.removeprefix("wss://").strip("/")
+    assert proxy.targets == [target, target]
+
+
+async def test_no_proxy_is_used_for_a_host_of_no_proxy_unless_a_setting_names_one(
+    exchange: TlsExchange, no_proxies: pytest.MonkeyPatch
+) -> None:
+    no_proxies.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    no_proxies.setenv("NO_PROXY", "localhost")
+    free = load_source("coinbase", SourceContext(symbols={}, url=exchange.url))
+    assert isinstance(free, Feed)
+    assert (free.proxy, free.rest_proxy) == (None, None)
+    context = SourceContext(symbols={}, url=exchange.url, proxy="http://127.0.0.1:1")
+    bound = load_source("coinbase", context)
+    assert isinstance(bound, Feed)
+    assert bound.proxy is not None
+    with pytest.raises(FeedError, match="ConnectionRefusedError"):
+        await drain(bound)
+
+
+@pytest.mark.usefixtures("no_proxies")
+async def test_a_proxy_that_refuses_is_one_clear_fault_without_its_password(
+    exchange: TlsExchange,
+) -> None:
+    async with proxied(ConnectProxy(BASIC)) as place:
+        context = SourceContext(symbols={}, url=exchange.url, proxy=f"http://joe:hunter2@{place}")
+        source = load_source("coinbase", context)
+        assert "hunter2" not in repr(source)
+        target = exchange.url.removeprefix("wss://").strip("/")
+        reason = rf"^proxy {place}: {target} refused with HTTP status 407 \("
+        with pytest.raises(StatusError, match=reason) as caught:
+            await drain(source)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_proxy_of_the_environment_that_is_none_is_one_clear_line(
+    no_proxies: pytest.MonkeyPatch,
+) -> None:
+    no_proxies.setenv("HTTPS_PROXY", "socks5://joe:hunter2@box")
+    with pytest.raises(SourceConfigError, match="coinbase: HTTPS_PROXY: expected a") as caught:
+        load_source("coinbase", SourceContext(symbols={}))
+    assert "hunter2" not in str(caught.value)
