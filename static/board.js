@@ -1,6 +1,6 @@
 /**
- * The board: a row per symbol. Only rows on screen are drawn, and only text that changed is
- * written. Order, changes and sparklines follow once a second, so that the eye can too.
+ * The board: a row per symbol, of which only those on screen exist; the others are room above and
+ * below. Order, changes and sparklines follow once a second, so that the eye can too.
  */
 
 import { $, PriceText, mark, write } from "./dom.js";
@@ -8,6 +8,7 @@ import * as format from "./format.js";
 import { prefs, remember } from "./prefs.js";
 
 const SPARK = { seconds: 300, every: 3, width: 100, height: 24, margin: 2 };
+const SPARE = 4; // rows kept ready beyond the edge of the screen
 const LEAST_SHOWN = 0.00005; // what is not written as 0.00%
 const ARROWS = ["▼", "", "▲"];
 
@@ -22,21 +23,26 @@ const COLUMNS = {
 };
 
 class Row {
-	onScreen = false;
-
-	constructor(series) {
-		this.series = series;
+	constructor() {
 		this.root = $("row").content.firstElementChild.cloneNode(true);
-		this.root.dataset.symbol = series.symbol;
 		this.button = this.root.querySelector("button");
-		const [base, quote] = series.symbol.split(/(?=-)/);
-		this.button.firstChild.data = base;
-		this.button.lastChild.textContent = quote ?? "";
 		for (const name of ["arrow", "opened", "minute", "five", "age", "path"]) {
 			this[name] = this.root.querySelector(`.${name}`);
 		}
 		this.price = new PriceText(this.root.querySelector(".price"));
+	}
+
+	/** Show this symbol from now on. */
+	show(series, nowMs) {
+		this.series = series;
+		this.root.dataset.symbol = series.symbol;
+		const [base, quote] = series.symbol.split(/(?=-)/);
+		this.button.firstChild.data = base;
+		this.button.lastChild.textContent = quote ?? "";
+		this.button.setAttribute("aria-current", series.symbol === prefs.symbol);
 		this.drawPrice();
+		this.drawArrow();
+		this.drawRest(nowMs);
 	}
 
 	drawPrice() {
@@ -80,69 +86,111 @@ function sparkline(ring) {
 
 /** Build the board of a market; `onSelect(symbol)` is called when a row is chosen. */
 export function createBoard(market, onSelect) {
-	const rows = new Map();
+	const known = new Map(); // every symbol on the board: its series
+	const rows = new Map(); // those on screen: their rows
 	const body = $("rows");
+	const scroller = body.closest(".scroll");
 	const filter = $("filter");
-	let order = [];
+	let order = []; // of all the series that pass the filter
+	let first = 0; // the place of the topmost row that exists
+	let height = 36; // of a row
 	let held = false; // the pointer is over a row, which is not to be moved away under it
+	let placing = 0;
 
-	const each = (action) => {
-		for (const row of rows.values()) if (row.onScreen) action(row);
-	};
-
-	const observer = new IntersectionObserver((entries) => {
-		for (const { target, isIntersecting } of entries) {
-			const row = rows.get(target.dataset.symbol);
-			if (row) row.onScreen = isIntersecting;
-		}
-		board.draw();
-		board.drawSlow();
-	});
+	const each = (action) => rows.forEach(action);
 
 	function sorted() {
 		const { value } = COLUMNS[prefs.sort] ?? COLUMNS.symbol;
 		const sign = prefs.descending ? -1 : 1;
 		const wanted = filter.value.trim().toUpperCase();
-		return [...rows.values()]
-			.filter(({ series }) => series.symbol.includes(wanted))
-			.sort(({ series: one }, { series: two }) => {
-				const [a, b] = [value(one), value(two)];
+		return [...known.values()]
+			.filter(({ symbol }) => symbol.includes(wanted))
+			.map((series) => [value(series), series])
+			.sort(([a, one], [b, two]) => {
 				const order = a < b ? -sign : a > b ? sign : one.symbol < two.symbol ? -1 : 1;
 				return Number.isNaN(a) - Number.isNaN(b) || order;
-			});
+			})
+			.map(([, series]) => series);
 	}
 
-	/** One row is in the tab order; the arrow keys reach the others. */
-	function setTabStop(row) {
-		const stop = order.includes(row) ? row : order[0];
-		for (const { button } of order) button.tabIndex = button === stop?.button ? 0 : -1;
-	}
-
-	/** The rows as they stand, without those that are gone, the new ones last. */
+	/** The order as it stands, without what is gone, what is new last. */
 	function kept() {
-		const places = new Map(order.map((row, at) => [row, at]));
-		const place = (row) => places.get(row) ?? order.length;
+		const places = new Map(order.map((series, at) => [series, at]));
+		const place = (series) => places.get(series) ?? order.length;
 		return sorted().sort((one, two) => place(one) - place(two));
 	}
 
-	/** Put the rows in order, moving few of them and keeping the focus. */
+	/** One row is in the tab order; the arrow keys reach the others. */
+	function setTabStop(symbol) {
+		const stop = rows.get(symbol) ?? rows.get(order[first]?.symbol);
+		for (const row of rows.values()) row.button.tabIndex = row === stop ? 0 : -1;
+	}
+
+	/** Let exactly the rows exist that can be seen, in their order, keeping the focus. */
+	function place() {
+		placing = 0;
+		const { top } = body.getBoundingClientRect();
+		const frame = scroller.getBoundingClientRect();
+		const [from, to] = [Math.max(0, frame.top), Math.min(innerHeight, frame.bottom)];
+		first = Math.max(0, Math.min(order.length - 1, Math.floor((from - top) / height)) - SPARE);
+		const shown = order.slice(first, Math.max(first + SPARE, Math.ceil((to - top) / height) + SPARE));
+		const stay = new Set(shown.map(({ symbol }) => symbol));
+		const spare = [...rows].filter(([symbol]) => !stay.has(symbol));
+		const nowMs = market.serverNow();
+		const focused = document.activeElement;
+		for (const [symbol] of spare) rows.delete(symbol);
+		let next = body.firstChild;
+		for (const [at, series] of shown.entries()) {
+			let row = rows.get(series.symbol);
+			if (!row) {
+				row = spare.pop()?.[1] ?? new Row();
+				if (next === row.root) next = next.nextSibling;
+				row.show(series, nowMs);
+				rows.set(series.symbol, row);
+			}
+			row.root.ariaRowIndex = first + at + 2;
+			if (row.root === next) next = next.nextSibling;
+			else body.insertBefore(row.root, next);
+		}
+		for (const [, { root }] of spare) root.remove();
+		body.style.paddingTop = `${first * height}px`;
+		body.style.paddingBottom = `${(order.length - first - shown.length) * height}px`;
+		if (body.contains(focused)) focused.focus({ preventScroll: true });
+		else setTabStop(prefs.symbol);
+	}
+
+	const placeSoon = () => (placing ||= requestAnimationFrame(place));
+
+	/** How high a row is depends on the width of the page and the density. */
+	function measure() {
+		height = body.firstElementChild?.offsetHeight || height;
+		place();
+	}
+
+	/** Put everything in order. */
 	function arrange({ hold = held } = {}) {
 		const next = hold ? kept() : sorted();
 		const note = hold && prefs.sort !== "symbol" ? ", order held" : "";
-		write($("shown"), `${format.count(next.length)} of ${format.count(rows.size)} symbols${note}`);
-		write($("empty"), next.length ? "" : rows.size ? "No symbol matches." : "Waiting for prices…");
-		if (next.length === order.length && next.every((row, at) => row === order[at])) return;
-		const focused = document.activeElement;
-		const stay = new Set(next);
-		for (const row of order) if (!stay.has(row)) row.root.remove();
-		let at = body.firstChild;
-		for (const { root } of next) {
-			if (root === at) at = at.nextSibling;
-			else body.insertBefore(root, at);
-		}
+		write($("shown"), `${format.count(next.length)} of ${format.count(known.size)} symbols${note}`);
+		write($("empty"), next.length ? "" : known.size ? "No symbol matches." : "Waiting for prices…");
+		if (next.length === order.length && next.every((series, at) => series === order[at])) return;
 		order = next;
-		if (body.contains(focused)) focused.focus({ preventScroll: true });
-		else setTabStop(rows.get(prefs.symbol));
+		scroller.firstElementChild.ariaRowCount = order.length + 1;
+		place();
+	}
+
+	/** Bring a row onto the screen. */
+	function reveal(at) {
+		place();
+		const { top } = body.getBoundingClientRect();
+		const frame = scroller.getBoundingClientRect();
+		const [from, to] = [Math.max(0, frame.top) + height, Math.min(innerHeight, frame.bottom) - height];
+		const above = top + at * height - from;
+		const below = top + (at + 1) * height - to;
+		const by = above < 0 ? above : below > 0 ? below : 0;
+		if (scroller.scrollHeight > scroller.clientHeight) scroller.scrollBy(0, by);
+		else scrollBy(0, by);
+		place();
 	}
 
 	function drawHeadings() {
@@ -172,19 +220,13 @@ export function createBoard(market, onSelect) {
 	const board = {
 		/** Follow the market's symbols, leaving out those not chosen. */
 		sync() {
-			const wanted = (symbol) => market.series.has(symbol) && (prefs.chosen?.includes(symbol) ?? true);
+			const young = !known.size;
+			known.clear();
 			for (const [symbol, series] of market.series) {
-				if (rows.has(symbol) || !wanted(symbol)) continue;
-				const row = new Row(series);
-				rows.set(symbol, row);
-				observer.observe(row.root);
-			}
-			for (const [symbol, { root }] of rows) {
-				if (wanted(symbol)) continue;
-				observer.unobserve(root);
-				rows.delete(symbol);
+				if (prefs.chosen?.includes(symbol) ?? true) known.set(symbol, series);
 			}
 			arrange();
+			if (young) measure();
 		},
 
 		/** For each frame; arrows only now and then, for faster would be flicker. */
@@ -198,35 +240,43 @@ export function createBoard(market, onSelect) {
 		},
 
 		arrange,
-		rows, // by symbol
+		measure,
+		known, // by symbol
 
 		select(symbol) {
-			for (const { series, button } of rows.values()) {
-				button.setAttribute("aria-current", series.symbol === symbol);
-			}
-			setTabStop(rows.get(symbol));
+			for (const [name, { button }] of rows) button.setAttribute("aria-current", name === symbol);
+			setTabStop(symbol);
 		},
 
 		close() {
-			observer.disconnect();
-			body.replaceChildren();
+			known.clear();
+			arrange({ hold: false });
+			removeEventListener("scroll", placeSoon, true);
+			removeEventListener("resize", measure);
 		},
 	};
 
 	body.onclick = ({ target }) => onSelect(target.closest("tr").dataset.symbol);
 	body.onkeydown = (event) => {
-		const here = order.findIndex(({ button }) => button === document.activeElement);
+		const symbol = document.activeElement.closest("tr")?.dataset.symbol;
+		const here = order.findIndex((series) => series.symbol === symbol);
 		const keys = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 };
-		const row = order[keys[event.key]];
-		if (!row) return;
+		const wanted = order[keys[event.key]]?.symbol;
+		if (!wanted) return;
 		event.preventDefault();
-		setTabStop(row);
-		row.button.focus();
+		reveal(keys[event.key]);
+		setTabStop(wanted);
+		rows.get(wanted)?.button.focus();
 	};
-	// A finger rests on nothing: only a mouse or a pen holds the order.
+	addEventListener("scroll", placeSoon, { capture: true, passive: true });
+	addEventListener("resize", measure);
+	// A finger holds nothing.
 	body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
 	body.onpointerleave = () => (held = false);
-	filter.oninput = () => arrange();
+	filter.oninput = () => {
+		scroller.scrollTop = 0;
+		arrange({ hold: false });
+	};
 	drawHeadings();
 	return board;
 }

@@ -1,197 +1,252 @@
-/** The chart: the market's trail on a canvas, with axes, crosshair and pause; drawn whole. */
+/** The chart of one symbol over lightweight-charts, by mouse, touch and keyboard. */
 
-import { $ } from "./dom.js";
+import { $, write } from "./dom.js";
 import * as format from "./format.js";
+import { prefs } from "./prefs.js";
+import * as charts from "./vendor/lightweight-charts.js";
 
-const TICK_PX = 44; // between two prices on the axis
-const LABEL_PX = 92; // between two times
-const TIME_STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800]; // seconds
-const FOOT_PX = 24;
-const MARGIN = 0.08; // of the price range, above and below
-const SHRINK_BELOW = 0.75; // of the axis in use
-const GAP_MS = 30_000; // quiet markets pause; what is longer is drawn as a gap
-const KEY_STEPS = 100; // crosshair positions for the keyboard
+/** Seconds from left to right, to what the address says and the seconds of a candle at most. */
+export const RANGES = new Map([
+	[60, ["1m", 1]],
+	[300, ["5m", 5]],
+	[3600, ["1h", 60]],
+	[86_400, ["1d", 300]],
+	[604_800, ["1w", 3600]],
+	[31_536_000, ["1y", 86_400]],
+]);
 
-/** A round step that divides `range` at most `most` times. */
-function roundStep(range, most) {
-	const power = 10 ** Math.floor(Math.log10(range / most));
-	return power * [1, 2, 5, 10].find((factor) => range / (factor * power) <= most);
+const LINE_GAP_SECONDS = 30; // quiet markets pause; what is longer is drawn as a gap
+const GAP_MOST = 500; // candles of nothing in one gap
+const CANDLES_LEAST = 40; // a younger market gets finer ones
+const DECIMALS_MOST = 15; // what the library's arithmetic bears
+const ZOOM = 1.25; // a press of + or -
+const DAY = 86_400;
+
+const keyed = (step) => (step < 60 ? "seconds" : step < DAY / 24 ? "minutes" : "days");
+
+/** Put an empty place for each candle that is missing. */
+function withGaps(candles, step) {
+	const filled = [];
+	for (const candle of candles) {
+		const before = filled.at(-1)?.time ?? candle.time;
+		const missing = Math.min(GAP_MOST, (candle.time - before) / step - 1);
+		for (let gap = 1; gap <= missing; gap++) filled.push({ time: before + gap * step });
+		filled.push(candle);
+	}
+	return filled;
 }
 
 /** `shown()` gives `{trail, decimals}` of the symbol to draw. */
 export function createChart(shown) {
-	const canvas = $("canvas");
-	const paint = canvas.getContext("2d");
-	let [width, height, gutter] = [0, 0, 80];
-	let style = {};
+	const box = $("chart");
 	let range = 300;
-	let paused = null; // the points and their end, as they were
-	let scale = null; // {low, high} of the price axis
-	let cross = null; // 0 … 1 across the plot
-	let points = [];
+	let step = 1;
+	let frozen = false;
+	let following = true; // newest at the right edge, until somebody zooms or pans
+	let candles = [];
+	let cross = null; // the candle that the keys or the pointer are on
+	let style = {};
+	let series = null;
+	let volumes = null;
 
-	function stroke(from, to, colour, dash = []) {
-		paint.strokeStyle = colour;
-		paint.lineWidth = 1;
-		paint.setLineDash(dash);
-		paint.beginPath();
-		paint.moveTo(...from);
-		paint.lineTo(...to);
-		paint.stroke();
-		paint.setLineDash([]);
+	const price = (value) => format.shorten(format.price(value, shown().decimals));
+	const chart = charts.createChart(box, {
+		autoSize: true,
+		layout: { attributionLogo: false, background: { color: "transparent" }, fontSize: 12 },
+		rightPriceScale: { borderVisible: false },
+		timeScale: {
+			borderVisible: false,
+			shiftVisibleRangeOnNewBar: false,
+			tickMarkFormatter: (time, kind) => format.clock(time * 1000, ["days", "days", "days", "minutes", "seconds"][kind]),
+		},
+		localization: { timeFormatter: (time) => format.clock(time * 1000, keyed(step)), priceFormatter: price },
+		crosshair: { mode: charts.CrosshairMode.Normal },
+		handleScroll: { vertTouchDrag: false }, // a finger that goes up or down scrolls the page
+	});
+	const scale = chart.timeScale();
+
+	function paint() {
+		const css = getComputedStyle(box);
+		for (const name of ["text", "muted", "line", "accent", "up", "down"]) {
+			style[name] = css.getPropertyValue(`--${name}`).trim();
+		}
+		const lines = { color: style.line };
+		chart.applyOptions({
+			layout: { textColor: style.muted, fontFamily: css.fontFamily },
+			grid: { vertLines: lines, horzLines: lines },
+		});
+		build();
 	}
 
-	function tag(text, x, y, ground, ink) {
-		const wide = paint.measureText(text).width + 10;
-		const left = Math.max(0, Math.min(x, width - wide));
-		paint.fillStyle = ground;
-		paint.fillRect(left, y - 10, wide, 20);
-		paint.fillStyle = ink;
-		paint.textAlign = "left";
-		paint.fillText(text, left + 5, y);
+	/** The series anew, for another kind or other colours. */
+	function build() {
+		for (const each of [series, volumes]) if (each) chart.removeSeries(each);
+		const { up, down, accent } = style;
+		series =
+			prefs.chart === "line"
+				? chart.addSeries(charts.LineSeries, { color: accent, lineWidth: 2 })
+				: chart.addSeries(charts.CandlestickSeries, {
+						upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false,
+					});
+		volumes = chart.addSeries(charts.HistogramSeries, { priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false, color: style.line });
+		volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+		load();
 	}
 
-	/** The price axis grows at once and shrinks late, so that it stays calm. */
+	const point = (candle, at) => {
+		if (prefs.chart !== "line") return candle;
+		const next = candles[at + 1];
+		const gap = next && next.time - candle.time > Math.max(LINE_GAP_SECONDS, 2 * step);
+		return { time: candle.time, value: candle.close, ...(gap && { color: "transparent" }) };
+	};
+
+	/** How long a candle should be for what is known of the market. */
+	function fitting() {
+		const [, most] = RANGES.get(range);
+		const known = (shown().trail?.seconds() ?? 0) / CANDLES_LEAST;
+		return [...RANGES.values()].reduce((best, [, size]) => (size <= Math.min(most, known) ? size : best), 1);
+	}
+
+	/** All of it anew: another symbol, another range, or a history that has come. */
+	function load() {
+		step = fitting();
+		chart.applyOptions({ timeScale: { timeVisible: step < DAY, secondsVisible: step < 60 } });
+		candles = shown().trail?.candles(step) ?? [];
+		const { decimals } = shown();
+		series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove: Number(`1e-${Math.min(decimals, DECIMALS_MOST)}`) } });
+		series.setData(prefs.chart === "line" ? candles.map(point) : withGaps(candles, step));
+		const known = candles.filter(({ volume }) => volume != null);
+		volumes.setData(known.map(({ time, volume }) => ({ time, value: volume })));
+		if (following) fit();
+		legend();
+	}
+
+	/** The newest at the right edge; a young market fills the width it has. */
 	function fit() {
-		const low = Math.min(...points.map((point) => point.low));
-		const high = Math.max(...points.map((point) => point.high));
-		const spread = high - low || high * 0.001;
-		const fits = scale && low >= scale.low && high <= scale.high;
-		if (fits && spread > SHRINK_BELOW * (scale.high - scale.low)) return;
-		scale = { low: low - MARGIN * spread, high: high + MARGIN * spread };
+		following = true;
+		$("now").hidden = true;
+		const places = series.data().length;
+		const most = range / step;
+		if (places) scale.setVisibleLogicalRange({ from: Math.max(0, places - most) - 0.5, to: places + 0.5 });
 	}
 
-	function drawAxes(x, y, [fromMs, endMs], [right, bottom], decimals, newest) {
-		const step = roundStep(scale.high - scale.low, bottom / TICK_PX);
-		const digits = Math.min(decimals, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-		paint.textAlign = "left";
-		for (let at = Math.ceil(scale.low / step); at * step < scale.high; at++) {
-			const top = Math.round(y(at * step)) + 0.5;
-			stroke([0, top], [right, top], style.line);
-			if (top < 8 || Math.abs(top - y(newest)) < 16) continue; // its tag stands there
-			paint.fillStyle = style.muted;
-			paint.fillText(format.price(at * step, digits), right + 8, top);
-		}
-		const seconds = TIME_STEPS.find((size) => (range / size) * LABEL_PX <= right) ?? 3600;
-		paint.textAlign = "center";
-		for (let at = Math.ceil(fromMs / 1000 / seconds) * seconds; at * 1000 <= endMs; at += seconds) {
-			const left = Math.round(x(at * 1000)) + 0.5;
-			stroke([left, 0], [left, bottom], style.line);
-			if (left < LABEL_PX / 2 || left > right - LABEL_PX / 3) continue;
-			paint.fillText(format.clock(at * 1000, seconds < 60 ? "seconds" : "minutes"), left, bottom + 13);
-		}
-	}
-
-	/** The closes as a line, over the band between the lows and the highs. */
-	function drawCurve(x, y) {
-		const longest = Math.max(GAP_MS, (range * 4000) / width);
-		const runs = [];
-		let before = -Infinity;
-		for (const point of points) {
-			if (point.time - before > longest) runs.push([]);
-			runs.at(-1).push(point);
-			before = point.time;
-		}
-		paint.fillStyle = paint.strokeStyle = style.accent;
-		paint.lineWidth = 1.6;
-		for (const run of runs) {
-			paint.beginPath();
-			for (const { time, high } of run) paint.lineTo(x(time), y(high));
-			for (const { time, low } of run.reverse()) paint.lineTo(x(time), y(low));
-			paint.globalAlpha = 0.16;
-			paint.fill();
-			paint.globalAlpha = 1;
-			paint.beginPath();
-			for (const { time, close } of run) paint.lineTo(x(time), y(close));
-			paint.stroke();
-		}
-	}
-
-	const nearest = (time) =>
-		points.reduce((best, point) =>
-			Math.abs(point.time - time) < Math.abs(best.time - time) ? point : best,
-		);
-
+	/** The newest candle, for each frame. */
 	function draw() {
-		const { trail, decimals } = shown();
-		paint.clearRect(0, 0, width, height);
-		points = paused?.points ?? trail?.points(range, width) ?? [];
-		if (!points.length || !width) return;
-		fit();
-		const endMs = paused?.endMs ?? trail.endMs;
-		const fromMs = endMs - range * 1000;
-		const { close } = points.at(-1);
-		gutter = Math.ceil(paint.measureText(format.price(close, decimals)).width) + 18;
-		const [right, bottom] = [width - gutter, height - FOOT_PX];
-		const x = (time) => ((time - fromMs) / (endMs - fromMs)) * right;
-		const y = (price) => ((scale.high - price) / (scale.high - scale.low)) * bottom;
-		drawAxes(x, y, [fromMs, endMs], [right, bottom], decimals, close);
-		drawCurve(x, y);
-		tag(format.price(close, decimals), right + 3, y(close), style.accent, style.ink);
-		if (cross === null) return;
-		const point = nearest(fromMs + cross * (endMs - fromMs));
-		const [left, top] = [x(point.time), y(point.close)];
-		stroke([left, 0], [left, bottom], style.muted, [4, 3]);
-		stroke([0, top], [right, top], style.muted, [4, 3]);
-		tag(format.price(point.close, decimals), right + 3, top, style.text, style.panel);
-		tag(format.clock(point.time), Math.min(left - 36, right - 72), bottom + 13, style.text, style.panel);
+		const newest = !frozen && shown().trail?.newest(step);
+		if (!newest) return;
+		const last = candles.at(-1);
+		if (last && newest.time < last.time) return;
+		if (last && newest.time - last.time > step) return load(); // with the gap between them
+		const grown = newest.time !== last?.time;
+		if (grown) candles.push(newest);
+		else candles[candles.length - 1] = newest;
+		series.update(point(newest, candles.length - 1));
+		if (newest.volume != null) volumes.update({ time: newest.time, value: newest.volume });
+		if (grown && (fitting() !== step || candles.length > 2 * Math.max(range / step, 500))) load();
+		else if (grown && following) fit();
+		if (cross === null) legend();
+	}
+
+	function legend() {
+		const candle = candles.find(({ time }) => time === cross) ?? candles.at(-1);
+		const parts = candle ? ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()} ${price(candle[name])}`) : [];
+		if (candle?.volume != null) parts.push(`V ${format.count(candle.volume)}`);
+		for (const [at, node] of [...$("legend").children].entries()) write(node, parts[at] ?? "");
+		if (candle) $("legend").dataset.way = Math.sign(candle.close - candle.open);
 	}
 
 	/** Say in words what the crosshair is on, or the newest price. */
 	function describe() {
-		const here = cross ?? 1;
-		const point = points.length && nearest(points.at(-1).time - (1 - here) * range * 1000);
-		const words = point && `${format.clock(point.time)}, ${format.price(point.close, shown().decimals)}`;
-		canvas.setAttribute("aria-valuetext", words || "no prices yet");
-		canvas.setAttribute("aria-valuenow", Math.round(here * KEY_STEPS));
+		const at = cross === null ? candles.length - 1 : candles.findIndex(({ time }) => time === cross);
+		const candle = candles[at];
+		const words = candle && `${format.clock(candle.time * 1000, keyed(step))}, ${format.price(candle.close, shown().decimals)}`;
+		box.setAttribute("aria-valuetext", `${frozen ? "paused, " : ""}${words || "no prices yet"}`);
+		box.setAttribute("aria-valuenow", candles.length > 1 ? Math.round((at / (candles.length - 1)) * 100) : 100);
 	}
 
-	function aim(position) {
-		cross = position === null ? null : Math.min(1, Math.max(0, position));
-		draw();
+	function aim(at) {
+		const candle = candles[Math.min(candles.length - 1, Math.max(0, at))];
+		if (!candle) return;
+		cross = candle.time;
+		const { from, to } = scale.getVisibleLogicalRange();
+		const place = series.data().findIndex(({ time }) => time === cross);
+		if (place < from || place > to) move(place < from ? place - from : place - to);
+		chart.setCrosshairPosition(candle.close, candle.time, series);
+		legend();
 		describe();
 	}
 
-	function measure() {
-		const ratio = devicePixelRatio;
-		({ clientWidth: width, clientHeight: height } = canvas.parentNode);
-		canvas.width = Math.round(width * ratio);
-		canvas.height = Math.round(height * ratio);
-		const css = getComputedStyle(canvas);
-		for (const name of ["text", "muted", "line", "accent", "ink", "panel"]) {
-			style[name] = css.getPropertyValue(`--${name}`);
-		}
-		paint.scale(ratio, ratio);
-		paint.font = `${css.fontSize} ${css.fontFamily}`;
-		paint.textBaseline = "middle";
-		paint.lineJoin = "round";
-		draw();
+	function release() {
+		cross = null;
+		chart.clearCrosshairPosition();
+		legend();
+		describe();
 	}
 
-	canvas.onpointermove = canvas.onpointerdown = ({ offsetX }) => aim(offsetX / (width - gutter));
-	canvas.onpointerleave = canvas.onblur = () => aim(null);
-	canvas.onkeydown = (event) => {
-		const here = cross ?? 1;
-		const step = (event.shiftKey ? 10 : 1) / KEY_STEPS;
-		const [back, on] = [here - step, here + step];
-		const keys = { ArrowLeft: back, ArrowDown: back, ArrowRight: on, ArrowUp: on, Home: 0, End: 1 };
-		if (!(event.key in keys)) return;
+	function leave() {
+		following = false;
+		$("now").hidden = false;
+	}
+
+	function move(by) {
+		leave();
+		const { from, to } = scale.getVisibleLogicalRange();
+		scale.setVisibleLogicalRange({ from: from + by, to: to + by });
+	}
+
+	function zoom(factor) {
+		leave();
+		const { from, to } = scale.getVisibleLogicalRange();
+		scale.setVisibleLogicalRange({ from: to - (to - from) * factor, to });
+	}
+
+	box.onkeydown = (event) => {
+		if (!candles.length || event.ctrlKey || event.metaKey || event.altKey) return;
+		const here = cross === null ? candles.length - 1 : candles.findIndex(({ time }) => time === cross);
+		const by = event.shiftKey ? 10 : 1;
+		const { from, to } = scale.getVisibleLogicalRange();
+		const page = (to - from) / 2;
+		const keys = {
+			ArrowLeft: () => aim(here - by), ArrowDown: () => aim(here - by),
+			ArrowRight: () => aim(here + by), ArrowUp: () => aim(here + by),
+			Home: () => aim(0), End: () => aim(candles.length - 1),
+			PageUp: () => move(-page), PageDown: () => move(page),
+			"+": () => zoom(1 / ZOOM), "=": () => zoom(1 / ZOOM), "-": () => zoom(ZOOM),
+			Escape: release, 0: fit,
+		};
+		if (!keys[event.key]) return;
 		event.preventDefault();
-		aim(keys[event.key]);
+		keys[event.key]();
 	};
-	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", measure);
-	new ResizeObserver(measure).observe(canvas.parentNode);
+	box.addEventListener("blur", release);
+	box.addEventListener("wheel", leave, { passive: true });
+	box.addEventListener("pointermove", ({ buttons }) => buttons && leave());
+	box.addEventListener("touchmove", ({ touches }) => touches.length > 1 && leave(), { passive: true });
+	chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+		if (!sourceEvent) return; // by the keys
+		cross = time ?? null;
+		legend();
+	});
+	$("now").onclick = fit;
+	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+	paint();
 
 	return {
 		draw,
 		describe,
+		load,
+		build,
 
 		/** Draw so many seconds from now on, or freeze what is shown; the trail keeps growing. */
-		show(seconds, frozen) {
-			range = seconds;
-			paused = frozen ? { points, endMs: shown().trail?.endMs } : null;
-			if (!frozen) scale = null;
-			draw();
+		show(seconds, freeze) {
+			frozen = freeze;
+			if (range !== seconds || !freeze) {
+				range = seconds;
+				following = true;
+				cross = null;
+				load();
+			}
+			describe();
 		},
 	};
 }

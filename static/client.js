@@ -6,19 +6,13 @@
  *     for await (const message of client) { … }   // or so
  *
  * `connect` returns the client at once; awaiting it waits for the stream, and rejects where
- * connecting again cannot mend what is wrong, as with an unknown symbol.
- *
- * Options: `apiKey`, or `getToken`, a function that gets a token elsewhere, or a `token`, which
- * cannot be renewed; `url` of the server (where this file came from), `symbols` (all),
- * `intervalMs` (every tick); `grant`, got by `exchange(apiKey)`.
+ * connecting again cannot mend what is wrong, as with an unknown symbol. Options: `apiKey`, or
+ * `getToken`, or a `token`, which cannot be renewed; `url` (where this file came from), `symbols`
+ * (all), `intervalMs` (every tick); `grant`, got by `exchange(apiKey)`.
  *
  * Events: each message under its type, `disconnected` and `reconnected` among them, and `state`
- * when `client.state` changes: its name is `connecting`, `open`, `waiting` (with `reason`,
- * `retryAt` in ms) or `closed` (with `error`).
- *
- * Close codes 40xx end the client, for their cause must be mended first; but 4001 (token ended)
- * gets one new token where there is a way to. All else connects again: after what the server
- * asked for, plus exponential backoff with full jitter. Secrets are kept in memory only.
+ * when `client.state` changes. Close codes 40xx end the client; but 4001 (token ended) gets one new
+ * token where there is a way to. All else connects again. Secrets are kept in memory only.
  */
 
 const BACKOFF_FIRST_MS = 500;
@@ -87,11 +81,14 @@ export const exchange = (apiKey, url) =>
 		body: JSON.stringify({ api_key: apiKey }),
 	});
 
-const PRICE = /"price":(-?[\d.eE+-]+)/g;
-
 /** A message, each quote of it with its price also as `text`, digit for digit. */
-const parse = (data) =>
-	JSON.parse(data.startsWith('{"type":"ticker"') ? data.replace(PRICE, '$&,"text":"$1"') : data);
+function parse(data) {
+	const message = JSON.parse(data);
+	if (message.type !== "ticker") return message;
+	const texts = data.match(/"price":[^,}]+/g) ?? [];
+	for (const [at, quote] of message.data.entries()) quote.text = texts[at].slice(8).trim();
+	return message;
+}
 
 /** Connect, and stay connected until `close()` or a refusal that is final. */
 export function connect(options) {
@@ -107,10 +104,8 @@ export function connect(options) {
 
 export class TickerClient extends EventTarget {
 	state = { name: "connecting" };
-	/** Symbol to newest quote, of the subscription in force. */
-	latest = new Map();
-	/** A promise of the first stream, subscribed as wanted. */
-	opened;
+	latest = new Map(); // symbol to newest quote, of the subscription in force
+	opened; // a promise of the first stream, subscribed as wanted
 	#settleOpened; // until the first stream
 	#url;
 	#obtain; // makes a grant, where there is a way to

@@ -15,8 +15,8 @@ export const mark = (node, value) => {
 };
 
 /**
- * A price that always fits: style.css makes its letters smaller as `--chars` grows, and a long row
- * of zeros is written short, with the whole price on hover and for screen readers.
+ * A price that always fits: its letters get smaller as `--chars` grows, and a row of zeros is
+ * written short, with the whole price on hover and for screen readers.
  */
 export class PriceText {
 	#full = "";

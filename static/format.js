@@ -57,6 +57,7 @@ export const age = (seconds) => (seconds < 2 ? "now" : duration(seconds));
 const clocks = {
 	seconds: new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }),
 	minutes: new Intl.DateTimeFormat(undefined, { timeStyle: "short" }),
+	days: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }),
 };
 
 /** The reader's wall clock at `ms` since the epoch. */

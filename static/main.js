@@ -1,13 +1,13 @@
 /**
  * The page: wires sign-in, client, market, board, chart and status together.
  *
- * Messages only change values; one animation frame draws for however many of them came, and
- * nothing but the tab's title is drawn while the page is hidden.
+ * Messages only change values; one animation frame draws for however many of them came. While
+ * the page is hidden, only the tab's title is drawn.
  */
 
 import { nameView, onChange, takeKey, view } from "./address.js";
 import { createBoard } from "./board.js";
-import { createChart } from "./chart.js";
+import { createChart, RANGES } from "./chart.js";
 import { chooseSymbols } from "./chooser.js";
 import { connect } from "./client.js";
 import { $, mark, PriceText, write } from "./dom.js";
@@ -22,9 +22,11 @@ import * as tabs from "./tabs.js";
 const SECOND_MS = 1000;
 const HIDDEN_INTERVAL_MS = 1000;
 const ARROWS_EVERY_MS = 250;
+const CHART_EVERY_MS = 60;
 const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
-const RANGES = { 60: "1m", 300: "5m", 3600: "1h" }; // seconds to what the address says
 const GONE = new Set(["unknown_symbol", "forbidden"]); // a remembered symbol, which then is let go
+const FULL_PACE_MOST = 500; // symbols; more are drawn from fewer updates
+const WIDE_INTERVAL_MS = 100;
 const SEED_MOST = 12; // histories fetched for the board; larger ones fill as time goes by
 
 const hidden = () => document.visibilityState === "hidden";
@@ -37,10 +39,12 @@ let sources = new Map(); // the newest status message of each
 let known = []; // every symbol that may be seen
 let wish = null; // a symbol to be charted once its price comes
 let held = null; // the key
+let asked = null; // the pace of the subscription
 
 let paused = false;
 let frame = 0;
 let drawnAt = 0;
+let chartAt = 0;
 let arrowsAt = 0;
 let secondAt = 0;
 let counted = 0; // updates, until the last second
@@ -61,19 +65,18 @@ function draw(now) {
 	if (!paused) {
 		const series = charted();
 		if (series) chartPrice.write(series.text());
-		chart.draw();
+		if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
 	}
 	if (now - arrowsAt < ARROWS_EVERY_MS) return;
 	arrowsAt = now;
 	board.drawArrows();
 }
 
-/** What stands above the chart, but for the price at each frame. */
-function drawHead() {
-	const series = charted();
-	chartPrice.write(series.text());
-	write($("chart-change"), format.change(series.change()));
-	mark($("chart-change"), series.change());
+/** What stands above the chart beside the price, which is drawn for each frame. */
+function drawChange() {
+	const change = charted().change();
+	write($("chart-change"), format.change(change));
+	mark($("chart-change"), change);
 }
 
 /** Which of the stale sources concern what is shown, and whether that is all of it. */
@@ -116,21 +119,27 @@ function everySecond() {
 	board.drawSlow();
 	const series = charted();
 	if (series && !paused) {
-		drawHead();
+		drawChange();
 		if (document.body.dataset.state === "live" && !series.stale) {
 			const change = format.change(series.change());
 			status.offer(() => `${series.text()} ${series.symbol}, ${change} since the page opened`);
 		}
 	}
-	if (document.activeElement.id !== "canvas") chart.describe();
+	if (document.activeElement.id !== "chart") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
 	write($("updates"), `${updates}/s`);
 	write($("skipped"), format.count(market.skipped));
 	write($("source"), series?.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
+/** How fast prices are wanted now, in ms between two; null for every tick. */
+function pace() {
+	if (hidden()) return HIDDEN_INTERVAL_MS;
+	return (prefs.chosen ?? known).length > FULL_PACE_MOST ? WIDE_INTERVAL_MS : null;
+}
+
 function subscribe() {
-	const interval = hidden() ? HIDDEN_INTERVAL_MS : null;
+	const interval = (asked = pace());
 	return client.subscribe(prefs.chosen, interval).catch((error) => {
 		// Too many names for one message; or a remembered symbol is gone: show all there is.
 		if (error instanceof RangeError) return client.subscribe(null, interval).catch(() => {});
@@ -141,19 +150,29 @@ function subscribe() {
 	});
 }
 
-async function seed(symbol) {
+async function seed(symbol, step = "1s") {
 	try {
-		const { bars } = await client.get(`prices/${encodeURIComponent(symbol)}/history`);
-		market.seed(symbol, bars);
-		chart.draw();
+		const path = `prices/${encodeURIComponent(symbol)}/history?step=${step}`;
+		const { bars, step_ms: stepMs } = await client.get(path);
+		market.seed(symbol, stepMs / 1000, bars);
+		if (symbol === market.trail?.symbol) chart.load();
 	} catch {
 		// It fills as prices come.
 	}
 }
 
+/** The history that the chart needs, as fine as its candles are. */
+function seedChart() {
+	const { symbol } = market.trail;
+	const [, step] = RANGES.get(prefs.range);
+	seed(symbol);
+	if (step >= 60) seed(symbol, "1m");
+	if (step >= 3600) seed(symbol, "1h");
+}
+
 async function seedBoard() {
-	if (board.rows.size > SEED_MOST) return;
-	for (const symbol of board.rows.keys()) if (symbol !== market.trail?.symbol) await seed(symbol);
+	if (board.known.size > SEED_MOST) return;
+	for (const symbol of board.known.keys()) if (symbol !== market.trail?.symbol) await seed(symbol);
 }
 
 function select(symbol) {
@@ -165,8 +184,9 @@ function select(symbol) {
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
 	pause(false);
-	drawHead();
-	seed(symbol);
+	chartPrice.write(charted().text());
+	drawChange();
+	seedChart();
 }
 
 /** Chart a symbol that was searched for or named by the address, wherever it is. */
@@ -183,25 +203,28 @@ function wishFor(symbol) {
 /** The view that the address names, as far as it can be shown. */
 function takeView() {
 	const { symbol, range } = view();
-	const [seconds] = Object.entries(RANGES).find(([, name]) => name === range) ?? [];
-	if (seconds) setRange(Number(seconds));
+	const [seconds] = [...RANGES].find(([, [name]]) => name === range) ?? [];
+	if (seconds) setRange(seconds);
 	if (symbol && client) wishFor(symbol);
 }
 
-const rangeName = () => RANGES[prefs.range] ?? RANGES[300];
+const rangeName = () => RANGES.get(prefs.range)[0];
 
-function setRange(range) {
+function setRange(wanted) {
+	const range = RANGES.has(wanted) ? wanted : 300;
 	remember({ range });
 	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
 	pause(false);
-	if (market.trail) nameView(market.trail.symbol, rangeName());
+	if (!market.trail) return;
+	nameView(market.trail.symbol, rangeName());
+	seedChart();
 }
 
 function follow() {
 	board.sync();
-	if (wish && board.rows.has(wish)) return select(wish);
-	if (board.rows.has(market.trail?.symbol)) return;
-	select(board.rows.has(prefs.symbol) ? prefs.symbol : board.rows.keys().next().value);
+	if (wish && board.known.has(wish)) return select(wish);
+	if (board.known.has(market.trail?.symbol)) return;
+	select(board.known.has(prefs.symbol) ? prefs.symbol : board.known.keys().next().value);
 }
 
 function pause(wanted) {
@@ -219,12 +242,13 @@ const handlers = {
 	},
 	welcome({ user_id: id, tick_ms: tickMs = 0, symbols = [] }) {
 		known = symbols;
+		if (pace() !== asked) subscribe();
 		if (view().symbol && view().symbol !== market.trail?.symbol) wishFor(view().symbol);
 		market.intervalMs = tickMs;
 		write($("user"), id);
 		sources = new Map();
-		market.countGaps(!hidden());
-		if (market.trail) seed(market.trail.symbol); // what was missed while away
+		market.countGaps(!asked);
+		if (market.trail) seedChart(); // what was missed while away
 	},
 	ticker(message) {
 		if (market.tick(message)) {
@@ -240,7 +264,7 @@ const handlers = {
 	},
 	subscribed({ interval_ms: intervalMs }) {
 		market.intervalMs = intervalMs ?? market.intervalMs;
-		market.countGaps(!hidden());
+		market.countGaps(!asked);
 	},
 };
 
@@ -258,7 +282,7 @@ function start(apiKey, grant) {
 }
 
 function begin(options) {
-	const intervalMs = hidden() ? HIDDEN_INTERVAL_MS : null;
+	const intervalMs = (asked = pace());
 	try {
 		client = connect({ ...options, symbols: prefs.chosen, intervalMs });
 	} catch {
@@ -311,6 +335,7 @@ $("sign-out").onclick = () => {
 $("retry").onclick = () => client.retryNow();
 $("pause").onclick = () => pause(!paused);
 $("ranges").onchange = ({ target }) => setRange(Number(target.value));
+$("kind").onclick = () => setKind(prefs.chart === "line" ? "candles" : "line");
 $("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
 $("choose").onclick = async () => {
 	const all = new Set([...known, ...market.series.keys()]);
@@ -333,10 +358,18 @@ function setDensity(density) {
 	remember({ density });
 	document.body.dataset.density = density;
 	$("density").setAttribute("aria-pressed", density === "compact");
+	board?.measure();
+}
+
+function setKind(kind) {
+	remember({ chart: kind });
+	$("kind").setAttribute("aria-pressed", kind === "line");
+	chart.build();
 }
 
 createSearch(() => [...new Set([...known, ...market.series.keys()])], wishFor);
 setDensity(prefs.density);
+setKind(prefs.chart);
 setRange(prefs.range);
 takeView();
 const clock = new Worker(new URL("./clock.js", import.meta.url));

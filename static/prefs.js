@@ -14,13 +14,15 @@ const attempt = (action) => {
 };
 
 /** Sort order, chosen symbols (null: all), charted symbol and its range in seconds,
- * `roomy` or `compact`. */
+ * how
+ * it is drawn (`candles` or `line`), density (`roomy` or `compact`). */
 export const prefs = {
 	sort: "symbol",
 	descending: false,
 	chosen: null,
 	symbol: null,
 	range: 300,
+	chart: "candles",
 	density: "roomy",
 	...attempt(() => JSON.parse(localStorage.getItem(NAME))),
 };

@@ -4,16 +4,15 @@ import { $ } from "./dom.js";
 
 const SHOWN_MOST = 50;
 
-/** How well a symbol fits: 0 exactly, 1 at its start, 2 at a part's start, 3 within, else none. */
-export function rank(symbol, wanted) {
+/** How well a symbol fits: exactly, at its start, at a part's start, within, or not. */
+function rank(symbol, wanted) {
 	if (symbol === wanted) return 0;
 	const at = symbol.indexOf(wanted);
 	if (at < 0) return Infinity;
 	return at === 0 ? 1 : symbol[at - 1] === "-" ? 2 : 3;
 }
 
-/** The symbols that fit best, the shortest first among equals. */
-export function find(symbols, text) {
+function find(symbols, text) {
 	const wanted = text.trim().toUpperCase().replace(/[\s/]+/g, "-");
 	return symbols
 		.map((symbol) => [rank(symbol, wanted), symbol])

@@ -7,9 +7,6 @@
 import { decimalsOf, price as format } from "./format.js";
 
 const SHORT_SECONDS = 301; // per symbol: for changes and the sparkline
-const LONG_SECONDS = 3601; // of the charted symbol: an hour
-const FINE_MS = 100;
-const FINE_SLOTS = 601; // of the charted symbol: a minute
 
 /** Low, high and close of the newest `size` steps of time; NaN where unknown. */
 class Ring {
@@ -43,25 +40,6 @@ class Ring {
 			if (!Number.isNaN(close)) return close;
 		}
 		return NaN;
-	}
-
-	/** What is known from `fromMs` to `toMs`, `merge` steps to a point. */
-	points(fromMs, toMs, merge = 1) {
-		const points = [];
-		const first = Math.max(0, Math.floor(fromMs / this.stepMs), this.last - this.size + 1);
-		const end = Math.min(this.last + 1, Math.ceil(toMs / this.stepMs));
-		let point = null;
-		for (let step = first; step < end; step++) {
-			const at = step % this.size;
-			if (step % merge === 0) point = null;
-			if (Number.isNaN(this.close[at])) continue;
-			if (!point) points.push((point = { low: Infinity, high: -Infinity }));
-			point.time = Math.min((step + 1) * this.stepMs, toMs);
-			point.low = Math.min(point.low, this.low[at]);
-			point.high = Math.max(point.high, this.high[at]);
-			point.close = this.close[at];
-		}
-		return points;
 	}
 
 	seed(bars) {
@@ -98,32 +76,90 @@ class Series {
 	}
 }
 
-/** The charted symbol in detail. */
+/** How many bars of each size are kept of the charted symbol, by the seconds of one. */
+const KEPT = new Map([[1, 3700], [60, 10_100], [3600, 8800]]);
+
+/** Take a price into the newest bar, or begin one. */
+function extend(bars, step, timeMs, price, most) {
+	const time = Math.floor(timeMs / 1000 / step) * step;
+	const last = bars.at(-1);
+	if (last && time < last.time) return;
+	if (last?.time === time) {
+		last.high = Math.max(last.high, price);
+		last.low = Math.min(last.low, price);
+		last.close = price;
+	} else if (bars.push({ time, open: price, high: price, low: price, close: price }) > most * 1.1) {
+		bars.splice(0, bars.length - most);
+	}
+}
+
+/** Bars as one of `time`. */
+function merged(time, bars) {
+	const volumes = bars.map(({ volume }) => volume).filter((volume) => volume != null);
+	return {
+		time,
+		open: bars[0].open,
+		high: Math.max(...bars.map(({ high }) => high)),
+		low: Math.min(...bars.map(({ low }) => low)),
+		close: bars.at(-1).close,
+		...(volumes.length && { volume: volumes.reduce((sum, volume) => sum + volume) }),
+	};
+}
+
+/** The charted symbol in detail: bars of open, high, low, close and, where known, volume. */
 class Trail {
-	coarse = new Ring(1000, LONG_SECONDS);
-	fine = new Ring(FINE_MS, FINE_SLOTS);
-	fineFrom = Infinity;
-	endMs = 0;
+	#bars = new Map([...KEPT.keys()].map((step) => [step, []]));
 
 	constructor(symbol) {
 		this.symbol = symbol;
 	}
 
 	add(timeMs, price) {
-		this.coarse.add(timeMs, price);
-		this.fine.add(timeMs, price);
-		this.fineFrom = Math.min(this.fineFrom, timeMs);
-		this.endMs = timeMs;
+		for (const [step, bars] of this.#bars) extend(bars, step, timeMs, price, KEPT.get(step));
 	}
 
-	/** About `most` points over the last so many seconds, oldest first. */
-	points(seconds, most) {
-		const from = this.endMs - seconds * 1000;
-		if (seconds * 1000 > FINE_MS * FINE_SLOTS) {
-			return this.coarse.points(from, this.endMs, Math.ceil(seconds / most));
+	/** Take in a history of bars of so many seconds; what came since stays. */
+	seed(step, rows) {
+		const live = this.#bars.get(step);
+		if (!live || !rows.length) return;
+		const bars = rows.map(([ms, open, high, low, close, volume]) => ({ time: ms / 1000, open, high, low, close, volume }));
+		const last = bars.at(-1);
+		const same = live.find(({ time }) => time === last.time);
+		if (same) bars[bars.length - 1] = { ...merged(last.time, [last, same]), volume: last.volume };
+		this.#bars.set(step, [...bars, ...live.filter(({ time }) => time > last.time)]);
+	}
+
+	/** The bars that make up candles of so many seconds: those that reach back furthest. */
+	#base(step) {
+		const fits = [...this.#bars].filter(([size, bars]) => size <= step && bars.length);
+		return fits.reduce((best, each) => (each[1][0].time - each[0] < best[1][0].time - best[0] ? each : best), fits[0])?.[1] ?? [];
+	}
+
+	/** How many seconds are known of. */
+	seconds() {
+		const known = [...this.#bars.values()].filter((bars) => bars.length);
+		return Math.max(0, ...known.map((bars) => bars.at(-1).time - bars[0].time));
+	}
+
+	/** Candles of so many seconds, oldest first. */
+	candles(step) {
+		const groups = new Map();
+		for (const bar of this.#base(step)) {
+			const time = Math.floor(bar.time / step) * step;
+			if (groups.has(time)) groups.get(time).push(bar);
+			else groups.set(time, [bar]);
 		}
-		const fine = Math.min(this.endMs, Math.max(from, this.fineFrom));
-		return [...this.coarse.points(from, fine), ...this.fine.points(fine, this.endMs)];
+		return [...groups].map(([time, bars]) => merged(time, bars));
+	}
+
+	/** The newest of them. */
+	newest(step) {
+		const base = this.#base(step);
+		if (!base.length) return null;
+		const time = Math.floor(base.at(-1).time / step) * step;
+		let from = base.length - 1;
+		while (from > 0 && base[from - 1].time >= time) from -= 1;
+		return merged(time, base.slice(from));
 	}
 }
 
@@ -172,13 +208,14 @@ export class Market {
 		return this.timeMs + Date.now() - this.heardAt;
 	}
 
-	/** Take in a history: `[time, open, high, low, close]` by the second. */
-	seed(symbol, bars) {
+	/** Take in a history of bars of so many seconds: `[time, open, high, low, close, volume]`. */
+	seed(symbol, step, bars) {
+		if (this.trail?.symbol === symbol) this.trail.seed(step, bars);
+		if (step !== 1) return;
 		const series = this.series.get(symbol);
 		const recent = bars.slice(-SHORT_SECONDS);
 		series?.ring.seed(recent);
-		for (const [, ...prices] of recent) for (const price of prices) series?.learnDecimals(price);
-		if (this.trail?.symbol === symbol) this.trail.coarse.seed(bars);
+		for (const [, ...prices] of recent) for (const price of prices.slice(0, 4)) series?.learnDecimals(price);
 	}
 
 	/** Learn which prices are old: `statusOf(symbol)` is why, or null. Returns whether all are. */

@@ -18,7 +18,8 @@ START_SECONDS = 60  # a second on an idle machine
 STOP_SECONDS = 10
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -31,7 +32,7 @@ class Program:
 
     directory: Path
     settings: dict[str, str] = attrs.field(factory=dict)
-    port: int = attrs.field(factory=_free_port)
+    port: int = attrs.field(factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,10 +63,18 @@ class Program:
                 stdout=log,
                 stderr=log,
             )
+        try:
+            self.wait()
+        except RuntimeError:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def wait(self) -> None:
+        """Wait until the server answers."""
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop(signal.SIGKILL)
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
                 raise RuntimeError((self.directory / "serve.log").read_text("utf-8"))
 
     def _answers(self) -> bool:

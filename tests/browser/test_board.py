@@ -16,7 +16,8 @@ FRAMES = """(count) => new Promise((resolve) => {
     const step = () => (count-- ? requestAnimationFrame(step) : resolve());
     step();
 })"""
-PIXELS = "() => document.getElementById('canvas').toDataURL()"
+PIXELS = """() => [...document.querySelectorAll("#chart canvas")]
+    .map((canvas) => canvas.toDataURL()).join()"""
 
 
 def symbols(page: Page) -> list[str]:
@@ -85,7 +86,7 @@ def test_everything_can_be_done_by_keyboard(tab: Tab, shared: Program) -> None:
     for _ in range(20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
-    for control in ("sign-out", "range", "pause", "canvas", "filter", "choose"):
+    for control in ("sign-out", "range", "kind", "pause", "chart", "filter", "find", "choose"):
         assert control in reached
     page.locator("#rows button").first.focus()
     page.keyboard.press("ArrowDown")
@@ -113,20 +114,20 @@ def test_the_chart_pauses_and_goes_on(tab: Tab, shared: Program) -> None:
 def test_the_crosshair_reads_time_and_price_by_keyboard(tab: Tab, shared: Program) -> None:
     page = tab.open(shared, key=shared.demo_key)
     page.get_by_text("1 m", exact=True).first.click()
-    canvas = page.get_by_role("slider")
-    canvas.focus()
+    chart = page.get_by_role("slider")
+    chart.focus()
     page.keyboard.press("ArrowLeft")
     reading = re.compile(r"^\d\d:\d\d:\d\d, \d{1,3},\d{3}\.\d\d$")
-    expect(canvas).to_have_attribute("aria-valuetext", reading)
-    expect(canvas).to_have_attribute("aria-valuenow", "99")
+    expect(chart).to_have_attribute("aria-valuetext", reading)
+    expect(chart).to_have_attribute("aria-valuenow", re.compile(r"^\d+$"))
 
 
 def test_a_chart_begins_with_the_history_of_its_symbol(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
-    with page.expect_response("**/prices/BTC-USD/history") as seeded:
+    with page.expect_response("**/prices/BTC-USD/history?step=1s") as seeded:
         sign_in(page, shared)
     assert len(seeded.value.json()["bars"]) > 0
-    with page.expect_response("**/prices/SOL-USD/history"):
+    with page.expect_response("**/prices/SOL-USD/history?step=1s"):
         page.locator("#rows tr").last.click()
     expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
 
@@ -163,8 +164,9 @@ def test_a_symbol_is_found_and_charted_by_keyboard_alone(
     expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
     page.keyboard.press(keys)
     page.keyboard.type("nothing like it")
-    expect(page.get_by_role("dialog").get_by_text("No symbol matches")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("No such symbol")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press(keys)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -230,3 +232,94 @@ def test_compact_rows_are_lower_and_remembered(tab: Tab, shared: Program) -> Non
     page.reload()
     expect(page.locator("#rows tr")).to_have_count(3)
     assert page.evaluate(height) == compact
+
+
+def test_the_chart_is_zoomed_and_moved_and_comes_back_to_now(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    now = page.get_by_role("button", name="Back to now")
+    chart = page.locator("#chart")
+    expect(now).to_be_hidden()
+    chart.hover()
+    page.mouse.wheel(0, -400)
+    expect(now).to_be_visible()
+    now.click()
+    expect(now).to_be_hidden()
+    chart.focus()
+    for key in ("-", "PageUp"):
+        page.keyboard.press(key)
+        expect(now).to_be_visible()
+        page.keyboard.press("0")
+        expect(now).to_be_hidden()
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 320, box["y"] + 100, steps=5)
+    page.mouse.up()
+    expect(now).to_be_visible()
+
+
+def test_the_legend_has_open_high_low_and_close_of_the_candle_under_the_crosshair(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    legend = page.locator("#legend")
+    four = re.compile(r"^O \d+,\d+\.\d\dH \d+,\d+\.\d\dL \d+,\d+\.\d\dC \d+,\d+\.\d\d$")
+    expect(legend).to_have_text(four)
+    page.evaluate(FRAMES, 150)
+    page.locator("#chart").focus()
+    page.keyboard.press("Home")
+    first = legend.inner_text()
+    page.evaluate(FRAMES, 30)
+    assert legend.inner_text() == first
+    expect(legend).to_have_text(four)
+
+
+def test_a_young_market_fills_the_chart_with_finer_candles(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.get_by_text("1 y", exact=True).click()
+    page.locator("#chart").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#chart").get_attribute("aria-valuetext") != "no prices yet"
+    assert int(page.locator("#chart").get_attribute("aria-valuenow") or 100) <= 50
+
+
+def test_the_chart_is_drawn_as_candles_or_as_a_line_and_remembers_it(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    line = page.get_by_role("button", name="Line")
+    expect(line).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Pause").click()
+    candles = page.evaluate(PIXELS)
+    line.click()
+    page.evaluate(FRAMES, 5)
+    assert page.evaluate(PIXELS) != candles
+    page.reload()
+    expect(line).to_have_attribute("aria-pressed", "true")
+
+
+def test_only_rows_on_screen_exist_and_every_one_can_be_reached(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared, viewport={"width": 1366, "height": 768})
+    page = stand.page
+    stand.tick({f"C{number:04}-USD": "1" for number in range(2000)})
+    expect(page.locator("#shown")).to_have_text("2,000 of 2,000 symbols")
+    assert page.locator("#rows tr").count() < 60
+    page.locator("#rows button").first.focus()
+    page.keyboard.press("End")
+    last = page.locator('tr[data-symbol="C1999-USD"]')
+    expect(last.locator("button")).to_be_focused()
+    expect(last).to_have_attribute("aria-rowindex", "2001")
+    expect(last).to_be_in_viewport()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator('tr[data-symbol="C1998-USD"] button')).to_be_focused()
+    page.keyboard.press("Home")
+    expect(page.locator('tr[data-symbol="C0000-USD"] button')).to_be_focused()
+    page.locator("#rows").hover()
+    page.mouse.wheel(0, 36 * 1000)
+    expect(page.locator('tr[data-symbol="C1000-USD"]')).to_be_in_viewport()
+    assert page.locator("#rows tr").count() < 60
+    page.get_by_label("Filter symbols").fill("C15")
+    expect(page.locator("#shown")).to_have_text("100 of 2,000 symbols")
+    expect(page.locator("#rows tr").first).to_have_attribute("data-symbol", "C1500-USD")
