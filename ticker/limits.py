@@ -367,6 +367,10 @@ ANSWER_KEPT_TIMES: Final = 20
 ANSWER_SECONDS: Final = 1.0
 #: Such answers that are kept, and that are made at once: each takes some milliseconds of the loop.
 ANSWERS_KEPT: Final = 64
+#: Bars of a history that are written between two turns for others: a millisecond of the loop.
+HISTORY_SLICE_BARS: Final = 400
+#: Symbols in one request for histories: those of a large board.
+HISTORY_SYMBOLS: Final = 500
 ANSWERS_AT_ONCE: Final = 1
 
 # --- The service and its process ----------------------------------------------------------

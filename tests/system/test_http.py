@@ -227,9 +227,65 @@ def test_history_is_one_second_bars_newest_last(client: httpx.Client, server: Se
     times = [bar[0] for bar in found]
     assert times == sorted(set(times))
     assert all(time_ % 1000 == 0 for time_ in times)
-    for _, opening, high, low, closing in found:
+    for _, opening, high, low, closing, volume in found:
+        assert volume is None
         assert low <= min(opening, closing) <= max(opening, closing) <= high
     assert times[-1] == pytest.approx(time.time() * 1000, abs=3000)
+
+
+def test_history_answers_for_many_symbols_at_any_step(client: httpx.Client, server: Server) -> None:
+    def minutes() -> dict[str, Any] | None:
+        asked = {"symbols": "ETH-USD,BTC-USD", "step": "1m", "limit": "60"}
+        answer = client.get("/history", params=asked, headers=bearer(server.token())).json()
+        assert answer["step_ms"] == 60_000
+        found: dict[str, Any] = answer["bars"]
+        return found if all(found.values()) else None
+
+    found = wait_until(minutes, "a minute's bar of each")
+    assert list(found) == ["ETH-USD", "BTC-USD"]
+    begin = found["BTC-USD"][-1][0]
+    asked = {"step": "1s", "from": str(begin), "to": str(begin + 60_000)}
+    path = "/prices/BTC-USD/history"
+    seconds = client.get(path, params=asked, headers=bearer(server.token())).json()["bars"]
+    assert all(begin <= bar[0] < begin + 60_000 for bar in seconds)
+    one = client.get(path, params=asked | {"limit": "1"}, headers=bearer(server.token())).json()
+    assert len(one["bars"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("step=5s", "step must be one of 1s, 1m, 1h"),
+        ("limit=0", "limit must be 1 or more"),
+        ("limit=-1", "limit must be a whole number"),
+        ("from=yesterday", "from must be a whole number of milliseconds"),
+        ("to=1e3", "to must be a whole number of milliseconds"),
+        ("step=1s&step=1m", "step is given 2 times"),
+    ],
+)
+def test_a_history_that_cannot_be_is_a_bad_request(
+    client: httpx.Client, server: Server, query: str, problem: str
+) -> None:
+    for path in (f"/prices/BTC-USD/history?{query}", f"/history?symbols=BTC-USD&{query}"):
+        answer = client.get(path, headers=bearer(server.token()))
+        assert (answer.status_code, answer.json()) == (400, {"error": problem})
+
+
+@pytest.mark.parametrize(
+    ("symbols", "status"),
+    [
+        ("", 400),
+        ("BTC-USD,", 400),
+        ("DOGE-USD", 404),
+        (",".join(f"S{i}-USD" for i in range(501)), 400),
+    ],
+)
+def test_histories_are_asked_for_by_symbols_that_there_are(
+    client: httpx.Client, server: Server, symbols: str, status: int
+) -> None:
+    asked = {"symbols": symbols}
+    answer = client.get("/history", params=asked, headers=bearer(server.token()))
+    assert answer.status_code == status
 
 
 def test_what_the_policy_denies_is_forbidden(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Book:
         return self.quotes[self._place[symbol]]
 
     def candles(self, symbol: str) -> Candles | None:
-        """Return the last hour of a symbol, None before its first quote; KeyError if unknown."""
+        """Return the past of a symbol, None before its first quote; KeyError if unknown."""
         return self._candles[self._place[symbol]]
 
     def apply(self, batch: Iterable[Quote]) -> int:
@@ -58,14 +58,19 @@ class Book:
             if place is None:
                 unknown += 1
                 continue
+            before = self.quotes[place]
             self.quotes[place] = quote
             self._touched[place] = None
             self.changes += 1
-            candles = self._candles[place]
-            if candles is None:
-                candles = self._candles[place] = Candles()
-            candles.add(quote.received_ms, float(quote.price))
+            if before is None or (before.time_ms, before.price) != (quote.time_ms, quote.price):
+                self._count(place, quote)  # not a price that was only affirmed
         return unknown
+
+    def _count(self, place: int, quote: Quote) -> None:
+        candles = self._candles[place]
+        if candles is None:
+            candles = self._candles[place] = Candles()
+        candles.add(quote.time_ms, quote.price)
 
     def take_touched(self) -> Iterable[int]:
         """Return the places of the quotes that were taken in since this was asked last."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, cast
 
 import trio
@@ -28,14 +28,16 @@ class AnswerCache:
         self._kept: OrderedDict[Hashable, tuple[float, bytes]] = OrderedDict()
         self._making = trio.CapacityLimiter(limits.ANSWERS_AT_ONCE)
 
-    async def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    async def get(
+        self, key: Hashable, make: Callable[[], bytes] | Callable[[], Awaitable[bytes]]
+    ) -> bytes:
         """Return the answer under a key, at most `limits.ANSWER_SECONDS` old.
 
         Args:
             key: all that the answer depends on: the path, its arguments, and the role where what
                 it may see differs.
-            make: makes the answer without awaiting anything. However many ask, the loop has turns
-                for others between two of these.
+            make: makes the answer, a long one with turns for others in between. However many
+                ask, the loop has turns for others between two of these.
         """
         kept = self._fresh(key)
         if kept is None:
@@ -44,16 +46,19 @@ class AnswerCache:
                 if kept is None:
                     # A turn for everybody else, however many different answers are asked for.
                     await trio.lowlevel.checkpoint()
-                    kept = self._make(key, make)
+                    kept = await self._make(key, make)
         return kept
 
     def _fresh(self, key: Hashable) -> bytes | None:
         until, body = self._kept.get(key, (0.0, b""))
         return body if trio.current_time() < until else None
 
-    def _make(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    async def _make(
+        self, key: Hashable, make: Callable[[], bytes] | Callable[[], Awaitable[bytes]]
+    ) -> bytes:
         began = time.perf_counter()
-        body = make()
+        made = make()
+        body = made if isinstance(made, bytes) else await made
         dear = limits.ANSWER_KEPT_TIMES * (time.perf_counter() - began)
         self._kept[key] = (trio.current_time() + min(limits.ANSWER_SECONDS, dear), body)
         self._kept.move_to_end(key)
@@ -62,6 +67,8 @@ class AnswerCache:
         return body
 
 
-async def costly(key: Hashable, make: Callable[[], bytes]) -> bytes:
+async def costly(
+    key: Hashable, make: Callable[[], bytes] | Callable[[], Awaitable[bytes]]
+) -> bytes:
     """Return the body of an answer to this request from the application's cache; see there."""
     return await cast("AnswerCache", current_app.extensions[EXTENSION]).get(key, make)

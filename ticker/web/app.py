@@ -21,7 +21,7 @@ from ticker.server.lifespan import RefusingLifespan
 from ticker.service import Service
 from ticker.settings.model import Settings
 from ticker.settings.network_readers import Endpoint
-from ticker.web import answer_cache, auth, operations, pages, prices
+from ticker.web import answer_cache, auth, history, operations, pages, prices
 from ticker.web.metrics_listener import serve_metrics
 from ticker.web.responses import EXTENSION, error
 
@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> TickerApp:
     app.url_map.converters["page"] = pages.PagePath
     app.register_blueprint(auth.make_blueprint(settings))
     app.register_blueprint(prices.blueprint)
+    app.register_blueprint(history.blueprint)
     app.register_blueprint(operations.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_error_handler(HTTPException, _http_error)

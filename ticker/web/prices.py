@@ -1,4 +1,4 @@
-"""`GET /prices`: the newest quotes, and the last hour of one symbol, for whoever may read them."""
+"""`GET /prices`: the newest quotes, for those who may read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from ticker.market.candles import STEP_MS
 from ticker.market.quote import Quote
 from ticker.security.authority import Grant
 from ticker.web.answer_cache import costly
@@ -47,9 +46,9 @@ async def latest() -> Response:
 @blueprint.get("/prices/<symbol>")
 async def one(symbol: str) -> Response:
     """Answer the newest quote of one symbol."""
-    refused = await _refused(symbol)
-    if refused is not None:
-        return refused
+    refusal = await refused(symbol)
+    if refusal is not None:
+        return refusal
     market = running().market
     quote = market.hub.published.get(symbol)
     if quote is None:
@@ -57,23 +56,7 @@ async def one(symbol: str) -> Response:
     return answer(_shown(quote, market.ingest.stale()))
 
 
-@blueprint.get("/prices/<symbol>/history")
-async def history(symbol: str) -> Response:
-    """Answer the last hour of one symbol in one-second bars, newest last."""
-    refused = await _refused(symbol)
-    if refused is not None:
-        return refused
-    market = running().market
-    kept = market.book.candles(symbol)
-
-    def body() -> bytes:
-        bars = [] if kept is None else kept.bars(market.wall_ms())
-        return encoded({"symbol": symbol, "step_ms": STEP_MS, "bars": bars})
-
-    return encoded_answer(await costly(("history", symbol), body))
-
-
-async def _refused(symbol: str) -> Response | None:
+async def refused(symbol: str) -> Response | None:
     """Return the answer to whoever may not read a symbol; None to whoever may."""
     grant: Grant | Response = await bearer()
     if isinstance(grant, Response):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.market.book import Book
+from ticker.market.candles import STEPS
 from ticker.market.quote import Quote
 
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -69,5 +70,6 @@ def test_quotes_become_bars() -> None:
     book.apply([quote("BTC-USD", price, 5000) for price in (3, 7, 2, 4)])
     candles = book.candles("BTC-USD")
     assert candles is not None
-    assert candles.bars(5000) == [(5000, 3.0, 7.0, 2.0, 4.0)]
+    bars = candles.bars(STEPS["1s"], now_ms=5000, begin=None, end=None, limit=None)
+    assert list(bars) == [(5000, "3", "7", "2", "4")]
     assert book.candles("ETH-USD") is None

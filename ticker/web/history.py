@@ -1,0 +1,166 @@
+"""`GET /prices/SYMBOL/history` and `GET /history`: the past in bars, for those who may read it.
+
+A long answer is written in slices with turns for others in between; the bars of one symbol are
+those of one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import attrs
+import trio
+from quart import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
+
+from ticker import limits
+from ticker.market.candles import STEPS, Step
+from ticker.web.answer_cache import costly
+from ticker.web.prices import refused
+from ticker.web.responses import bearer, encoded_answer, error, running
+
+blueprint = Blueprint("history", __name__)
+
+#: A time in milliseconds has 13 digits until the year 2286.
+_DIGITS: Final = 15
+
+
+class QueryError(ValueError):
+    """A request asks for something that there cannot be; the text says what is expected."""
+
+
+@attrs.frozen
+class HistoryQuery:
+    """What a request asks for.
+
+    Attributes:
+        step: the length of the bars.
+        begin: the first time in milliseconds, inclusive; None for all that is kept.
+        end: the last time, exclusive; None for no end.
+        limit: the newest so many bars; None for all.
+    """
+
+    step: Step
+    begin: int | None
+    end: int | None
+    limit: int | None
+
+    @classmethod
+    def read(cls, values: Mapping[str, str]) -> HistoryQuery:
+        """Read the query's `step`, `from`, `to` and `limit`.
+
+        Raises:
+            QueryError: one of them is not as it should be.
+        """
+        step = STEPS.get(values.get("step", "1s"))
+        if step is None:
+            raise QueryError(f"step must be one of {', '.join(STEPS)}")
+        limit = _whole("limit", values)
+        if limit == 0:
+            raise QueryError("limit must be 1 or more")
+        return cls(step, _whole("from", values), _whole("to", values), limit)
+
+
+def _whole(name: str, values: Mapping[str, str]) -> int | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        unit = "" if name == "limit" else " of milliseconds"
+        raise QueryError(f"{name} must be a whole number{unit}")
+    return int(text)
+
+
+def _arguments() -> Mapping[str, str]:
+    """Return the query; raises QueryError where something is named twice."""
+    given: MultiDict[str, str] = request.args
+    for name, values in given.lists():
+        if len(values) > 1:
+            raise QueryError(f"{name} is given {len(values)} times")
+    return given.to_dict()
+
+
+@blueprint.get("/prices/<symbol>/history")
+async def of_one(symbol: str) -> Response:
+    """Answer the bars of one symbol, the oldest first."""
+    refusal = await refused(symbol)
+    if refusal is not None:
+        return refusal
+    try:
+        query = HistoryQuery.read(_arguments())
+    except QueryError as problem:
+        return error(400, str(problem))
+
+    async def body() -> bytes:
+        bars = await _written([symbol], query)
+        return b'{"symbol":"%b","step_ms":%d,"bars":%b}' % (
+            symbol.encode(),
+            query.step.ms,
+            bars[symbol],
+        )
+
+    return encoded_answer(await costly(("history", symbol, query), body))
+
+
+@blueprint.get("/history")
+async def of_many() -> Response:
+    """Answer the bars of several symbols at once."""
+    grant = await bearer()
+    if isinstance(grant, Response):
+        return grant
+    try:
+        arguments = _arguments()
+        query = HistoryQuery.read(arguments)
+        symbols = _symbols(arguments.get("symbols", ""))
+    except QueryError as problem:
+        return error(400, str(problem))
+    allowed = frozenset(running().access.allowed(grant.role, "read"))
+    for symbol in symbols:
+        if symbol not in running().market.book:
+            return error(404, "unknown symbol")
+        if symbol not in allowed:
+            return error(403, "forbidden")
+
+    async def body() -> bytes:
+        bars = await _written(symbols, query)
+        parts = b",".join(b'"%b":%b' % (name.encode(), each) for name, each in bars.items())
+        return b'{"step_ms":%d,"bars":{%b}}' % (query.step.ms, parts)
+
+    return encoded_answer(await costly(("history", symbols, query), body))
+
+
+def _symbols(text: str) -> Sequence[str]:
+    symbols = tuple(dict.fromkeys(text.split(",")))
+    if not all(symbols):
+        raise QueryError("symbols must name some, as in symbols=BTC-USD,ETH-USD")
+    if len(symbols) > limits.HISTORY_SYMBOLS:
+        raise QueryError(f"symbols must be at most {limits.HISTORY_SYMBOLS}")
+    return symbols
+
+
+def _bars(symbol: str, query: HistoryQuery) -> Iterator[tuple[int, str, str, str, str]]:
+    market = running().market
+    kept = market.book.candles(symbol)
+    if kept is None:
+        return iter(())
+    return kept.bars(
+        query.step, now_ms=market.wall_ms(), begin=query.begin, end=query.end, limit=query.limit
+    )
+
+
+async def _written(symbols: Sequence[str], query: HistoryQuery) -> dict[str, bytes]:
+    """Write bars as JSON, by symbol, with a turn for others after each slice."""
+    written: dict[str, bytes] = {}
+    room = limits.HISTORY_SLICE_BARS
+    for symbol in symbols:
+        parts = []
+        for begin, opening, high, low, close in _bars(symbol, query):
+            parts.append(f"[{begin},{opening},{high},{low},{close},null]")
+            room -= 1
+            if not room:
+                await trio.lowlevel.checkpoint()
+                room = limits.HISTORY_SLICE_BARS
+        written[symbol] = f"[{','.join(parts)}]".encode()
+        room = max(1, room - 20)  # what a symbol costs by itself
+    return written
