@@ -34,6 +34,8 @@ class Refusal:
         reason: what metrics and logs call it.
         headers: what else to say.
         counts: whether it counts towards the limit of its address: where it may be a guess.
+        late: whether it is answered late, since it counts for no address or is beyond its
+            limit: so that asking again at once gains nothing.
         bodiless: whether it answers HEAD, which has a body's headers and none (RFC 9110 §9.3.2).
     """
 
@@ -42,6 +44,7 @@ class Refusal:
     reason: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
     counts: bool = attrs.field(default=False, kw_only=True)
+    late: bool = attrs.field(default=False, kw_only=True)
     bodiless: bool = attrs.field(default=False, kw_only=True)
 
     def to(self, method: str) -> Refusal:
@@ -89,7 +92,7 @@ INVALID_TOKEN: Final = Refusal(
     {"www-authenticate": 'Bearer realm="ticker", error="invalid_token"'},
     counts=True,
 )
-ORIGIN: Final = Refusal(403, "origin not allowed", "origin")
+ORIGIN: Final = Refusal(403, "origin not allowed", "origin", late=True)
 FORBIDDEN: Final = Refusal(403, "forbidden", "forbidden")
 UNAVAILABLE: Final = Refusal(503, "database unavailable", "database", RETRY)
 
@@ -97,7 +100,7 @@ UNAVAILABLE: Final = Refusal(503, "database unavailable", "database", RETRY)
 def too_many_refusals(wait: float) -> Refusal:
     """Refuse an address that was refused too often; it may try again in `wait` seconds."""
     headers = {"retry-after": str(math.ceil(wait))}
-    return Refusal(429, "too many refused handshakes", "refused_rate", headers)
+    return Refusal(429, "too many refused handshakes", "refused_rate", headers, late=True)
 
 
 class RefusalCounter:
@@ -122,7 +125,7 @@ class RefusalCounter:
             refusal: what it is answered.
             address: the client's.
             foreign: whether a page asked that may not: then it counts against nobody, or any
-                page could lock its visitors out here. It costs what any small answer costs.
+                page could lock its visitors out here.
         """
         self._metrics.handshake_refused(refusal.reason)
         log.info("handshake_refused", reason=refusal.reason, address=address)

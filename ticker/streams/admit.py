@@ -8,6 +8,7 @@ import attrs
 import structlog
 import trio
 
+from ticker import limits
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
 from ticker.http.bearer import find_token
@@ -103,15 +104,20 @@ class Streams:
         Raises:
             RefusedError: it is not granted, with what to answer instead.
         """
-        # It counts as a stream from here, so that a rush of good requests that wait for the
-        # database is not taken for a crowd of connections that are none.
-        self.open += 1
         try:
-            admitted = await self._admit(stream, head)
-            del head
-            await self._converse(stream, admitted, nursery)
-        finally:
-            self.open -= 1
+            # It counts as a stream from here, so that a rush of good requests that wait for the
+            # database is not taken for a crowd of connections that are none.
+            self.open += 1
+            try:
+                admitted = await self._admit(stream, head)
+                del head
+                await self._converse(stream, admitted, nursery)
+            finally:
+                self.open -= 1
+        except RefusedError as error:
+            if error.refusal.late:
+                await trio.sleep(limits.HTTP_REFUSED_SECONDS)
+            raise
 
     async def _converse(
         self, stream: SocketStream, admitted: Admitted, nursery: trio.Nursery
@@ -167,7 +173,10 @@ class Streams:
         except RefusedError as error:
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)
             self._refusals.handshake(error.refusal, address, foreign=foreign)
-            raise RefusedError(error.refusal.to(head.method)) from None
+            refusal = error.refusal.to(head.method)
+            if foreign:
+                refusal = attrs.evolve(refusal, late=True)
+            raise RefusedError(refusal) from None
         return Admitted(candidate, grant, place, address, asked)
 
     async def _authenticate(self, token: str) -> Grant:

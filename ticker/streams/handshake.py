@@ -60,12 +60,13 @@ class Candidate:
         ).encode("ascii")
 
 
-METHOD: Final = Refusal(405, "method not allowed", "method", {"allow": "GET"})
+METHOD: Final = Refusal(405, "method not allowed", "method", {"allow": "GET"}, late=True)
 NO_UPGRADE: Final = Refusal(
     426,
     "websocket upgrade required",
     "no_upgrade",
     {"upgrade": "websocket", "sec-websocket-version": _VERSION},
+    late=True,
 )
 BAD_VERSION: Final = Refusal(
     426,
@@ -80,12 +81,12 @@ BAD_KEY: Final = Refusal(
 BAD_REQUEST: Final = Refusal(
     400, "a websocket request has one host, and nothing after its head", "bad_request", counts=True
 )
-BAD_TARGET: Final = Refusal(400, "the request's target cannot be read", "bad_target")
+BAD_TARGET: Final = Refusal(400, "the request's target cannot be read", "bad_target", late=True)
 NOT_FOUND: Final = Refusal(404, "not found", "not_found", counts=True)
-HTTP_VERSION: Final = Refusal(505, "HTTP/1.1 required", "http_version")
+HTTP_VERSION: Final = Refusal(505, "HTTP/1.1 required", "http_version", late=True)
 DRAINING: Final = Refusal(503, "the server restarts", "draining", RETRY)
 FULL: Final = Refusal(503, "the server is full", "full", RETRY)
-TOO_MANY_STREAMS: Final = Refusal(429, "too many streams", "too_many_streams", RETRY)
+TOO_MANY_STREAMS: Final = Refusal(429, "too many streams", "too_many_streams", RETRY, late=True)
 TOO_MANY_CONNECTIONS: Final = Refusal(503, "too many connections", "connections", RETRY)
 
 
