@@ -295,6 +295,13 @@ MESSAGE_BYTES: Final = 4096
 #: Inbound messages: 20 a second in the long run, 40 at once. A bot needs a few a minute.
 MESSAGES_PER_SECOND: Final = 20
 MESSAGES_BURST: Final = 40
+#: Symbols that a stream may subscribe to, or name, in a second and at once: 500 four times at once
+#: and then once a second. One costs a microsecond or two; more is waited with.
+SUBSCRIBED_PER_SECOND: Final = 500
+SUBSCRIBED_AT_ONCE: Final = 2000
+#: Symbols in those sets of one key's streams that go out at every tick, where each stream has a set
+#: of its own: a millisecond of ten. Further streams get every second tick, then every third.
+OWN_SYMBOLS: Final = 5000
 #: Frames of any kind, fragments and pings included: what a chatty library sends, times ten.
 FRAMES_PER_SECOND: Final = 200
 FRAMES_BURST: Final = 400

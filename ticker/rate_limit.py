@@ -7,6 +7,7 @@ number, which is what lets a table of them be bounded.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import attrs
@@ -59,6 +60,32 @@ class Bucket:
         """Say whether one more event at this time is within the limit, and count it if so."""
         self._due, wait = self._limit.admit(self._due, now)
         return wait == 0.0
+
+
+class Budget:
+    """A limit on work rather than on events: what costs more is waited for longer.
+
+    Nothing is refused. What is begun is paid for afterwards, by waiting before the next.
+    """
+
+    __slots__ = ("_burst", "_paid_at", "_rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        """Make a budget.
+
+        Args:
+            rate: how much may be spent in a second.
+            burst: how much may be spent at once.
+        """
+        self._rate = rate
+        self._burst = burst
+        self._paid_at = -math.inf
+
+    def spend(self, cost: float, now: float) -> float:
+        """Spend some; return how many seconds to wait before doing what it is for."""
+        start = max(self._paid_at, now - self._burst / self._rate)
+        self._paid_at = start + cost / self._rate
+        return max(0.0, self._paid_at - now)
 
 
 class KeyedLimiter:

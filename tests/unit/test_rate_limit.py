@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.rate_limit import Bucket, KeyedLimiter, Rate
+from ticker.rate_limit import Bucket, Budget, KeyedLimiter, Rate
 
 STEPS = st.lists(st.floats(0, 30, allow_nan=False), max_size=60)
 
@@ -95,3 +95,15 @@ def test_a_full_table_forgets_whom_it_has_not_heard_of_for_longest() -> None:
     assert limiter.wait("a", 1.0) > 0
     assert limiter.wait("c", 1.0) > 0
     assert limiter.wait("b", 1.0) == 0.0
+
+
+def test_a_budget_lets_a_burst_go_and_then_makes_each_wait_for_what_it_costs() -> None:
+    budget = Budget(rate=100, burst=200)
+    assert [budget.spend(100, 1000.0) for _ in range(4)] == [0.0, 0.0, 1.0, 2.0]
+    # Two seconds later the debt is paid, and nothing is saved up yet.
+    assert budget.spend(50, 1002.0) == 0.5
+
+
+def test_a_budget_saves_up_no_more_than_its_burst() -> None:
+    budget = Budget(rate=100, burst=200)
+    assert budget.spend(300, 1_000_000.0) == 1.0

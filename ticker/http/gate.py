@@ -31,6 +31,9 @@ log = structlog.get_logger()
 _OPERATIONS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
+NOT_FOUND: Final = Refusal(404, "not found", "not_found")
+
+
 class Gate:
     """Lets requests through, within the rate of their address."""
 
@@ -66,6 +69,9 @@ class Gate:
             RefusedError: with what to answer; it is raised late where an address asks too often,
                 so that asking again at once gains nothing.
         """
+        if head.root and not head.path:
+            # Quart would find the page there.
+            raise RefusedError(NOT_FOUND.to(head.method))
         address = client_address(head, peer, self._hops)
         refusal = self._refusal(head, address, encrypted=encrypted)
         if refusal is not None:

@@ -9,6 +9,7 @@ from ticker.market.market import Market
 from ticker.security.access import Access
 from ticker.security.authority import Authority
 from ticker.sessions import Sessions
+from ticker.streams.own_sets import OwnSets
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +21,7 @@ class StreamContext:
         access: what a role may have of it.
         authority: which tokens are good.
         sessions: the register of live sessions.
+        own_sets: which sets of symbols streams have chosen for themselves.
         close_seconds: how long a closing handshake may take at most.
     """
 
@@ -28,6 +30,7 @@ class StreamContext:
     authority: Authority
     sessions: Sessions
     close_seconds: float
+    own_sets: OwnSets = attrs.field(factory=OwnSets)
 
     def status_for(self, role: str) -> tuple[SourceState, ...]:
         """Return the state of each source as a role may know it, the most preferred first."""

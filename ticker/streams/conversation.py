@@ -22,13 +22,18 @@ from ticker.protocol.messages import (
     Unsubscribed,
 )
 from ticker.protocol.requests import Auth, BadMessageError, Ping, Request, Subscribe, Unsubscribe
-from ticker.rate_limit import Bucket, Rate
+from ticker.rate_limit import Bucket, Budget, Rate
 from ticker.redaction import redact
 from ticker.security.authority import InvalidTokenError
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.streams.context import StreamContext
 from ticker.streams.delivery import Delivery
-from ticker.streams.subscribing import SubscriptionRefusedError, grant_subscription
+from ticker.streams.subscribing import (
+    SubscriptionRefusedError,
+    charge,
+    grant_subscription,
+    price,
+)
 from ticker.streams.terms import Terms
 
 
@@ -50,6 +55,7 @@ class Conversation:
         "_messages",
         "_stream",
         "_terms",
+        "_work",
     )
 
     def __init__(
@@ -77,6 +83,7 @@ class Conversation:
         self._bad_at: list[float] = []
         per_second = terms.limits.messages_per_second or limits.MESSAGES_PER_SECOND
         burst = max(1, round(limits.MESSAGES_BURST * per_second / limits.MESSAGES_PER_SECOND))
+        self._work = Budget(limits.SUBSCRIBED_PER_SECOND, limits.SUBSCRIBED_AT_ONCE)
         self._messages = Bucket(Rate(burst, burst / per_second))
 
     async def receive(self, message: str | bytes) -> CloseCode | None:
@@ -125,8 +132,14 @@ class Conversation:
         except SubscriptionRefusedError as refused:
             await self.say(Error(id=request.id, code=refused.code, message=str(refused)))
             return
+        wait = self._work.spend(price(request, wanted), trio.current_time())
+        if wait:
+            # The old subscription goes on meanwhile, and the client's next messages wait as well.
+            await trio.sleep(wait)
+            wanted = grant_subscription(request, self._terms, self._context.market)
         # No tick of the old subscription may follow the answer, nor one of the new precede it.
         self._delivery.unsubscribe()
+        wanted = charge(wanted, self._terms, self._context.own_sets)
         await self.say(wanted.in_force(self._context.market, request.id))
         self._delivery.subscribe(wanted)
 

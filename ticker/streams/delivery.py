@@ -55,6 +55,7 @@ class Delivery:
     __slots__ = (
         "_behind",
         "_catching_up",
+        "_charged",
         "_context",
         "_encoding",
         "_ended",
@@ -96,6 +97,7 @@ class Delivery:
         self._nursery = nursery
         self._ended = ended
         self._subscription: Subscription | None = None
+        self._charged: tuple[str, int] | None = None
         self._queue: TickQueue | None = None
         self._behind = False
         self._catching_up: trio.CancelScope | None = None
@@ -160,6 +162,9 @@ class Delivery:
 
     def unsubscribe(self) -> None:
         """End the subscription: no tick follows, not even one that is under way."""
+        if self._charged is not None:
+            self._context.own_sets.leave(*self._charged)
+            self._charged = None
         if self._subscription is not None:
             self._subscription.end()
             self._subscription = None
@@ -199,6 +204,9 @@ class Delivery:
         subscriber: Subscriber,
         fell_behind: Callable[[Exception | None], None],
     ) -> Subscription:
+        if wanted.account:
+            self._charged = (wanted.account, len(wanted.symbols))
+            self._context.own_sets.enter(*self._charged)
         return self._context.market.hub.subscribe(
             wanted.symbols,
             wanted.every,

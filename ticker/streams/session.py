@@ -26,7 +26,7 @@ from ticker.streams.context import StreamContext
 from ticker.streams.conversation import Conversation
 from ticker.streams.delivery import Delivery, DeliveryStream, TooSlowError
 from ticker.streams.inbound import RefusedMessageError
-from ticker.streams.subscribing import grant_subscription, whole_market
+from ticker.streams.subscribing import charge, grant_subscription, whole_market
 from ticker.streams.terms import Terms
 from ticker.streams.websocket import ABNORMAL, EndedError, WebSocket
 
@@ -198,6 +198,7 @@ class Session:
             wanted = whole_market(self._terms, market.interval)
         else:
             wanted = grant_subscription(self._asked, self._terms, market)
+            wanted = charge(wanted, self._terms, self._context.own_sets)
             greeting += self._encoding.message(wanted.in_force(market))
         self._delivery.begin(greeting, wanted)
 

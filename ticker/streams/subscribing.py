@@ -5,6 +5,7 @@ Rules for this module: values in, values out; nothing is subscribed here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import attrs
@@ -17,6 +18,7 @@ from ticker.protocol.details import Detail, Mode
 from ticker.protocol.messages import Subscribed
 from ticker.protocol.requests import NO_ID, RequestId, Subscribe
 from ticker.redaction import redact
+from ticker.streams.own_sets import OwnSets
 from ticker.streams.subscription_query import QueryError, read_subscription
 from ticker.streams.terms import Terms
 
@@ -32,6 +34,7 @@ class Wanted:
         detail: what of a quote is shown.
         seq: the tick that the client has and is brought on from; None for a snapshot first.
         resumed: whether that was asked for, and granted; None where it was not asked for.
+        account: the key whose account the symbols are on; empty where they are on none.
     """
 
     symbols: tuple[str, ...]
@@ -40,6 +43,7 @@ class Wanted:
     detail: Detail = "price"
     seq: int | None = None
     resumed: bool | None = None
+    account: str = ""
 
     def in_force(self, market: Market, request_id: RequestId = NO_ID) -> Subscribed:
         """Return the message that tells of it."""
@@ -71,15 +75,12 @@ def grant_subscription(request: Subscribe, terms: Terms, market: Market) -> Want
             every tick.
     """
     allowed = terms.allowed("subscribe")
-    symbols = allowed if request.symbols is None else tuple(dict.fromkeys(request.symbols))
-    for symbol in symbols:
-        if symbol not in market.book:
-            text = f"there is no symbol {symbol[: limits.SYMBOL_CHARS]!r}"
-            raise SubscriptionRefusedError("unknown_symbol", text)
-    denied = [symbol for symbol in symbols if symbol not in allowed]
-    if denied or not symbols:
-        text = f"your role may not subscribe to {denied[0] if denied else 'any symbol'}"
-        raise SubscriptionRefusedError("forbidden", text)
+    symbols = allowed
+    if request.symbols is not None:
+        symbols = tuple(dict.fromkeys(request.symbols))
+        _check_symbols(symbols, allowed, market)
+    if not symbols:
+        raise SubscriptionRefusedError("forbidden", "your role may not subscribe to any symbol")
     every = ticks_in(request.interval_ms, terms, market.interval)
     mode = request.mode or "latest"
     if mode == "every" and every != 1:
@@ -90,6 +91,40 @@ def grant_subscription(request: Subscribe, terms: Terms, market: Market) -> Want
         return wanted
     resumed = market.hub.resumable(mode, resume.epoch, resume.seq)
     return attrs.evolve(wanted, seq=resume.seq if resumed else None, resumed=resumed)
+
+
+def _check_symbols(symbols: Sequence[str], allowed: Sequence[str], market: Market) -> None:
+    for symbol in symbols:
+        if symbol not in market.book:
+            text = f"there is no symbol {symbol[: limits.SYMBOL_CHARS]!r}"
+            raise SubscriptionRefusedError("unknown_symbol", text)
+    if len(allowed) < len(market.book.symbols):
+        known = frozenset(allowed)
+        for symbol in symbols:
+            if symbol not in known:
+                text = f"your role may not subscribe to {symbol}"
+                raise SubscriptionRefusedError("forbidden", text)
+
+
+def price(request: Subscribe, wanted: Wanted) -> int:
+    """Return the work that a subscription makes, in symbols: those read, and those of its snapshot.
+
+    A quote is some eighty bytes of a snapshot, and takes as long as a symbol that is looked up.
+    """
+    return len(request.symbols or ()) + len(wanted.symbols)
+
+
+def charge(wanted: Wanted, terms: Terms, own_sets: OwnSets) -> Wanted:
+    """Return a subscription with the interval that its key's account leaves it.
+
+    The mode `every` has no interval; it sends only what has changed.
+    """
+    if wanted.symbols == terms.allowed("subscribe"):
+        return wanted
+    account, every = terms.grant.key_id, wanted.every
+    if wanted.mode != "every":
+        every = max(every, own_sets.interval(account, len(wanted.symbols)))
+    return attrs.evolve(wanted, every=every, account=account)
 
 
 def read_query(query: str, terms: Terms, market: Market) -> Subscribe | None:

@@ -82,8 +82,8 @@ class StaticFiles:
 def respond(request: Request, file: StaticFile) -> Response:
     """Answer a request for a file: the whole, a part, or that the client has it already."""
     if _unchanged(request, file):
-        response = Response(status=304)
-        del response.headers["Content-Type"]
+        response = Response(b"", 304)
+        del response.headers["Content-Type"], response.headers["Content-Length"]
     else:
         response = _whole_or_part(request, file)
     response.headers["ETag"] = f'"{file.etag}"'
