@@ -188,10 +188,12 @@ async def opened(
     *,
     receive_buffer: int | None = None,
     headers: Mapping[str, str | None] | None = None,
+    path: str = "/ws/ticker",
 ) -> AsyncIterator[RawStream]:
     """Open a stream with a token, the demo key's by default."""
     async with await connect(server, receive_buffer=receive_buffer) as stream:
-        await stream.send_all(handshake(server, token or server.token(), headers=headers))
+        request = handshake(server, token or server.token(), headers=headers, path=path)
+        await stream.send_all(request)
         response, rest = await read_response(stream)
         assert response.status == 101, response.body
         yield RawStream(stream, response, rest)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Self
 
+import attrs
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -44,6 +45,11 @@ class HttpBridge:
         self._context = context
         self._gate = gate
 
+    def placed(self, head: Head) -> Head:
+        """Return a request as one to a service below Hypercorn's `--root-path`."""
+        root = self._config.root_path
+        return attrs.evolve(head, root=root) if root else head
+
     async def serve(self, stream: SocketStream, head: Head) -> Head | None:
         """Answer the requests of a connection, of which one head was read, until its end.
 
@@ -55,7 +61,7 @@ class HttpBridge:
         """
         admit = partial(self._gate.admit, peer=stream.peer, encrypted=stream.secure)
         await admit(head)
-        http = (SecureHttpStream if stream.secure else HttpStream)(stream, head, admit)
+        http = (SecureHttpStream if stream.secure else HttpStream)(stream, head, admit, self.placed)
         await _Server(self._app, self._config, self._context, http).serve()
         return http.handed_over
 
@@ -71,7 +77,11 @@ class HttpStream(trio.abc.HalfCloseableStream):
     """
 
     def __init__(
-        self, stream: SocketStream, head: Head, admit: Callable[[Head], Awaitable[None]]
+        self,
+        stream: SocketStream,
+        head: Head,
+        admit: Callable[[Head], Awaitable[None]],
+        placed: Callable[[Head], Head],
     ) -> None:
         """Wrap a connection of which one head was read.
 
@@ -79,9 +89,11 @@ class HttpStream(trio.abc.HalfCloseableStream):
             stream: the connection.
             head: the head of its first request.
             admit: returns once a later request may be shown to Hypercorn, or raises RefusedError.
+            placed: returns a later request with the path below which the service is.
         """
         self._stream = stream
         self._admit = admit
+        self._placed = placed
         self.handed_over: Head | None = None
         self.broken = False
         self._answered = trio.Event()
@@ -197,6 +209,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._unread = b""
         if head is None:
             return b""
+        head = self._placed(head)
         if is_for_streams(head):
             self.handed_over = head
             return b""

@@ -38,6 +38,7 @@ class Head:
         target: as sent.
         headers: lower-case names and values, in order.
         version: of HTTP, as in `1.1`.
+        root: the path below which the service is, with no slash at its end.
     """
 
     raw: bytes
@@ -46,6 +47,7 @@ class Head:
     target: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     version: str = ""
+    root: str = ""
 
     def all(self, name: bytes) -> list[str]:
         """Return every value of a header, decoded as Latin-1, which takes any byte."""
@@ -61,10 +63,17 @@ class Head:
 
     @property
     def path(self) -> str:
-        """The target without its query, and without scheme and host (RFC 9112 §3.2.2)."""
+        """The target without its query, and without scheme and host (RFC 9112 §3.2.2).
+
+        Below `root`, as the application knows it; empty where the target is not below that.
+        """
         target = self.target.partition("?")[0]
         absolute = _ABSOLUTE.match(target)
-        return (target[absolute.end() :] or "/") if absolute else target
+        path = (target[absolute.end() :] or "/") if absolute else target
+        if not self.root:
+            return path
+        below = path == self.root or path.startswith(f"{self.root}/")
+        return (path[len(self.root) :] or "/") if below else ""
 
     @property
     def query(self) -> str:

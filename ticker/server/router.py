@@ -58,6 +58,8 @@ class Router:
                 await stream.handshake()
                 head = await read_head(stream, connection.scope, idle_seconds=limits.HEAD_SECONDS)
                 connection.asked()
+                if head is not None:
+                    head = http.placed(head)
                 self._refuse_where_needed(head)
                 if head is not None and not is_for_streams(head):
                     head = await http.serve(stream, head)

@@ -100,6 +100,7 @@ async def serve(
         ExceptionGroup: the engine failed while it ran.
     """
     config.set_statsd_logger_class(StatsdLogger)
+    _ = config.log  # which makes its handlers
     logs.take_handlers()
     end_with_parent()
     tls = tls_context(config)
