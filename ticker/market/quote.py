@@ -1,6 +1,6 @@
 """The value that everything here is about: one price of one symbol at one moment.
 
-Rules for this module: values only, no I/O, no clock, nothing of ours imported.
+Rules for this module: values only, no I/O, no clock, nothing of Ticker imported.
 """
 
 from __future__ import annotations

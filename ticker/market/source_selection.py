@@ -20,7 +20,7 @@ Who may price a symbol at all is decided in `offers.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 import msgspec
@@ -28,6 +28,7 @@ import msgspec
 from ticker.market.median import combine
 from ticker.market.offers import Offer, Offering, offers_of
 from ticker.market.quote import Quote
+from ticker.market.selection_values import SelectionRules, SelectionStatistics, StaleSymbol
 
 __all__ = [
     "MEDIAN",
@@ -45,58 +46,6 @@ MEDIAN: Final = "median"
 #: Why a symbol is stale at a source that has told no reason itself.
 SILENT: Final = "silent"
 NEVER_PRICED: Final = "no price yet"
-
-
-@attrs.frozen(kw_only=True)
-class SelectionRules:
-    """How to choose.
-
-    Attributes:
-        strategy: `first` or `median`.
-        fallback_quotes: `same`, or `stable`: a substitute may stand in.
-        age_limit_ms: how old the last proof of a price may be.
-        grace_ms: how long the last price of a source that stopped still stands.
-        recover_ms: how long a source must be fresh without a break to get a symbol back.
-    """
-
-    strategy: Literal["first", "median"] = "first"
-    fallback_quotes: Literal["same", "stable"] = "same"
-    age_limit_ms: int
-    grace_ms: int
-    recover_ms: int
-
-
-@attrs.frozen
-class StaleSymbol:
-    """A symbol that has no good price, as one of its sources sees it.
-
-    Attributes:
-        symbol: its name.
-        source: the source's.
-        reason: why the source has none, in words.
-        since_ms: when its price was last proved there, in milliseconds since the epoch; None
-            where it never had one.
-    """
-
-    symbol: str
-    source: str
-    reason: str
-    since_ms: int | None
-
-
-@attrs.frozen
-class SelectionStatistics:
-    """What has been decided.
-
-    Attributes:
-        holders: what each symbol's price names as its source.
-        changes: how often a symbol went from one source to another.
-        turned_away: by source, the quotes that did not go to the book.
-    """
-
-    holders: dict[str, str]
-    changes: int
-    turned_away: dict[str, int]
 
 
 @attrs.define(eq=False)

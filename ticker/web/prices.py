@@ -57,7 +57,7 @@ async def one(symbol: str) -> Response:
 
 
 async def refused(symbol: str) -> Response | None:
-    """Return the answer to whoever may not read a symbol; None to whoever may."""
+    """Return the answer to an actor that may not read a symbol; None if it may."""
     grant: Grant | Response = await bearer()
     if isinstance(grant, Response):
         return grant

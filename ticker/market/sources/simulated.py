@@ -21,7 +21,7 @@ from ticker.market.sources.options import parse_options
 
 __all__ = ["Walk", "create", "price_step"]
 
-#: Where a symbol starts for which nobody gave a price.
+#: Where a symbol starts that has no price of its own.
 DEFAULT_PRICE: Final = Decimal(100)
 #: The largest move of one batch: a factor of 1 ± 0.1 %, uniformly distributed.
 LARGEST_MOVE: Final = 0.001
