@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +18,6 @@ import trio
 
 from tests.attack.catalogue import Attack, upgrade
 from tests.support.raw import RESET
-from tests.support.server import Server
 from ticker import limits
 
 #: How long a server may keep a connection on which nothing more will come: none of its
@@ -26,6 +26,8 @@ PATIENCE_SECONDS = limits.SILENT_SECONDS + 5
 #: Attackers at once: enough to keep the server busy, few enough to leave its backlog free.
 ATTACKERS = 24
 _READ = 65_536
+#: The record type of an alert (RFC 8446 §5.1): the answer to what is no TLS.
+TLS_ALERT = 0x15
 
 
 class Leave(enum.Enum):
@@ -86,8 +88,22 @@ def every_cut(attacks: Iterable[Attack], *, dense: int, step: int = 1) -> Iterat
             yield Try(attack, Leave.RST, cut)
 
 
-async def assault(server: Server, token: str, tries: Iterable[Try], attackers: int) -> Outcome:
-    """Make every try, so many at a time, and collect what became of them."""
+async def assault(
+    port: int,
+    token: str,
+    tries: Iterable[Try],
+    attackers: int,
+    context: ssl.SSLContext | None = None,
+) -> Outcome:
+    """Make every try, so many at a time, and collect what became of them.
+
+    Args:
+        port: where to.
+        token: a good one.
+        tries: what to do.
+        attackers: how many at once.
+        context: for TLS.
+    """
     outcome = Outcome()
     waiting = iter(tries)
     good = upgrade(token)
@@ -96,7 +112,7 @@ async def assault(server: Server, token: str, tries: Iterable[Try], attackers: i
         for each in waiting:
             outcome.tries += 1
             began = trio.current_time()
-            answer = await _attempt(server.port, good, each)
+            answer = await _attempt(port, good, each, context)
             outcome.longest = max(outcome.longest, (trio.current_time() - began, str(each)))
             kind = _kind(answer)
             outcome.answers[kind] += 1
@@ -109,51 +125,59 @@ async def assault(server: Server, token: str, tries: Iterable[Try], attackers: i
     return outcome
 
 
-async def _attempt(port: int, good: bytes, each: Try) -> bytes:
+async def _attempt(port: int, good: bytes, each: Try, context: ssl.SSLContext | None) -> bytes:
     """Make one try; return what the server said, or `hang` where it held on for too long."""
-    with trio.socket.socket() as connection, trio.move_on_after(PATIENCE_SECONDS):
-        await connection.connect(("127.0.0.1", port))
+    with trio.socket.socket() as raw, trio.move_on_after(PATIENCE_SECONDS) as patience:
+        await raw.connect(("127.0.0.1", port))
+        plain = trio.SocketStream(raw)
+        stream = plain if context is None else trio.SSLStream(plain, context)
         try:
+            if isinstance(stream, trio.SSLStream):
+                await stream.do_handshake()
+                # Of a whole crowd they take seconds, which no deadline of a stream's counts.
+                patience.deadline = trio.current_time() + PATIENCE_SECONDS
             if each.attack.opened:
-                await connection.send(good)
+                await stream.send_all(good)
                 heard = b""
                 while b"\r\n\r\n" not in heard:
-                    more = await connection.recv(_READ)
+                    more = await stream.receive_some(_READ)
                     if not more:
                         return heard
                     heard += more
-            return await _deliver(connection, each)
-        except OSError:
+            return await _deliver(stream, plain, each)
+        except (OSError, trio.BrokenResourceError):
             return b""  # the server reset the connection, which is an answer too
     return b"hang"
 
 
-async def _deliver(connection: trio.socket.SocketType, each: Try) -> bytes:
+async def _deliver(
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+    plain: trio.SocketStream,
+    each: Try,
+) -> bytes:
     """Send the bytes and leave; return the first of what the server said."""
     heard = b""
     async with trio.open_nursery() as nursery:
 
         async def send() -> None:
-            view = memoryview(each.data)
             try:
-                while view:
-                    view = view[await connection.send(view) :]
+                await stream.send_all(each.data)
                 if each.leave is Leave.FIN:
-                    connection.shutdown(socket.SHUT_WR)
-            except OSError:
+                    await plain.send_eof()
+            except (OSError, trio.BrokenResourceError):
                 return  # it had heard enough; what it said can still be read
             if each.leave is Leave.RST:
                 nursery.cancel_scope.cancel()
 
         nursery.start_soon(send)
         try:
-            while more := await connection.recv(_READ):
-                heard = heard or more
-        except OSError:
+            while more := await stream.receive_some(_READ):
+                heard = heard or bytes(more)
+        except (OSError, trio.BrokenResourceError):
             pass
         nursery.cancel_scope.cancel()
     if each.leave is Leave.RST:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     return heard
 
 
@@ -165,5 +189,7 @@ def _kind(answer: bytes) -> str:
         return "none"
     if answer.startswith(b"HTTP/1.1 ") and answer[9:12].isdigit():
         return answer[9:12].decode()
+    if answer[0] == TLS_ALERT:
+        return "alert"
     # Server frames after the handshake: final, no reserved bits, text or control.
     return "stream" if answer[0] in {0x81, 0x88, 0x89, 0x8A} else "nonsense"
