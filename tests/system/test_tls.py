@@ -1,9 +1,10 @@
-"""The stream over Hypercorn's own TLS: slower, and otherwise the same."""
+"""The stream over TLS: the same as over TCP."""
 
 from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ import websockets.exceptions
 import websockets.sync.client
 from websockets.sync.client import ClientConnection
 
+from tests.support.raw import handshake
 from tests.support.server import Server, started
+from tests.support.waiting import wait_until
 from ticker import limits
 
 
@@ -70,3 +73,22 @@ def test_a_drain_says_goodbye(secure: Server, stream: ClientConnection) -> None:
     assert caught.value.rcvd.code == 1012
     assert json.loads(messages[-1])["type"] == "closing"
     assert secure.wait() == 0
+
+
+def test_a_reader_that_has_stalled_is_reset(secure: Server, authority: trustme.CA) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with httpx.Client(base_url=secure.url, verify=context) as client:
+        token = client.post("/auth/token", json={"api_key": secure.api_key}).json()["token"]
+
+        def stalled() -> bool:
+            return "ticker_streams_stalled_total 1.0" in client.get("/metrics").text
+
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            raw.settimeout(10)
+            raw.connect(("127.0.0.1", secure.port))
+            with context.wrap_socket(raw, server_hostname="127.0.0.1") as stream:
+                stream.sendall(handshake(secure, token))
+                assert stream.recv(12) == b"HTTP/1.1 101"
+                wait_until(stalled, "the end", seconds=limits.STALL_SECONDS + 20)
