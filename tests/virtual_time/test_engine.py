@@ -15,7 +15,6 @@ from tests.support.frames import TEXT
 from tests.support.inmemory import World, world
 from tests.support.made_up import quotes
 from tests.support.waiting import eventually
-from ticker.market.broadcast import _sleep_until
 from ticker.market.ingest import SourceState
 from ticker.market.market import Market
 
@@ -187,21 +186,6 @@ async def test_an_interval_is_rounded_up_to_ticks(
     autojump_clock: MockClock, running: World, asked: float, ticks: int
 ) -> None:
     assert running.market.interval.ticks_in(asked) == ticks
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 5.0])
-async def test_a_sleep_ends_at_its_deadline(seconds: float, autojump_clock: MockClock) -> None:
-    due = trio.current_time() + seconds
-    await _sleep_until(due)
-    assert trio.current_time() == pytest.approx(due)
-
-
-async def test_a_sleep_is_cancelled_like_any_other(autojump_clock: MockClock) -> None:
-    for early in (True, False):
-        with trio.move_on_after(0 if early else 3) as scope:
-            await _sleep_until(trio.current_time() + 10)
-        assert scope.cancelled_caught
-    assert trio.current_time() < 10
 
 
 async def test_a_role_is_told_only_of_symbols_that_it_may_have(

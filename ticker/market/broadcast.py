@@ -40,24 +40,6 @@ class TickInterval:
         return max(1, -int(-interval_ms // self.milliseconds))
 
 
-async def _sleep_until(deadline: float) -> None:
-    """Sleep as `trio.sleep_until` does, at half its cost.
-
-    Between two ticks the processor's caches forget all of this, so that each function on the way
-    costs a microsecond or more. Here the deadline wakes the task without raising anything, and
-    so does a cancellation from outside, which is delivered once the deadline's scope is left.
-    """
-    task = trio.lowlevel.current_task()
-
-    def wake(_raise_cancel: object) -> trio.lowlevel.Abort:
-        trio.lowlevel.reschedule(task)
-        return trio.lowlevel.Abort.FAILED
-
-    with trio.CancelScope(deadline=deadline):
-        await trio.lowlevel.wait_task_rescheduled(wake)
-    await trio.lowlevel.checkpoint_if_cancelled()
-
-
 class Broadcast:
     """Lets the market tick.
 
@@ -120,7 +102,7 @@ class Broadcast:
                 missed = int(late / seconds)
                 due += missed * seconds
                 self.ticks_skipped += missed
-            await _sleep_until(due)
+            await trio.sleep_until(due)
 
     async def _tick(self) -> None:
         # What a source brought last goes out even if it has stopped since.
