@@ -38,11 +38,11 @@ class EngineStatistics:
 
 
 class Engine:
-    """The running market and everybody connected to it.
+    """The running market and every connection to it.
 
     Attributes:
         nursery: owns the sources and every connection's task, once `run` has begun.
-        draining: whether the service is on its way down, and lets nobody in.
+        draining: whether the service is on its way down, and refuses new requests.
     """
 
     nursery: trio.Nursery

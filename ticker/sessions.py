@@ -1,7 +1,7 @@
 """The register of live sessions, so that any of them can be told something, or ended.
 
-Rules for this module: nothing here awaits but the watch and the wait for the last to go; a
-session's fault stays with the session, which sees to that itself.
+Rules for this module: nothing here awaits but the watch; a session's fault stays with the
+session, which sees to that itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ class Sessions:
 
     def __init__(self) -> None:
         self._live: dict[LiveSession, None] = {}
-        self._empty = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -54,13 +53,6 @@ class Sessions:
     def leave(self, session: LiveSession) -> None:
         """Take a session out of the register."""
         del self._live[session]
-        if not self._live:
-            self._empty.unpark_all()
-
-    async def wait_empty(self) -> None:
-        """Wait until the last session has left."""
-        while self._live:
-            await self._empty.park()
 
     def tell_status(self) -> None:
         """Tell every session that the state of a source has changed."""

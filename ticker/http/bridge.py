@@ -158,7 +158,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
 
     def abort(self) -> None:
-        """Cut the connection at once; whoever waits on it wakes up."""
+        """Cut the connection at once; every task that waits on it wakes up."""
         self._forget()
         self._stream.abort()
 

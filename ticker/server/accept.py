@@ -1,7 +1,7 @@
-"""Accepting plain connections: many at once when many knock, each into a task of its own.
+"""Accept connections, in batches during reconnect storms, each into a task of its own.
 
-trio's own loop accepts one connection per turn and wraps it three times. After a restart
-everybody knocks at once, and that is when accepting has to be cheap.
+trio's own loop accepts one connection per turn and wraps it three times. After a restart all
+clients come back at once, and that is when accepting has to be cheap.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ async def accept_all(
 ) -> NoReturn:
     """Accept connections until cancelled, which closes the listening socket.
 
-    Where the system has no more descriptors or memory, accepting pauses; who knocks waits. It
-    slows down while it is crowded, so that those who came in can say what they want before the
-    bound on them is reached. It does not stop then: whoever comes and says nothing must not keep
-    all the others out.
+    Where the system has no more descriptors or memory, accepting pauses, and new connections
+    wait. It slows down while it is crowded, so that those that were accepted can make their
+    requests before the bound on them is reached. It does not stop then: connections that ask for
+    nothing must not keep all the others out.
 
     Args:
         listening: a non-blocking socket.
         connect: makes a stream of an accepted socket.
         nursery: where a task for each connection runs.
         serve: the task; it raises nothing but cancellation.
-        crowded: whether many have come in who have not asked for anything yet.
+        crowded: whether many were accepted that have not asked for anything yet.
     """
     paused = False
     with listening:

@@ -13,8 +13,8 @@ log = structlog.get_logger()
 class FaultBoundary:
     """Lets nothing out of a connection but cancellation and the like.
 
-    A peer that left in the middle of something is no fault. Anything else is a fault of ours
-    or of a library: it is counted, and logged once with its traceback.
+    A peer that left in the middle of something is no fault. Anything else is a fault of
+    this program or of a library: it is counted, and logged once with its traceback.
     """
 
     # A class rather than a generator: every subscriber holds one for as long as it lives.

@@ -24,5 +24,5 @@ async def linger(stream: trio.abc.HalfCloseableStream) -> None:
                     return
                 budget -= len(dropped)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-        # Gone already, or somebody else is reading, and drops what comes by itself.
+        # Gone already, or another task is reading, and drops what comes by itself.
         return

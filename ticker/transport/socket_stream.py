@@ -231,13 +231,13 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self.close()
 
     def abort(self) -> None:
-        """Cut the connection at once, with a reset; whoever waits on it wakes up."""
+        """Cut the connection at once, with a reset; every task that waits on it wakes up."""
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()
 
     def close(self) -> None:
-        """Close at once, without a goodbye; whoever waits on it wakes up."""
+        """Close at once; every task that waits on it wakes up."""
         self._closed = self._finished = self.blocked = True
         if self._socket.fileno() != -1:
             # Wakes them with trio's ClosedResourceError.
