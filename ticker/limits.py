@@ -110,6 +110,8 @@ FEED_CONNECT_SPACING_SECONDS: Final = 1.0
 #: strictest, since other programs may share the address.
 FEED_CONNECTS: Final = 60
 FEED_CONNECTS_SECONDS: Final = 300.0
+#: Of these, what is for REST: it keeps its connection, unless the exchange closes it.
+FEED_REST_CONNECTS: Final = 20
 #: The least time between two requests on a connection: Binance disconnects at 5 a second.
 FEED_REQUEST_SECONDS: Final = 0.25
 #: The head of an HTTP answer: as most servers bound it.

@@ -107,9 +107,12 @@ def test_a_silent_exchange_is_stale_and_live_again_once_it_speaks(tmp_path: Path
             distant.run(standin.subscribed)
             distant.run(standin.trade, "BTC-USD", "42000.20")
             wait_until(lambda: ready(server), "prices again", seconds=20)
-            found = quote(server, "BTC-USD")
-            assert found is not None
-            assert found["price"] == 42000.2
+
+            def is_new() -> bool:
+                found = quote(server, "BTC-USD")
+                return found is not None and found["price"] == 42000.2
+
+            wait_until(is_new, "the new price")
             assert server.metrics()['ticker_source_restarts_total{source="coinbase"}'] >= 1
 
 

@@ -106,6 +106,11 @@ class Feed:
         """Wait until one more connection is within the exchange's limits."""
         await trio.sleep(self.memory.budget.claim(trio.current_time()))
 
+    async def within_rest_budget(self) -> None:
+        """Wait until one more connection to REST is."""
+        await trio.sleep(self.memory.rest_budget.claim(trio.current_time()))
+        await self.within_budget()
+
 
 class _Life:
     """One life of a feed: a connection, the one that is to replace it, and REST beside them."""
@@ -155,7 +160,7 @@ class _Life:
 
     async def _ask(self) -> None:
         feed = self._feed
-        client = RestClient(feed.rest_url, feed.rest_proxy, feed.dial, feed.within_budget)
+        client = RestClient(feed.rest_url, feed.rest_proxy, feed.dial, feed.within_rest_budget)
         questions = Questions(
             feed.dialect,
             self._state,

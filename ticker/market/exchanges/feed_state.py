@@ -12,7 +12,12 @@ from typing import Final
 import attrs
 import trio
 
-from ticker.limits import AFFIRM_SECONDS, FEED_NAMED_SYMBOLS
+from ticker.limits import (
+    AFFIRM_SECONDS,
+    FEED_CONNECTS_SECONDS,
+    FEED_NAMED_SYMBOLS,
+    FEED_REST_CONNECTS,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, RestPrice
 from ticker.market.exchanges.events import Alive, PriceSeen
 from ticker.market.exchanges.pace import ConnectBudget
@@ -53,18 +58,24 @@ class FeedRecord:
     doubts: int = 0
 
 
-@attrs.frozen
+@attrs.define
 class FeedMemory:
     """What outlives a life of a feed.
 
     Attributes:
-        budget: when it may connect again.
+        budget: when it may connect again, for whatever.
+        rest_budget: when it may connect to REST again; less, so that some is left for streams.
+        catalogue: what the whole catalogue said, and when.
         refused: symbols whose subscription the exchange refused.
         unlisted: symbols that its catalogue does not have.
         record: what it has done.
     """
 
     budget: ConnectBudget
+    rest_budget: ConnectBudget = attrs.field(
+        factory=lambda: ConnectBudget(FEED_REST_CONNECTS, FEED_CONNECTS_SECONDS)
+    )
+    catalogue: tuple[Sequence[Listing], float] | None = None
     refused: Refusals = attrs.field(factory=Refusals)
     unlisted: Refusals = attrs.field(factory=Refusals)
     record: FeedRecord = attrs.field(factory=FeedRecord)

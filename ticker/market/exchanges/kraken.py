@@ -52,6 +52,8 @@ __all__ = ["DIALECT", "create", "parse"]
 #: Currencies whose name was another before v2, and still is for REST.
 _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _BEFORE: Final = {new: old for old, new in _RENAMED.items()}
+#: States of a pair in which orders are matched.
+_TRADING: Final = {"online", "limit_only", "reduce_only"}
 #: What v1 says besides prices, which are in arrays.
 _OLD_EVENTS: Final = {b'"heartbeat"', b'"systemStatus"', b'"subscriptionStatus"'}
 
@@ -223,7 +225,7 @@ def _read_listings(body: bytes) -> Sequence[Listing]:
         Listing(
             name := _renamed(pair.wsname),
             _guess(name),
-            pair.status == "online",
+            pair.status in _TRADING,
             pair.status.replace("_", " "),
             pair.tick_size,
             (key, pair.altname),

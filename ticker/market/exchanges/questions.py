@@ -20,6 +20,7 @@ from ticker.limits import (
     FEED_REST_RETRY_MAX_SECONDS,
     FEED_REST_RETRY_SECONDS,
     FEED_REST_THREAD_BYTES,
+    FEED_STATUS_SECONDS,
 )
 from ticker.market.exchanges.dialect import Dialect, Listing
 from ticker.market.exchanges.events import BadMessage
@@ -102,13 +103,19 @@ class Questions:
         await self._read_whole()
 
     async def _read_whole(self) -> None:
-        whole = await self._listings(None)
+        known = self._memory.catalogue
+        if known is not None and trio.current_time() - known[1] < FEED_STATUS_SECONDS:
+            whole: Sequence[Listing] | None = known[0]  # of a life before, or of a moment ago
+        else:
+            whole = await self._listings(None)
         if whole is None:
             return
         self._catalogue_due = trio.current_time() + FEED_CATALOGUE_SECONDS
         if not whole:
             self._fail("no_catalogue", f"{self._dialect.name}: the catalogue is empty")
             return
+        if known is None or whole is not known[0]:
+            self._memory.catalogue = (whole, trio.current_time())
         self._state.listed(whole, whole=True)
         self._state.check_any_served()
 
@@ -155,6 +162,7 @@ class Questions:
         rest = self._dialect.rest
         known = self._state.listings
         asked = [known.get(name) or Listing(name, self._state.meant(name)) for name in names]
+        answered = False
         for path, listings in rest.prices(asked):
             asked_at = trio.current_time()
             try:
@@ -162,12 +170,13 @@ class Questions:
             except (StatusError, BadMessage) as error:
                 if isinstance(error, BadMessage) or error.status in _WRONG:
                     self._report("no_rest_price", str(error)[:FEED_DETAIL_CHARACTERS])
-                    continue
+                    continue  # it has no price of this one
                 self._fail("no_rest_price", str(error), error)
                 return False
             except FeedError as error:
                 self._fail("no_rest_price", str(error), error)
                 return False
+            answered = True
             doubt = self._state.asked(answers, asked_at)
             if doubt is not None:
                 if not is_short(trio.current_time() - self._began):
@@ -179,7 +188,7 @@ class Questions:
                     f"stream and at {doubt.asked:f} in REST",
                     retry_after=wait,
                 )
-        return True
+        return answered
 
     # --- one question
 

@@ -56,15 +56,19 @@ class RestClient:
             raise FeedError(f"{place}: not to be asked for another {wait:.0f} s")
         kept = self._stream is not None
         try:
-            with one_fault(place), trio.fail_after(FEED_ANSWER_SECONDS + kept):
-                try:
-                    return await self._ask(path)
-                except (FeedError, OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
-                    # A kept connection may have been closed meanwhile, which is no fault.
-                    if not kept or isinstance(error, StatusError):
-                        raise
-                    await self.aclose()
-                    return await self._ask(path)
+            return await self._try(path, place)
+        except FeedError as error:
+            # A kept connection may have been closed meanwhile, which is no fault.
+            if not kept or isinstance(error, StatusError):
+                raise
+        return await self._try(path, place)
+
+    async def _try(self, path: str, place: str) -> bytes:
+        if self._stream is None:
+            await self.before_connecting()
+        try:
+            with one_fault(place), trio.fail_after(FEED_ANSWER_SECONDS):
+                return await self._ask(path)
         except trio.TooSlowError:
             await self.aclose()
             raise FeedError(f"{place}: no answer within {FEED_ANSWER_SECONDS:g} s") from None
@@ -82,7 +86,6 @@ class RestClient:
 
     async def _ask(self, path: str) -> bytes:
         if self._stream is None:
-            await self.before_connecting()
             self._stream = await self.dial(self.url, self.proxy)
             self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=FEED_REST_CHUNK_BYTES)
         headers = [
