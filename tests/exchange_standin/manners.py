@@ -51,7 +51,7 @@ class NoSuchPath(Exception):  # noqa: N818 - an answer rather than a fault
 
 @attrs.define
 class Answer:
-    """What a request leads to: symbols of ours subscribed to, and messages.
+    """What a request leads to: which of our symbols are subscribed to, and messages.
 
     `snapshots` of the symbols are sent after the messages, where the exchange sends some.
     """
@@ -69,8 +69,8 @@ class Manners(ABC):
         example: a message of a price, of its documentation.
         snapshots: it tells the last price upon subscribing.
         most_bytes: a longer request is ignored.
-        most_requests: it disconnects who sends more in a second.
-        subscribe_seconds: it disconnects who has not subscribed within this time.
+        most_requests: it ends a connection that sends more in a second.
+        subscribe_seconds: it ends a connection without a subscription after this time.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Manners(ABC):
 
     @abstractmethod
     def theirs(self, symbol: str) -> str:
-        """Return its name for a symbol of ours."""
+        """Return its name for one of our symbols."""
 
     @abstractmethod
     def answer(

@@ -83,7 +83,7 @@ class Dialect:
         name: what the source is called.
         url: its public address.
         rest: how it is asked over HTTP.
-        theirs: its streams' name for a symbol of ours.
+        theirs: its streams' name for one of our symbols.
         guess: our symbol for a name of its streams, for recordings, which do not say.
         substitute: what is quoted for a symbol that the exchange does not have as such.
         recognises: whether a message of a recording is its, by the message's fields.

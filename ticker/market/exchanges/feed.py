@@ -22,7 +22,8 @@ from ticker.market.exchanges.dial import Dial, dial
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.faults import FeedError, one_fault
 from ticker.market.exchanges.feed_connection import FeedConnection
-from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.feed_memory import FeedMemory
+from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.pace import ConnectBudget, is_short, replacement_pause
 from ticker.market.exchanges.proxy import Proxy
 from ticker.market.exchanges.questions import Questions

@@ -35,7 +35,8 @@ from ticker.market.exchanges.events import (
     Subscribed,
 )
 from ticker.market.exchanges.faults import FeedError, MessageTooBigError, one_fault
-from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.feed_memory import FeedMemory
+from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.subscriptions import Subscriptions
 from ticker.market.exchanges.trade_numbers import TradeNumbers
 

@@ -25,7 +25,8 @@ from ticker.limits import (
 from ticker.market.exchanges.dialect import Dialect, Listing
 from ticker.market.exchanges.events import BadMessage
 from ticker.market.exchanges.faults import FeedError, StatusError
-from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.feed_memory import FeedMemory
+from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.pace import growing_pause, is_short
 
 __all__ = ["Questions"]

@@ -19,7 +19,8 @@ from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import BadMessage, PriceSeen
 from ticker.market.exchanges.feed import Feed
-from ticker.market.exchanges.feed_state import FeedMemory, FeedState
+from ticker.market.exchanges.feed_memory import FeedMemory
+from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.kraken import DIALECT as KRAKEN
 from ticker.market.exchanges.okx import DIALECT as OKX
 from ticker.market.exchanges.pace import ConnectBudget

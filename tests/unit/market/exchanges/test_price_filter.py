@@ -1,4 +1,4 @@
-"""What the sieve believes: jumps, clocks, numbers, affirmations, conflation."""
+"""What the price filter believes: jumps, clocks, numbers, affirmations, conflation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOW = 1_790_000_000_000
 
 
 class Taking:
-    """A sieve with its reports, and prices as text."""
+    """A price filter with its reports, and prices as text."""
 
     def __init__(self, *symbols: str) -> None:
         self.reports: Counter[str] = Counter()
         names = {symbol: [symbol] for symbol in symbols or ("A-B",)}
-        self.sieve = PriceFilter("test", names, lambda kind, _: self.reports.update([kind]))
+        self.filter = PriceFilter("test", names, lambda kind, _: self.reports.update([kind]))
 
     def take(
         self,
@@ -34,12 +34,12 @@ class Taking:
         symbol: str = "A-B",
     ) -> list[str]:
         """Take a price in; return the prices that come out."""
-        self.sieve.take(PriceSeen(symbol, Decimal(price), time_ms, number), at)
-        return [str(quote.price) for quote in self.sieve.batch()]
+        self.filter.take(PriceSeen(symbol, Decimal(price), time_ms, number), at)
+        return [str(quote.price) for quote in self.filter.batch()]
 
     def affirm(self, at: int, number: int | None = None) -> list[str]:
-        self.sieve.affirm("A-B", number, at)
-        return [str(quote.price) for quote in self.sieve.batch()]
+        self.filter.affirm("A-B", number, at)
+        return [str(quote.price) for quote in self.filter.batch()]
 
 
 def test_a_jump_is_held_back_until_the_next_price_confirms_it() -> None:
@@ -87,24 +87,24 @@ def test_fifty_percent_is_too_far(price: str, held: bool) -> None:  # noqa: FBT0
 @pytest.mark.parametrize("time_ms", [0, -1, 10**15, NOW + FEED_CLOCK_AHEAD_MS + 1])
 def test_a_time_that_cannot_be_is_counted_and_replaced_by_ours(time_ms: int) -> None:
     taking = Taking()
-    taking.sieve.take(PriceSeen("A-B", Decimal(1), time_ms), NOW)
-    [quote] = taking.sieve.batch()
+    taking.filter.take(PriceSeen("A-B", Decimal(1), time_ms), NOW)
+    [quote] = taking.filter.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW, NOW)
     assert taking.reports == {"bad_clock": 1}
 
 
 def test_both_times_are_kept() -> None:
     taking = Taking()
-    taking.sieve.take(PriceSeen("A-B", Decimal(1), NOW - 250), NOW)
-    [quote] = taking.sieve.batch()
+    taking.filter.take(PriceSeen("A-B", Decimal(1), NOW - 250), NOW)
+    [quote] = taking.filter.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW)
 
 
 def test_an_affirmed_price_keeps_its_time_and_is_received_anew() -> None:
     taking = Taking()
     taking.take("1", time_ms=NOW - 250, number=7)
-    taking.sieve.affirm("A-B", 7, NOW + 5000)
-    [quote] = taking.sieve.batch()
+    taking.filter.affirm("A-B", 7, NOW + 5000)
+    [quote] = taking.filter.batch()
     assert (quote.time_ms, quote.received_ms) == (NOW - 250, NOW + 5000)
 
 
@@ -138,21 +138,23 @@ def test_numbers_that_begin_anew_do_not_stop_the_prices() -> None:
 def test_a_batch_has_the_newest_of_each_symbol_and_then_is_empty() -> None:
     taking = Taking("A-B", "C-D")
     for price in ("1", "1.1", "1.2"):
-        taking.sieve.take(PriceSeen("A-B", Decimal(price)), NOW)
-    taking.sieve.take(PriceSeen("C-D", Decimal(5)), NOW)
-    assert taking.sieve
-    assert [(q.symbol, str(q.price)) for q in taking.sieve.batch()] == [
+        taking.filter.take(PriceSeen("A-B", Decimal(price)), NOW)
+    taking.filter.take(PriceSeen("C-D", Decimal(5)), NOW)
+    assert taking.filter
+    assert [(q.symbol, str(q.price)) for q in taking.filter.batch()] == [
         ("A-B", "1.2"),
         ("C-D", "5"),
     ]
-    assert not taking.sieve
-    assert taking.sieve.batch() == []
+    assert not taking.filter
+    assert taking.filter.batch() == []
 
 
 def test_a_symbol_with_two_names_is_quoted_under_both() -> None:
-    sieve = PriceFilter("test", {"BTC-USDT": ["BTC-USD", "BTC-USDT"]}, lambda _kind, _detail: None)
-    sieve.take(PriceSeen("BTC-USDT", Decimal(5)), NOW)
-    assert [quote.symbol for quote in sieve.batch()] == ["BTC-USD", "BTC-USDT"]
+    price_filter = PriceFilter(
+        "test", {"BTC-USDT": ["BTC-USD", "BTC-USDT"]}, lambda _kind, _detail: None
+    )
+    price_filter.take(PriceSeen("BTC-USDT", Decimal(5)), NOW)
+    assert [quote.symbol for quote in price_filter.batch()] == ["BTC-USD", "BTC-USDT"]
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 5000)), max_size=60))
@@ -185,9 +187,9 @@ def test_a_price_may_move_a_few_of_its_smallest_steps(
     tick: str | None, prices: list[str], jumps: int
 ) -> None:
     reports: list[str] = []
-    sieve = PriceFilter("x", {"A-B": ["A-B"]}, lambda kind, _: reports.append(kind))
+    price_filter = PriceFilter("x", {"A-B": ["A-B"]}, lambda kind, _: reports.append(kind))
     if tick is not None:
-        sieve.set_tick("A-B", Decimal(tick))
+        price_filter.set_tick("A-B", Decimal(tick))
     for number, price in enumerate(prices):
-        sieve.take(PriceSeen("A-B", Decimal(price)), number)
+        price_filter.take(PriceSeen("A-B", Decimal(price)), number)
     assert reports == ["price_jump"] * jumps

@@ -189,7 +189,7 @@ async def test_a_server_that_says_nothing_is_given_up_on(monkeypatch: pytest.Mon
                     pass
 
 
-async def test_nobody_listening_is_one_clear_fault() -> None:
+async def test_a_port_without_a_listener_is_one_clear_fault() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(FeedError, match=f"^127.0.0.1:{port}: ConnectionRefusedError"):

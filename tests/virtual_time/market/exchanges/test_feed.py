@@ -117,7 +117,7 @@ async def test_no_acknowledgement_ends_the_feed(
 ) -> None:
     exchange = StandIn(manners)
     exchange.acknowledges = False
-    # Coinbase hangs up on who has not subscribed within 5 s, so that no answer is waited for.
+    # Coinbase ends a connection without a subscription after 5 s, before the answer is due.
     match = f"no answer to subscribing to {first_symbol(manners)}|closed with 1006"
     async with failing(
         manners,
@@ -300,7 +300,7 @@ async def test_an_unknown_type_is_counted_and_the_feed_goes_on(
     assert autojump_clock.current_time() < 5
 
 
-async def test_a_symbol_nobody_asked_for_is_counted(autojump_clock: MockClock) -> None:
+async def test_a_symbol_that_was_not_asked_for_is_counted(autojump_clock: MockClock) -> None:
     async with running(COINBASE) as run:
         await run.exchange.subscribed()
         await run.exchange.say(COINBASE.price(Market("ETH-USD", "5")))
@@ -344,7 +344,7 @@ async def test_the_tap_hears_every_message_as_it_came(autojump_clock: MockClock)
 
 
 @every_exchange
-async def test_a_goodbye_of_the_exchange_ends_the_feed(
+async def test_a_close_frame_of_the_exchange_ends_the_feed(
     autojump_clock: MockClock, manners: Manners
 ) -> None:
     async with failing(
