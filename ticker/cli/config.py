@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ticker.market.sources import SourceConfigError, UnknownSymbolError, load_source
-from ticker.settings.loader import SettingsError, load
+from ticker.security.policy import PolicySet
+from ticker.settings.loader import Origin, SettingsError, load
 from ticker.settings.model import Settings
 from ticker.settings.sources import load_sources, source_context
 
@@ -17,20 +19,44 @@ from ticker.settings.sources import load_sources, source_context
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), help="A TOML file with settings."
 )
+@click.option("--explain", is_flag=True, help="Say what each means, with an example.")
 @click.pass_obj
-def config(common: dict[str, Any], file: Path | None) -> None:
+def config(common: dict[str, Any], file: Path | None, *, explain: bool) -> None:
     """Print every setting, its value and where it came from; secrets are masked."""
     loaded = load(config=file or common["config"], options={"data_dir": common["data_dir"]})
     if faults := _source_faults(loaded.settings):
         raise SettingsError(faults)
-    rows = [(o.field.variable, o.shown, f"({o.where})") for o in loaded.origins]
-    name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     for ignored in loaded.settings.ignored:
         click.echo(f"ticker: {ignored}: there is no such setting", err=True)
-    for name, value, where in rows:
-        click.echo(f"{name:<{name_width}} = {value:<{min(value_width, 60)}}  {where}")
+    if explain:
+        _explain(loaded.origins)
+    else:
+        _list(loaded.origins)
+    _list_roles(loaded.settings.policies)
+
+
+def _list(origins: Sequence[Origin]) -> None:
+    name_width = max(len(origin.field.variable) for origin in origins)
+    value_width = min(60, max(len(origin.shown) for origin in origins))
+    for origin in origins:
+        click.echo(
+            f"{origin.field.variable:<{name_width}} = {origin.shown:<{value_width}}"
+            f"  ({origin.where})"
+        )
     click.echo()
-    for role in loaded.settings.policies.roles.values():
+
+
+def _explain(origins: Sequence[Origin]) -> None:
+    for origin in origins:
+        field = origin.field
+        click.echo(f"{field.variable} = {origin.shown}  ({origin.where})")
+        click.echo(f"    {field.meaning}")
+        click.echo(f"    example: {field.variable}={field.example}")
+        click.echo()
+
+
+def _list_roles(policies: PolicySet) -> None:
+    for role in policies.roles.values():
         limits = ", ".join(
             f"{field}={value}"
             for field, value in (
