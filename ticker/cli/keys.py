@@ -5,7 +5,9 @@ A new key goes to stdout alone, once; all that is said besides goes to stderr.
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -35,8 +37,10 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
         return None
     try:
         return readers.duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no length of time above zero with its unit, as in 90d or 12h"
+        ) from None
 
 
 def _overlap(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
@@ -46,23 +50,34 @@ def _overlap(ctx: click.Context, param: click.Parameter, value: str) -> float | 
 
 @contextmanager
 def open_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
-    """Open the keys of the database that the settings name; turn faults into one line each."""
+    """Open the keys of the database that the settings name; turn faults into one line each.
+
+    A database that was not there is made, and that is said: the folder may be a wrong one.
+    """
     logs.configure(settings.log_format)
     try:
-        make_directory(settings.data_dir)
+        _make_data_dir(settings)
         with closing(open_database(settings.database)) as database:
-            database.migrate()
+            if database.migrate():
+                click.echo(f"Made a new database, {database.place}.", err=True)
             yield KeyAdmin(database, open_pepper(database, settings.data_dir))
     except KeyAdminUsageError as error:
         raise click.UsageError(str(error)) from None
-    except (DatabaseUnavailableError, SecretFileError, UnsafeFileError, KeyAdminError) as error:
+    except (DatabaseUnavailableError, SecretFileError, KeyAdminError) as error:
+        raise click.ClickException(str(error)) from None
+    except DatabaseUrlError as error:
+        raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        make_directory(settings.data_dir)
+    except UnsafeFileError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(
             f"{settings.data_dir} cannot be used as data directory: {error.strerror}"
         ) from None
-    except DatabaseUrlError as error:
-        raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
 
 
 def show_time(moment: float | None) -> str:
@@ -98,16 +113,30 @@ def create(settings: Settings, user: str, role: str, expires: float | None) -> N
             f"there is no role of that name; there are {known}", None, None, "--role"
         )
     with open_key_admin(settings) as key_admin:
-        _show_new(key_admin.create(user, role, expires))
+        _show_new(settings, key_admin.create(user, role, expires, hand_over=_print_key))
         demo.forget_demo_key(settings.data_dir)
 
 
-def _show_new(made: NewKey) -> None:
-    click.echo(made.text)
+def _print_key(made: NewKey) -> None:
+    """Print a key, or fail: it is shown once."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")  # noqa: TRY301 - told like all others
+        click.echo(made.text)
+    except OSError as error:
+        sys.stdout = None  # Python would try once more as it exits
+        raise click.ClickException(
+            f"the key {made.record.id} could not be written to standard output "
+            f"({error.strerror}) and is revoked"
+        ) from None
+
+
+def _show_new(settings: Settings, made: NewKey) -> None:
     until = show_time(made.record.expires_at)
     click.echo(
         f"Key {made.record.id} for {made.record.user}, role {made.record.role}, "
-        f"{'never expires' if until == '-' else f'expires {until}'}. It is not shown again.",
+        f"{'never expires' if until == '-' else f'expires {until}'}. It is not shown again.\n"
+        f"It is good for the server with the data directory {settings.data_dir.absolute()}.",
         err=True,
     )
 
@@ -170,6 +199,6 @@ def revoke(settings: Settings, key_id: str) -> None:
 def rotate(settings: Settings, key_id: str, overlap: float) -> None:
     """Make a key that replaces the key ID, and print it, this once."""
     with open_key_admin(settings) as key_admin:
-        _show_new(key_admin.rotate(key_id, overlap))
+        _show_new(settings, key_admin.rotate(key_id, overlap, hand_over=_print_key))
     rest = f"good for {readers.show_duration(overlap)} more" if overlap else "revoked"
     click.echo(f"Key {key_id} is {rest}.", err=True)

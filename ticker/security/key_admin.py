@@ -42,6 +42,10 @@ class NewKey:
     text: str = field(repr=False)
 
 
+def _keep(_made: NewKey) -> None:
+    """Leave it to the caller, who gets the key from the method."""
+
+
 class KeyAdmin:
     """The keys and tokens of one database.
 
@@ -55,13 +59,22 @@ class KeyAdmin:
         self._pepper = pepper
         self._now = now
 
-    def create(self, user: str, role: str, lifetime: float | None = None) -> NewKey:
+    def create(
+        self,
+        user: str,
+        role: str,
+        lifetime: float | None = None,
+        *,
+        hand_over: Callable[[NewKey], None] = _keep,
+    ) -> NewKey:
         """Make a key for a user; the demo key ends with the first.
 
         Args:
             user: letters, digits and `._@+-`; the id in `user:<id>`.
             role: the name of its role, which the caller has checked.
             lifetime: seconds until it expires; None for never.
+            hand_over: gives the key to its user. Where it fails the key is revoked, the demo
+                key stays, and the error goes on.
 
         Raises:
             KeyAdminUsageError: the user's name is none, or the lifetime is beyond all reason.
@@ -72,13 +85,30 @@ class KeyAdmin:
         now = self._now()
         with self._database.write() as connection:
             made = self._add(connection, user, role, None if lifetime is None else now + lifetime)
+        log_created(made.record)
+        self._hand_over(made, hand_over)
+        with self._database.write() as connection:
             demos = keys.live_demo(connection)
             for demo in demos:
                 keys.revoke(connection, demo.id, now)
-        log_created(made.record)
         for demo in demos:
             _log.info("api_key_revoked", key_id=demo.id, user=demo.user, reason="demo_over")
         return made
+
+    def _hand_over(self, made: NewKey, hand_over: Callable[[NewKey], None]) -> None:
+        """Give a key to its user, or end it: without its secret it is of use to no one."""
+        try:
+            hand_over(made)
+        except BaseException:
+            with self._database.write() as connection:
+                keys.revoke(connection, made.record.id, self._now())
+            _log.info(
+                "api_key_revoked",
+                key_id=made.record.id,
+                user=made.record.user,
+                reason="not_handed_over",
+            )
+            raise
 
     def _add(
         self, connection: Connection, user: str, role: str, expires_at: float | None
@@ -106,7 +136,9 @@ class KeyAdmin:
             _log.info("api_key_revoked", key_id=key_id, user=record.user, reason="asked")
         return record
 
-    def rotate(self, key_id: str, overlap: float) -> NewKey:
+    def rotate(
+        self, key_id: str, overlap: float, *, hand_over: Callable[[NewKey], None] = _keep
+    ) -> NewKey:
         """Make a key for the same user and role, and let the old one end after an overlap.
 
         The new key lives as long as the old one was made for. Tokens of the old key that were
@@ -115,6 +147,8 @@ class KeyAdmin:
         Args:
             key_id: the key to replace.
             overlap: seconds for which both are good.
+            hand_over: gives the key to its user. Where it fails the new key is revoked, the old
+                one stays as it was, and the error goes on.
 
         Raises:
             KeyAdminError: there is no such key, or it is over already.
@@ -130,12 +164,14 @@ class KeyAdmin:
             made = self._add(
                 connection, old.user, old.role, None if lifetime is None else now + lifetime
             )
+        log_created(made.record)
+        self._hand_over(made, hand_over)
+        with self._database.write() as connection:
             if overlap > 0:
                 until = min(now + overlap, old.expires_at or float("inf"))
                 keys.set_expiry(connection, key_id, until)
             else:
                 keys.revoke(connection, key_id, now)
-        log_created(made.record)
         _log.info(
             "api_key_rotated", key_id=key_id, user=old.user, by=made.record.id, overlap=overlap
         )
