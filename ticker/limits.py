@@ -400,6 +400,8 @@ COUNTED_CLOSE_CODES: Final = frozenset(
 
 #: Somebody sits before it: a server that is not there should be said soon.
 WATCH_OPEN_SECONDS: Final = 5.0
+#: How long a counted watch waits for a first price: a source connects and subscribes in less.
+WATCH_PRICES_SECONDS: Final = 5.0
 #: How often the table is drawn: faster than anyone reads, slower than any terminal.
 WATCH_REDRAW_SECONDS: Final = 0.1
 #: The longest that `ticker doctor` looks: an hour tells what a check can tell.

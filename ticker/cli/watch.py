@@ -6,25 +6,23 @@ it, not faults.
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import click
 import trio
-from rich.console import Console
-from rich.live import Live
 
 from ticker.addresses import is_loopback
-from ticker.cli.board import Board
-from ticker.client import Client, Message, Ticker, TickerError, connect
+from ticker.cli.watch_views import Enough, NoPricesError, draw_table, print_json, print_plain
+from ticker.client import Client, TickerError, connect
 from ticker.client.address import Address, parse_address
 from ticker.exception_groups import first
-from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS, WATCH_REDRAW_SECONDS
-from ticker.protocol.decimals import encode_json
+from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS
 from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line
 from ticker.settings.model import Settings
 
@@ -44,7 +42,7 @@ from ticker.settings.model import Settings
 @click.option("--symbol", "symbols", multiple=True, metavar="S", help="Repeat for more than one.")
 @click.option("--interval-ms", type=click.IntRange(min=1), help="The fastest pace wanted.")
 @click.option("--json", "as_json", is_flag=True, help="One message a line, for scripts.")
-@click.option("--count", type=click.IntRange(min=1), help="End after so many price messages.")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many messages with prices.")
 @click.pass_context
 def watch(
     ctx: click.Context,
@@ -57,7 +55,7 @@ def watch(
     as_json: bool,
     count: int | None,
 ) -> None:
-    """Show live prices until Ctrl-C.
+    """Show live prices until q or Ctrl-C; into a pipe, print a line for each change.
 
     Without a key, a server on this machine is asked with the demo key in the data directory.
     """
@@ -78,12 +76,18 @@ def watch(
             interval_ms=interval_ms,
             open_timeout=WATCH_OPEN_SECONDS,
         )
-        _run(stream, _print_lines if as_json else _draw_table, count)
+        _run(stream, _view(as_json=as_json), count)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-Show = Callable[[Client, int | None], Awaitable[None]]
+Show = Callable[[Client, Enough], Awaitable[None]]
+
+
+def _view(*, as_json: bool) -> Show:
+    if as_json:
+        return print_json
+    return draw_table if sys.stdout is not None and sys.stdout.isatty() else print_plain
 
 
 def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | None) -> None:
@@ -95,8 +99,10 @@ def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | N
         pass  # while it was still connecting; later, the signal is waited for
     except* BrokenPipeError:
         sys.stdout = None  # Python would flush it once more as it exits, and complain
-    except* TickerError as group:
+    except* (TickerError, NoPricesError, OSError) as group:
         fault = first(group)
+    if isinstance(fault, OSError):
+        raise fault  # of standard output: every command tells it in the same words
     if fault is not None:
         raise click.ClickException(str(fault))
 
@@ -107,66 +113,33 @@ async def _watch(
     async with stream as client, trio.open_nursery() as nursery:
         # Inside the stream's block, so that the stream is closed in the ordinary way.
         await nursery.start(_cancel_at_signal, nursery.cancel_scope)
-        await show(client, count)
+        nursery.start_soon(_cancel_without_reader, nursery.cancel_scope)
+        enough = Enough(count)
+        nursery.start_soon(enough.expire)
+        await show(client, enough)
         nursery.cancel_scope.cancel()
 
 
 async def _cancel_at_signal(
     scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
             scope.cancel()
 
 
-async def _print_lines(client: Client, count: int | None) -> None:
-    last = _Last(count)
-    async for message in client:
-        line = encode_json(message) + b"\n"
-        # In a thread, since a pipe that is full would hold up the stream as well; meanwhile
-        # the client keeps the newest prices only.
-        await trio.to_thread.run_sync(_write, line, abandon_on_cancel=True)
-        if last(message):
+async def _cancel_without_reader(scope: trio.CancelScope) -> None:
+    """End where the other end of a pipe is closed, also while there is nothing to write."""
+    try:
+        descriptor = sys.stdout.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return
-
-
-def _write(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
-
-
-async def _draw_table(client: Client, count: int | None) -> None:
-    board = Board()
-    last = _Last(count)
-
-    async def redraw(live: Live) -> None:
-        while True:
-            live.update(board.show(client.statistics(), time.time(), trio.current_time()))
-            live.refresh()
-            await trio.sleep(WATCH_REDRAW_SECONDS)
-
-    with Live(console=Console(), auto_refresh=False) as live:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(redraw, live)
-            async for message in client:
-                board.take(message)
-                if last(message):
-                    break
-            nursery.cancel_scope.cancel()
-        live.update(board.show(client.statistics(), time.time(), trio.current_time()))
-
-
-class _Last:
-    """Tells which price message is the last one wanted."""
-
-    def __init__(self, count: int | None) -> None:
-        self._left = count
-
-    def __call__(self, message: Message) -> bool:
-        if self._left is not None and isinstance(message, Ticker):
-            self._left -= 1
-        return self._left == 0
+    except (AttributeError, OSError):
+        return
+    # The writing end of a pipe is never readable: what wakes this is the error of epoll(7).
+    await trio.lowlevel.wait_readable(descriptor)
+    scope.cancel()
 
 
 def _own_url(settings: Settings) -> str:
@@ -188,14 +161,17 @@ def _read_key(path: Path) -> str:
 
 def _demo_key(server: Address, data_dir: Path) -> str:
     """The demo key, where the server is on this machine: no other is to be told it."""
-    key = None
+    file = data_dir.absolute() / DEMO_KEY_FILE
     if is_loopback(server.host):
         try:
-            key = read_line(data_dir / DEMO_KEY_FILE)
+            key = read_line(file)
         except SecretFileError as error:
             raise click.UsageError(str(error)) from None
-    if key:
-        return key
+        if key:
+            return key
+        looked = f"; there is no demo key in {file}"
+    else:
+        looked = f"; the demo key in {data_dir.absolute()} is for a server on this machine only"
     raise click.UsageError(
-        "an API key is needed: pass --api-key-file or --api-key, or set TICKER_API_KEY"
+        "an API key is needed: pass --api-key-file or --api-key, or set TICKER_API_KEY" + looked
     )
