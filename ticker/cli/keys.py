@@ -5,9 +5,7 @@ A new key goes to stdout alone, once; all that is said besides goes to stderr.
 
 from __future__ import annotations
 
-import errno
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -17,6 +15,7 @@ from typing import Final
 import click
 
 from ticker import logs
+from ticker.cli import output
 from ticker.security import demo
 from ticker.security.key_admin import KeyAdmin, KeyAdminError, KeyAdminUsageError, NewKey
 from ticker.security.pepper import open_pepper
@@ -120,15 +119,14 @@ def create(settings: Settings, user: str, role: str, expires: float | None) -> N
 def _print_key(made: NewKey) -> None:
     """Print a key, or fail: it is shown once."""
     try:
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, "it is closed")  # noqa: TRY301 - told like all others
         click.echo(made.text)
-    except OSError as error:
-        sys.stdout = None  # Python would try once more as it exits
-        raise click.ClickException(
-            f"the key {made.record.id} could not be written to standard output "
-            f"({error.strerror}) and is revoked"
-        ) from None
+    except output.OutputError as error:
+        output.complain(
+            f"ticker: the key {made.record.id} could not be written to standard output "
+            f"and is revoked"
+        )
+        # A reader that has gone is no reason to call this a success.
+        raise output.OutputError(str(error)) from None
 
 
 def _show_new(settings: Settings, made: NewKey) -> None:

@@ -6,27 +6,39 @@ line on standard error.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import attrs
 import click
 
-from ticker import __version__
-from ticker.cli import quitting_on_interrupt
-from ticker.settings.loader import SettingsError, load
+from ticker.cli import output, quitting_on_interrupt
+from ticker.settings.errors import SettingsError
 
-#: Each command with the module it lives in, imported only when it is wanted: starting the
-#: program must not take longer than what it is asked for.
+
+@attrs.frozen
+class _Home:
+    """Where a command lives, and what its help says in short.
+
+    It is imported only when it is wanted: starting the program must not take longer than what it
+    is asked for.
+    """
+
+    module: str
+    summary: str
+
+
 _COMMANDS: Final = {
-    "config": "ticker.cli.config",
-    "doctor": "ticker.cli.doctor",
-    "keys": "ticker.cli.keys",
-    "record": "ticker.cli.record",
-    "serve": "ticker.cli.serve",
-    "tokens": "ticker.cli.tokens",
-    "watch": "ticker.cli.watch",
+    "config": _Home("ticker.cli.config", "Print every setting, its value and where it came from."),
+    "doctor": _Home("ticker.cli.doctor", "Connect to a source of prices and print what it says."),
+    "keys": _Home("ticker.cli.keys", "Manage API keys on the database of a running server."),
+    "record": _Home("ticker.cli.record", "Record an exchange's messages into a file."),
+    "serve": _Home(
+        "ticker.cli.serve", "Serve the page, the token endpoint, the prices and the stream."
+    ),
+    "tokens": _Home("ticker.cli.tokens", "Manage issued tokens on the same database."),
+    "watch": _Home("ticker.cli.watch", "Show live prices until q or Ctrl-C."),
 }
 #: The commands that read the settings by themselves.
 _OWN_SETTINGS: Final = frozenset({"config", "serve"})
@@ -45,17 +57,41 @@ class _Commands(click.Group):
         cmd_name: str,
     ) -> click.Command | None:
         """Import a command; None where there is none of that name."""
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
+        home = _COMMANDS.get(cmd_name)
+        if home is None:
             return None
         with quitting_on_interrupt():
-            command = getattr(import_module(module), cmd_name)
+            command = getattr(import_module(home.module), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - _COMMANDS says so
         return command
 
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the commands in the help without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, home.summary) for name, home in sorted(_COMMANDS.items())])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value and not ctx.resilient_parsing:
+        from ticker import __version__  # noqa: PLC0415 - reading it takes long
+
+        click.echo(f"ticker, version {__version__}")
+        ctx.exit()
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ticker")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
 @click.option("--data-dir", help="The directory of the database and of development secrets.")
 @click.pass_context
@@ -64,27 +100,32 @@ def cli(ctx: click.Context, config: Path | None, data_dir: str | None) -> None:
     if ctx.invoked_subcommand in _OWN_SETTINGS:
         ctx.obj = {"config": config, "data_dir": data_dir}
     else:
+        with quitting_on_interrupt():
+            from ticker.settings.loader import load  # noqa: PLC0415 - help needs no settings
         ctx.obj = load(config=config, options={"data_dir": data_dir}).settings
 
 
-def run(args: list[str] | None = None) -> int:
+def run(args: list[str] | None = None) -> int:  # noqa: PLR0911 - an exit code for each ending
     """Run a command and return its exit code."""
     try:
-        result = cli.main(args, prog_name="ticker", standalone_mode=False)
+        with output.guarded():
+            result = cli.main(args, prog_name="ticker", standalone_mode=False)
     except SettingsError as error:
-        for fault in error.faults:
-            click.echo(f"ticker: {fault}", err=True)
-        return 2
+        return _complain([f"ticker: {fault}" for fault in error.faults], 2)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return error.exit_code
+        return _complain([error.format_message()], error.exit_code)
     except click.ClickException as error:
-        click.echo(f"ticker: {error.format_message()}", err=True)
-        return error.exit_code
+        return _complain([f"ticker: {error.format_message()}"], error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return 130  # what a shell expects after Ctrl-C
-    except BrokenPipeError:
-        # The reader of the output has seen enough; Python must not complain at exit.
-        sys.stdout = None
+    except output.OutputError as error:
+        if not error.reader_has_gone:
+            return _complain([f"ticker: standard output cannot be written: {error}"], 1)
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _complain(lines: list[str], exit_code: int) -> int:
+    for line in lines:
+        output.complain(line)
+    return exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ticker.server.process import ServiceError
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
 from ticker.web.app import TickerApp, create_app
+from ticker.web.responses import EXTENSION
 
 log = structlog.get_logger()
 
@@ -68,8 +70,27 @@ def _serve_process(
 async def _serve(app: TickerApp, server: Config) -> None:
     async with trio.open_nursery() as nursery:
         wrapped = wrap_app(app, server.wsgi_max_body_size, "asgi")
-        for url in await nursery.start(worker.serve, app, wrapped, server):
+        urls = await nursery.start(worker.serve, app, wrapped, server)
+        for url in urls:
             log.info("listening", url=url)
+        demo_key = app.extensions[EXTENSION].demo_key
+        if demo_key is not None and sys.stdout.isatty():
+            click.echo(sign_in_address(urls[0], demo_key))
+
+
+def sign_in_address(url: str, api_key: str) -> str:
+    """Return the address to open in a browser on this machine to be signed in with a key.
+
+    The key is in the fragment, which a browser sends to no server and no proxy.
+
+    Args:
+        url: where the server listens, as in `http://0.0.0.0:8081`.
+        api_key: the key.
+    """
+    scheme, _, place = url.partition("://")
+    host, _, port = place.rpartition(":")
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"{scheme}://{here}:{port}/#key={api_key}"
 
 
 def _server_config(settings: Settings, logger: logging.Logger) -> Config:

@@ -18,6 +18,7 @@ import click
 import trio
 
 from ticker.addresses import is_loopback
+from ticker.cli.output import OutputError
 from ticker.cli.watch_views import Enough, NoPricesError, draw_table, print_json, print_plain
 from ticker.client import Client, TickerError, connect
 from ticker.client.address import Address, parse_address
@@ -87,7 +88,7 @@ Show = Callable[[Client, Enough], Awaitable[None]]
 def _view(*, as_json: bool) -> Show:
     if as_json:
         return print_json
-    return draw_table if sys.stdout is not None and sys.stdout.isatty() else print_plain
+    return draw_table if sys.stdout.isatty() else print_plain
 
 
 def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | None) -> None:
@@ -97,12 +98,10 @@ def _run(stream: AbstractAsyncContextManager[Client], show: Show, count: int | N
         trio.run(_watch, stream, show, count)
     except* KeyboardInterrupt:
         pass  # while it was still connecting; later, the signal is waited for
-    except* BrokenPipeError:
-        sys.stdout = None  # Python would flush it once more as it exits, and complain
-    except* (TickerError, NoPricesError, OSError) as group:
+    except* (TickerError, NoPricesError, OutputError) as group:
         fault = first(group)
-    if isinstance(fault, OSError):
-        raise fault  # of standard output: every command tells it in the same words
+    if isinstance(fault, OutputError):
+        raise fault  # every command tells it in the same words
     if fault is not None:
         raise click.ClickException(str(fault))
 

@@ -19,6 +19,7 @@ import trio
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from ticker.cli import output
 from ticker.cli.board import Board
 from ticker.client import Client, Message, Status, Ticker
 from ticker.limits import WATCH_PRICES_SECONDS, WATCH_REDRAW_SECONDS
@@ -98,8 +99,12 @@ async def _write(lines: bytes) -> None:
 
 
 def _write_now(lines: bytes) -> None:
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
+    if not hasattr(sys.stdout, "buffer"):
+        sys.stdout.write(lines.decode())  # closed, and says so
+        return
+    with output.writing():
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
 
 
 async def draw_table(client: Client, enough: Enough) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from ticker import limits
+from ticker.storage.files import UnsafeFileError, make_directory, open_private
 
 log = structlog.get_logger()
 
@@ -48,8 +49,10 @@ def locked(data_dir: Path) -> Iterator[None]:
         ServiceError: another process holds it, or it cannot be used.
     """
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_directory(data_dir)
+        descriptor = open_private(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    except UnsafeFileError as error:
+        raise ServiceError(str(error)) from None
     except OSError as error:
         raise ServiceError(
             f"{data_dir} cannot be used as data directory: {error.strerror}"

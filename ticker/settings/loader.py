@@ -17,8 +17,11 @@ import attrs
 
 from ticker.redaction import mask_before_at, mask_credentials
 from ticker.security.policy import PolicyError, PolicySet
+from ticker.settings.errors import SettingsError
 from ticker.settings.fields import PREFIX, Field, SourceField, fields_of
 from ticker.settings.model import DATABASE_FILE, Settings
+
+__all__ = ["Loaded", "Origin", "SettingsError", "load"]
 
 #: Where settings are looked for when no file is named.
 DEFAULT_FILE: Final = Path("ticker.toml")
@@ -36,14 +39,6 @@ _ENVIRONMENT: Final = "environment"
 _LISTED: Final = "`ticker config` lists them"
 MASK: Final = "********"
 _TICK_SECONDS: Final = (0.001, 60.0)
-
-
-class SettingsError(Exception):
-    """Settings are wrong; `faults` holds one line for each."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 @attrs.frozen
