@@ -398,6 +398,9 @@ COUNTED_CLOSE_CODES: Final = frozenset(
 
 # --- Commands (cli/) ----------------------------------------------------------------------
 
+#: How long the address to open waits for the first prices, and for the lines about them.
+FIRST_PRICE_SECONDS: Final = 3.0
+LOG_SETTLE_SECONDS: Final = 0.1
 #: Somebody sits before it: a server that is not there should be said soon.
 WATCH_OPEN_SECONDS: Final = 5.0
 #: How long a counted watch waits for a first price: a source connects and subscribes in less.

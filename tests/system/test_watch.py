@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import trio
 
 from tests.support.raw import opened
 from tests.support.server import Server, environment, script, started
+from tests.support.terminal import Terminal, on_terminal
+from tests.support.waiting import wait_until
 from ticker.client import (
     AuthenticationError,
     Closing,
@@ -73,7 +75,7 @@ async def test_json_prints_what_the_server_sent(server: Server) -> None:
         sent = await stream.frame()
     arguments = ("watch", "--url", server.url, "--json", "--count", "1")
     printed = (await trio.to_thread.run_sync(run, server, *arguments)).stdout
-    moment = re.compile(r'(?<="time":)\d+|(?<="expires_in":)\d+')
+    moment = re.compile(r'(?<="time":)\d+|(?<="expires_in":)\d+|(?<="seq":)\d+')
     assert sent is not None
     assert moment.sub("0", printed.splitlines()[0]) == moment.sub("0", sent.payload.decode())
 
@@ -95,11 +97,71 @@ def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:
             assert [price["symbol"] for price in message["data"]] == ["ETH-USD"]
 
 
+def watching_on_terminal(
+    server: Server, *arguments: str, size: tuple[int, int] = (100, 24)
+) -> AbstractContextManager[Terminal]:
+    return on_terminal(
+        command(server, "watch", "--url", server.url, *arguments),
+        env=environment(server.data_dir),
+        cwd=server.data_dir.parent,
+        size=size,
+    )
+
+
 def test_the_table_shows_each_symbol_with_its_price_and_the_state(server: Server) -> None:
-    done = run(server, "watch", "--url", server.url, "--count", "20")
-    assert (done.returncode, done.stderr) == (0, "")
+    with watching_on_terminal(server, "--count", "20") as terminal:
+        assert terminal.wait() == 0
     for word in ("SYMBOL", "PRICE", "AGE", "BTC-USD", "ETH-USD", "SOL-USD", "open", "skipped"):
-        assert word in done.stdout
+        assert word in terminal.shown
+
+
+def test_q_ends_it_and_the_status_is_in_sight_with_many_symbols(tmp_path: Path) -> None:
+    symbols = ",".join(f"C{number:02}-USD" for number in range(40))
+    with (
+        started("serve", tmp_path / "data", env={"TICKER_SYMBOLS": symbols}) as many,
+        watching_on_terminal(many, size=(60, 14)) as terminal,
+    ):
+        wait_until(lambda: "more symbols" in terminal.shown, "the table")
+        assert "messages/s" in terminal.shown
+        assert "..." not in terminal.shown
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
+def test_a_pipe_gets_a_line_for_each_change_and_ends_it_by_closing(server: Server) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" | head -4', "sh", *command(server, "watch", "--url", server.url)],
+        env=environment(server.data_dir),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == [
+        "BTC-USD",
+        "ETH-USD",
+        "SOL-USD",
+    ]
+    for line in done.stdout.splitlines():
+        symbol, price, source = line.split()
+        assert Decimal(price) > 0, symbol
+        assert source == "-"
+
+
+def test_a_count_of_a_source_that_is_dead_fails_in_one_line(tmp_path: Path) -> None:
+    env = {"TICKER_SOURCE": "coinbase", "TICKER_COINBASE_URL": "ws://127.0.0.1:1"}
+    with started("serve", tmp_path / "data", env=env) as dead:
+        done = run(dead, "watch", "--url", dead.url, "--json", "--count", "1")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("ticker: no price has come: coinbase is stale")
+
+
+def test_without_a_key_it_says_where_it_looked(server: Server, tmp_path: Path) -> None:
+    done = run(server, "--data-dir", str(tmp_path / "wrong"), "watch", "--url", server.url)
+    assert done.returncode == 2
+    assert f"there is no demo key in {tmp_path}/wrong/demo-api-key" in done.stderr
 
 
 def test_the_server_is_found_by_the_settings_alone(server: Server) -> None:

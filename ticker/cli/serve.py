@@ -19,6 +19,7 @@ from ticker.cli import quitting_on_interrupt
 from ticker.exception_groups import leaves
 from ticker.server import worker
 from ticker.server.process import ServiceError
+from ticker.service import Service
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
 from ticker.web.app import TickerApp, create_app
@@ -73,9 +74,14 @@ async def _serve(app: TickerApp, server: Config) -> None:
         urls = await nursery.start(worker.serve, app, wrapped, server)
         for url in urls:
             log.info("listening", url=url)
-        demo_key = app.extensions[EXTENSION].demo_key
-        if demo_key is not None and sys.stdout.isatty():
-            click.echo(sign_in_address(urls[0], demo_key))
+        service: Service = app.extensions[EXTENSION]
+        if service.demo_key is not None and sys.stdout.isatty():
+            # After what the sources say of their start, so that it is the last line.
+            with trio.move_on_after(limits.FIRST_PRICE_SECONDS):
+                while service.engine.not_ready() is not None:  # noqa: ASYNC110 - no event tells
+                    await trio.sleep(service.settings.tick)
+                await trio.sleep(limits.LOG_SETTLE_SECONDS)
+            click.echo(sign_in_address(urls[0], service.demo_key))
 
 
 def sign_in_address(url: str, api_key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
 from ticker.cli.board import Board
@@ -100,3 +101,81 @@ def test_a_source_that_is_stale_in_some_symbols_is_said_to_be_so_in_those_alone(
     text = drawn(board, ClientStatistics())
     assert "kraken is stale in A-USD, B-USD: silent" in text
     assert "prices stand still" not in text
+
+
+def screen(board: Board, width: int, height: int, state: State = State.OPEN) -> list[str]:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(board.show(ClientStatistics(state=state), 1000, 0, size=(width, height)))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def forty() -> Board:
+    board = Board()
+    tick(board, **{f"COIN{number:02}": f"{number}1234.5" for number in range(40)})
+    return board
+
+
+@pytest.mark.parametrize("height", range(5, 50))
+def test_the_status_stays_on_a_screen_of_five_lines_or_more(height: int) -> None:
+    lines = screen(forty(), 60, height)
+    assert len(lines) <= height
+    assert lines[-1].startswith("open ")
+    shown = sum(line.startswith("COIN") for line in lines)
+    assert shown == 40 or f"… {40 - shown} more symbols" in lines
+    assert shown >= 1
+
+
+@pytest.mark.parametrize("height", range(5, 15))
+def test_the_status_stays_whatever_else_is_to_be_said(height: int) -> None:
+    board = forty()
+    for number in range(20):
+        board.take(Status(state="stale", source=f"source{number}", reason="no route " * 20))
+    lines = screen(board, 60, height)
+    assert len(lines) <= height
+    assert any(line.startswith("open ") for line in lines)
+    assert any(line.startswith("COIN") or "more symbols" in line for line in lines)
+
+
+def test_on_a_narrow_screen_columns_give_way_to_the_symbol_and_its_price() -> None:
+    titles = {width: screen(forty(), width, 20)[0].split() for width in range(100, 20, -1)}
+    seen = list(dict.fromkeys(tuple(words) for words in titles.values()))
+    assert seen == [
+        ("SYMBOL", "PRICE", "CHANGE", "AGE", "SOURCE"),
+        ("SYMBOL", "PRICE", "CHANGE", "AGE"),
+        ("SYMBOL", "PRICE", "CHANGE"),
+        ("SYMBOL", "PRICE"),
+    ]
+    [row] = [line for line in screen(forty(), 28, 20) if line.startswith("COIN09")]
+    assert row.split()[:2] == ["COIN09-USD", "91,234.5"]
+
+
+def colours(board: Board, state: State) -> str:
+    console = Console(width=100, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(board.show(ClientStatistics(state=state), 1000, 0))
+    return capture.get().partition("messages/s")[0]
+
+
+def test_a_price_that_is_old_is_grey() -> None:
+    board = Board()
+    tick(board, BTC="1.00", ETH="2.00")
+    tick(board, BTC="2.00", ETH="1.00")
+    green, red = "\x1b[32m", "\x1b[31m"
+    assert green in colours(board, State.OPEN)
+    assert red in colours(board, State.OPEN)
+    assert not {green, red} & {
+        code for code in (green, red) if code in colours(board, State.WAITING)
+    }
+    board.take(Status(state="stale", symbols=("BTC-USD",)))
+    assert colours(board, State.OPEN).count(green) == 1  # that of the status
+    assert red in colours(board, State.OPEN)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "no-such"])
+def test_a_terminal_that_cannot_show_an_arrow_gets_another_sign(encoding: str) -> None:
+    board = Board(encoding)
+    tick(board, BTC="1.00", ETH="2.00")
+    tick(board, BTC="2.00", ETH="1.00")
+    drawn(board, ClientStatistics()).encode("ascii")
+    assert row(drawn(board, ClientStatistics()), "BTC-USD")[2] == "^"
