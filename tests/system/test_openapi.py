@@ -54,6 +54,8 @@ def test_the_program_keeps_to_the_document(
 ) -> None:
     command = [
         *(script("schemathesis"), "run", str(DOCUMENT), "--url", server.url, "--no-color"),
+        # It does not end; tests/system/test_http_stream.py reads it.
+        *("--exclude-path", "/stream"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing"),
         *("--max-examples", str(EXAMPLES), "--seed", "5", "--request-timeout", "10"),
         *("--generation-database", "none"),

@@ -69,11 +69,32 @@ class Encoding:
         name: what it is called in a repr.
         format: how values become bytes.
         frame: puts the bytes of one message into what is written.
+        frame_ticker: does so for a ticker message, of which it is told the epoch and the seq,
+            where that is another way.
     """
 
     name: str
     format: Format = attrs.field(repr=False)
     frame: Callable[[bytes], bytes] = attrs.field(repr=False)
+    frame_ticker: Callable[[bytes, str, int], bytes] | None = attrs.field(default=None, repr=False)
+
+    def ticker(
+        self,
+        entries: Iterable[bytes],
+        *,
+        epoch: str,
+        seq: int,
+        time_ms: int,
+        prev: int | None = None,
+        snapshot: bool = False,
+    ) -> bytes:
+        """Return a ticker message as it is written; see `Format.ticker`."""
+        message = self.format.ticker(
+            entries, seq=seq, time_ms=time_ms, prev=prev, snapshot=snapshot
+        )
+        if self.frame_ticker is None:
+            return self.frame(message)
+        return self.frame_ticker(message, epoch, seq)
 
     def message(self, message: Message) -> bytes:
         """Return a message as it is written."""

@@ -29,6 +29,7 @@ from ticker import limits
 from ticker.http.gate import Gate
 from ticker.http.head import Head, is_for_streams, read_head
 from ticker.http.refusal import RefusedError
+from ticker.protocol.paths import HTTP_STREAM_PATH
 from ticker.transport.socket_stream import SocketStream
 
 #: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
@@ -169,6 +170,9 @@ class HttpStream(trio.abc.HalfCloseableStream):
 
     def _begin(self, head: Head) -> None:
         """Show a request to Hypercorn: its head, and of what came with it just its own body."""
+        if head.path == HTTP_STREAM_PATH:
+            # What the kernel holds for a slow reader is bounded as for a WebSocket.
+            self._stream.tune()
         head = head.redacted()  # or an access log would keep a secret
         size = head.body_bytes if head.method else None
         self._body_left = math.inf if size is None else size

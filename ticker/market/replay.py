@@ -66,7 +66,7 @@ class Replay:
         for tick in self._log.since(seq):
             if end is not None and (tick.seq > end or size > limits.REPLAY_BYTES):
                 return b"".join(frames), seq
-            frame = _frame(topic, tick, seq)
+            frame = self._frame(topic, tick, seq)
             if frame:
                 frames.append(frame)
                 size += len(frame)
@@ -77,21 +77,24 @@ class Replay:
             # Later frames are for those who have the last one.
             published = self._published
             seq, prev = published.seq, seq
-            frames.append(_write(topic, [], seq=seq, time_ms=published.time_ms, prev=prev))
+            frames.append(
+                topic.key.encoding.ticker(
+                    (), epoch=published.epoch, seq=seq, time_ms=published.time_ms, prev=prev
+                )
+            )
         return b"".join(frames), seq
 
-
-def _frame(topic: Topic, tick: LoggedTick, prev: int) -> bytes:
-    """Make the frame of one tick; empty where it changed nothing that the topic shows."""
-    detail, format_ = topic.key.detail, topic.key.encoding.format
-    quotes = dict(tick.shown(detail))
-    places = topic.in_order(quotes)
-    if not places:
-        return b""
-    entries = [format_.entry(quotes[place], detail) for place in places]
-    return _write(topic, entries, seq=tick.seq, time_ms=tick.time_ms, prev=prev)
-
-
-def _write(topic: Topic, entries: list[bytes], *, seq: int, time_ms: int, prev: int) -> bytes:
-    encoding = topic.key.encoding
-    return encoding.frame(encoding.format.ticker(entries, seq=seq, time_ms=time_ms, prev=prev))
+    def _frame(self, topic: Topic, tick: LoggedTick, prev: int) -> bytes:
+        """Make the frame of one tick; empty where it changed nothing that the topic shows."""
+        detail, encoding = topic.key.detail, topic.key.encoding
+        quotes = dict(tick.shown(detail))
+        places = topic.in_order(quotes)
+        if not places:
+            return b""
+        return encoding.ticker(
+            [encoding.format.entry(quotes[place], detail) for place in places],
+            epoch=self._published.epoch,
+            seq=tick.seq,
+            time_ms=tick.time_ms,
+            prev=prev,
+        )

@@ -161,11 +161,14 @@ class Topic:
         else:
             changed = published.changed_since(prev, self.key.detail)
             entries = map(encoded.__getitem__, self.in_order(changed))
-        encoding = self.key.encoding
-        message = encoding.format.ticker(
-            entries, seq=published.seq, time_ms=time_ms, prev=prev, snapshot=snapshot
+        self._frame = self.key.encoding.ticker(
+            entries,
+            epoch=published.epoch,
+            seq=published.seq,
+            time_ms=time_ms,
+            prev=prev,
+            snapshot=snapshot,
         )
-        self._frame = encoding.frame(message)
         self._frame_key = key
         return self._frame, True
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import attrs
 import structlog
@@ -11,6 +12,7 @@ import trio
 from ticker import limits
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
+from ticker.encodings.encoding import Encoding
 from ticker.http.bearer import find_token
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
@@ -21,6 +23,7 @@ from ticker.http.refusal import (
     UNAVAILABLE,
     RefusalCounter,
     RefusedError,
+    too_many_refusals,
 )
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
@@ -31,9 +34,10 @@ from ticker.streams import handshake
 from ticker.streams.context import StreamContext
 from ticker.streams.handshake import Candidate
 from ticker.streams.session import Session
+from ticker.streams.sse import HttpSession
 from ticker.streams.subscribing import read_query
 from ticker.streams.terms import Terms
-from ticker.streams.websocket import WebSocket
+from ticker.streams.websocket import ABNORMAL, WebSocket
 from ticker.transport.socket_stream import SocketStream
 
 log = structlog.get_logger()
@@ -56,6 +60,23 @@ class Admitted:
     place: Place
     address: str
     asked: Subscribe | None
+
+
+@attrs.frozen
+class Opening:
+    """A request for a stream over plain HTTP that is granted.
+
+    Attributes:
+        grant: what its token allows.
+        asked: the subscription it names; None for everything.
+        address: the client's.
+        place: is taken for it; None where it was only asked whether it would be granted.
+    """
+
+    grant: Grant
+    asked: Subscribe | None
+    address: str
+    place: Place | None = None
 
 
 class Streams:
@@ -178,6 +199,57 @@ class Streams:
                 refusal = attrs.evolve(refusal, late=True)
             raise RefusedError(refusal) from None
         return Admitted(candidate, grant, place, address, asked)
+
+    async def admit_http(self, head: Head, address: str) -> Opening:
+        """Find out whether a request for a stream over plain HTTP is granted.
+
+        It holds a place then: `open_http` is to follow at once, unless it is only asked whether.
+
+        Raises:
+            RefusedError: it is not.
+        """
+        places = [place for place in self._settings.token_from if place != "subprotocol"]
+        try:
+            token = find_token(head, places)
+            wait = self._refusals.wait(address)
+            if wait and not self.context.authority.knows(token):
+                raise RefusedError(too_many_refusals(wait))  # noqa: TRY301 - counted below
+            grant = await self._authenticate(token)
+            last_event_id = head.first(b"last-event-id")
+            terms = Terms(self.context, grant)
+            asked = read_query(head.query, terms, self.context.market, last_event_id)
+            if head.method == "HEAD":
+                return Opening(grant, asked, address)
+            return Opening(grant, asked, address, self._place(grant, address))
+        except RefusedError as error:
+            self._refusals.request(error.refusal, address)
+            raise
+
+    @contextmanager
+    def open_http(
+        self, opening: Opening, encoding: Encoding, nursery: trio.Nursery
+    ) -> Iterator[AsyncIterator[bytes]]:
+        """Give the messages of a stream over plain HTTP, which ends when the block is left.
+
+        Args:
+            opening: what was granted.
+            encoding: how messages are written.
+            nursery: where it catches up once it has fallen behind.
+        """
+        assert opening.place is not None  # noqa: S101 - `admit_http` took it
+        grant = opening.grant
+        audit = {"user_id": grant.user_id, "key_id": grant.key_id, "address": opening.address}
+        session = HttpSession(self.context, grant, encoding, opening.asked, nursery)
+        self.open += 1
+        try:
+            with opening.place, session:
+                log.info("stream_opened", **audit)
+                yield session
+        finally:
+            self.open -= 1
+            code = ABNORMAL if session.close_code is None else session.close_code
+            self._metrics.stream_closed(code)
+            log.info("stream_closed", code=code, **audit)
 
     async def _authenticate(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""

@@ -176,7 +176,7 @@ class Delivery:
         """Tell which sources went stale or live, where the subscriber does not know yet."""
         states = self._context.status_for(self._role)
         news = [state for state in states if state not in self._status_told]
-        if not news or self._offer(b"".join(map(self._status, news))):
+        if not news or self.offer(b"".join(map(self._status, news))):
             self._status_told = states
 
     def watch_silence(self, *, silent: bool) -> None:
@@ -184,7 +184,7 @@ class Delivery:
         if not silent:
             self._pinged = False
         elif not self._pinged:
-            self._pinged = self._offer(PING_FRAME)
+            self._pinged = self.offer(PING_FRAME)
 
     def _status(self, state: SourceState) -> bytes:
         return self._encoding.message(
@@ -234,10 +234,10 @@ class Delivery:
         self._ended(error or TooSlowError())
 
     def _offer_first(self, first: bytes) -> None:
-        if not self._offer(first):
+        if not self.offer(first):
             self._ended(trio.BrokenResourceError("no room for the first bytes of a stream"))
 
-    def _offer(self, frame: bytes) -> bool:
+    def offer(self, frame: bytes) -> bool:
         """Send a frame past the hub; False where there is no room for it now."""
         try:
             self._stream.send_nowait(frame)

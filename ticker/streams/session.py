@@ -15,16 +15,17 @@ from typing import Protocol
 import structlog
 import trio
 
-from ticker import __version__, limits
+from ticker import limits
 from ticker.encodings.encoding import Encoding
 from ticker.encodings.json import JSON
 from ticker.protocol.close_codes import CloseCode
-from ticker.protocol.messages import Closing, Welcome
+from ticker.protocol.messages import Closing
 from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Grant
 from ticker.streams.context import StreamContext
 from ticker.streams.conversation import Conversation
 from ticker.streams.delivery import Delivery, DeliveryStream, TooSlowError
+from ticker.streams.greeting import welcome
 from ticker.streams.inbound import RefusedMessageError
 from ticker.streams.subscribing import charge, grant_subscription, whole_market
 from ticker.streams.terms import Terms
@@ -181,19 +182,7 @@ class Session:
     def _greet(self, response: bytes) -> None:
         """Accept, welcome, and subscribe: all in one write, without a checkpoint."""
         market = self._context.market
-        allowed = self._terms.allowed("subscribe")
-        welcome = Welcome(
-            user_id=self.grant.user_id,
-            role=self.grant.role,
-            symbols=allowed,
-            tick_ms=market.interval.milliseconds,
-            expires_in=self._terms.expires_in,
-            time=market.wall_ms(),
-            version=__version__,
-            epoch=market.hub.published.epoch,
-            seq=market.hub.published.seq,
-        )
-        greeting = response + self._encoding.message(welcome)
+        greeting = response + self._encoding.message(welcome(self._terms, market))
         if self._asked is None:
             wanted = whole_market(self._terms, market.interval)
         else:

@@ -19,7 +19,7 @@ from ticker.protocol.messages import Subscribed
 from ticker.protocol.requests import NO_ID, RequestId, Subscribe
 from ticker.redaction import redact
 from ticker.streams.own_sets import OwnSets
-from ticker.streams.subscription_query import QueryError, read_subscription
+from ticker.streams.subscription_query import QueryError, read_event_id, read_subscription
 from ticker.streams.terms import Terms
 
 
@@ -127,8 +127,16 @@ def charge(wanted: Wanted, terms: Terms, own_sets: OwnSets) -> Wanted:
     return attrs.evolve(wanted, every=every, account=account)
 
 
-def read_query(query: str, terms: Terms, market: Market) -> Subscribe | None:
+def read_query(
+    query: str, terms: Terms, market: Market, last_event_id: str | None = None
+) -> Subscribe | None:
     """Read the subscription in the query of a request for a stream, and see that it is granted.
+
+    Args:
+        query: of the request.
+        terms: what the client may have.
+        market: what there is.
+        last_event_id: of server-sent events, which says better than the query where to resume.
 
     Returns:
         What to grant once the stream begins; None where the query asks for nothing.
@@ -138,6 +146,9 @@ def read_query(query: str, terms: Terms, market: Market) -> Subscribe | None:
     """
     try:
         asked = read_subscription(query)
+        if last_event_id:
+            asked = asked or Subscribe()
+            asked.resume = read_event_id(last_event_id)
         if asked is not None:
             grant_subscription(asked, terms, market)
     except QueryError as error:

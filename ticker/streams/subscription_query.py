@@ -50,7 +50,7 @@ def read_subscription(query: str) -> Subscribe | None:
 
 
 def read_resume(text: str) -> Resume:
-    """Read `EPOCH:SEQ`, as in a query and in the `Last-Event-ID` of server-sent events.
+    """Read `EPOCH:SEQ`.
 
     Raises:
         QueryError: it is something else.
@@ -59,6 +59,19 @@ def read_resume(text: str) -> Resume:
     if not separator:
         raise QueryError("resume must be EPOCH:SEQ")
     return Resume(epoch, _whole(seq, "resume's seq"))
+
+
+def read_event_id(text: str) -> Resume:
+    """Read a `Last-Event-ID`; one of another server is the id of no frame there is.
+
+    A client would take a refusal for the end of the stream.
+    """
+    try:
+        resume = read_resume(text)
+        check(Subscribe(resume=resume))
+    except (QueryError, BadMessageError):
+        return Resume("unknown", 0)
+    return resume
 
 
 def _whole(text: str, name: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -21,7 +21,7 @@ from ticker.server.lifespan import RefusingLifespan
 from ticker.service import Service
 from ticker.settings.model import Settings
 from ticker.settings.network_readers import Endpoint
-from ticker.web import answer_cache, auth, history, operations, pages, prices
+from ticker.web import answer_cache, auth, history, operations, pages, prices, stream
 from ticker.web.metrics_listener import serve_metrics
 from ticker.web.responses import EXTENSION, error
 
@@ -67,12 +67,17 @@ class TickerApp(QuartTrio):
     ) -> None:
         """Do as Quart, and end plainly where this is cancelled.
 
+        What a request holds beyond its handler, as a stream does, is let go of here, however it
+        ends: a client may leave before its response has begun.
+
         Hypercorn notes a group of exceptions in a frame that the group's traceback leads to
         (`hypercorn/trio/task_group.py`, `_handle`), and so leaves all of both to the collector:
         15 KB for each client that hangs up.
         """
         try:
-            await super().__call__(scope, receive, send)
+            with ExitStack() as held:
+                scope[stream.HELD] = held  # type: ignore[typeddict-unknown-key]  # it is ours
+                await super().__call__(scope, receive, send)
         except* trio.Cancelled:
             pass
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -97,6 +102,7 @@ def create_app(settings: Settings) -> TickerApp:
     app.register_blueprint(prices.blueprint)
     app.register_blueprint(history.blueprint)
     app.register_blueprint(operations.blueprint)
+    app.register_blueprint(stream.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
