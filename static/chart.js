@@ -1,4 +1,4 @@
-/** The chart of one symbol over lightweight-charts, by mouse, touch and keyboard. */
+/** The chart of one symbol, over lightweight-charts. */
 
 import { $, write } from "./dom.js";
 import * as format from "./format.js";
@@ -153,6 +153,7 @@ export function createChart(shown) {
 		if (candle?.volume != null) parts.push(`V ${format.count(candle.volume)}`);
 		for (const [at, node] of [...$("legend").children].entries()) write(node, parts[at] ?? "");
 		if (candle) $("legend").dataset.way = Math.sign(candle.close - candle.open);
+		$("legend").style.right = `${chart.priceScale("right").width()}px`;
 	}
 
 	/** Say in words what the crosshair is on, or the newest price. */

@@ -15,6 +15,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError
 from wsproto.utilities import ProtocolError
 
+from ticker.exception_groups import causes, first
 from ticker.market.sources import SourceError
 
 __all__ = ["BROKEN", "FeedError", "MessageTooBigError", "StatusError", "one_fault", "why"]
@@ -60,36 +61,20 @@ def one_fault(place: str) -> Iterator[None]:
         FeedError: an expected fault of a connection, with the place it was to.
         SourceConfigError: as it was.
     """
-    fault: Exception | None = None
+    fault: BaseException | None = None
     try:
         yield
     except* SourceError as group:
-        fault = _first(group)
+        fault = first(group)
     except* BROKEN as group:
-        fault = fault or FeedError(f"{place}: {why(_first(group))}")
+        fault = fault or FeedError(f"{place}: {why(first(group))}")
     if fault is not None:
         raise fault
-
-
-def _first(error: BaseException) -> Exception:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, Exception)  # noqa: S101 - those caught are
-    return error
 
 
 def why(error: BaseException) -> str:
     """Return what went wrong, in the words of its deepest cause."""
     if isinstance(error, ConnectionClosed) and error.reason is not None:
         return f"closed with {error.reason.code} {error.reason.reason or ''}".rstrip()
-    cause: BaseException = error
-    while (deeper := _beneath(cause)) is not None:
-        cause = deeper
+    *_, cause = causes(error)
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-
-
-def _beneath(error: BaseException) -> BaseException | None:
-    if isinstance(error, BaseExceptionGroup):
-        first: BaseException = error.exceptions[0]
-        return first
-    return error.__cause__ or error.__context__
