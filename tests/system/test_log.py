@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.raw import ask, handshake, opened
 from tests.support.sabotage import APPLICATION, ENVIRONMENT, SERVE, break_part
-from tests.support.server import LAUNCHES, Launch, Server, command_of, environment
+from tests.support.server import LAUNCHES, START_SECONDS, Launch, Server, command_of, environment
 from tests.support.waiting import wait_until
 
 #: How the log is ill: what a shell does to both outputs before the program starts.
@@ -84,7 +84,7 @@ def ill(launch: Launch, data_dir: Path, how: str) -> Iterator[Server]:
     port = next(word for word in reversed(command) if word.rpartition(":")[2].isdigit())
     server = _Silent(process, data_dir, int(port.rpartition(":")[2]))
     try:
-        wait_until(server.serves, "the program to serve", seconds=30)
+        wait_until(server.serves, "the program to serve", seconds=3 * START_SECONDS)
         yield server
     finally:
         process.terminate()
