@@ -152,3 +152,45 @@ async def test_a_connection_that_is_half_open_is_given_up(autojump_clock: MockCl
             await trio.sleep(1)
             assert run.good(symbol)
     assert autojump_clock.current_time() < 300
+
+
+@every_exchange
+async def test_one_stream_that_stands_still_does_not_take_the_others_down(
+    autojump_clock: MockClock, manners: Manners
+) -> None:
+    bitcoin, ether = first_symbol(manners), first_symbol(manners).replace("BTC", "ETH")
+    async with running(manners, bitcoin, ether, supervised=True) as run:
+        await run.exchange.wait_for(lambda: len(run.exchange.subscribed_symbols()) == 2)
+        await run.exchange.trade(ether, "100")
+        await run.exchange.trade(bitcoin, "100")
+        run.exchange.stalled = {ether}
+        await run.exchange.trade(ether, "120")
+        wrong = 0
+        for _ in range(200):
+            await run.exchange.trade(bitcoin, "101")
+            wrong += await wrong_for(run, ether, 1)
+            assert run.good(bitcoin)
+        assert wrong <= 45
+        assert not run.stops
+        run.exchange.stalled = set()
+        for _ in range(120):
+            await run.exchange.trade(bitcoin, "101")
+            await run.exchange.trade(ether, "121")
+            await trio.sleep(1)
+        assert run.good(ether)
+    assert autojump_clock.current_time() > 300
+
+
+async def test_a_symbol_that_is_not_among_the_subscriptions_does_not_take_the_others_down(
+    autojump_clock: MockClock,
+) -> None:
+    exchange = StandIn(BINANCE, clock=virtual_ms, rest_answer=b"HTTP/1.1 400 No\r\n\r\n")
+    async with running(BINANCE, "BTC-USDT", "NEW-USDT", exchange=exchange, supervised=True) as run:
+        await exchange.subscribed()
+        for second in range(120):
+            await exchange.trade("BTC-USDT", "7")
+            await trio.sleep(1)
+            assert second < 3 or run.good("BTC-USDT")
+        assert not run.stops
+        assert run.reasons.keys() == {"NEW-USDT"}
+    assert autojump_clock.current_time() < 200
