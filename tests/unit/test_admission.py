@@ -31,6 +31,10 @@ def place(
         (StreamLimits(server=0, token=2, address=0, key=0), None, "token"),
         (StreamLimits(server=0, token=0, address=2, key=0), None, "address"),
         (UNLIMITED, 2, "key"),
+        (StreamLimits(server=0, token=0, address=0, key=2), None, "key"),
+        # What a role says of its keys is more than the default, or less.
+        (StreamLimits(server=0, token=0, address=0, key=1), 2, "key"),
+        (StreamLimits(server=0, token=0, address=0, key=9), 2, "key"),
     ],
 )
 def test_the_place_after_the_last_is_refused_and_comes_back(

@@ -190,7 +190,10 @@ class Settings:
         "127.0.0.1:9090",
     )
     trusted_hops: int = setting(
-        0, read.whole, "proxies in front whose X-Forwarded-For entries are believed", "1"
+        0,
+        read.whole,
+        "proxies in front whose X-Forwarded-For or Forwarded entries are believed",
+        "1",
     )
     demo_key: str = setting(
         "auto",
