@@ -25,7 +25,7 @@ _GRACE_SECONDS: Final = 60
 
 
 class RunError(Exception):
-    """A run that says nothing: the load generator failed, or nobody could connect."""
+    """A run that says nothing: the load generator failed, or no client could connect."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def _rounds(
     count = 1 if options.quick else options.rounds or scenario.rounds
     for number in range(count):
         runs: dict[str, measure.Run] = {}
-        # Every other round backwards: what drifts with time then favours nobody.
+        # Every other round backwards: what drifts with time then favours no server.
         for variant in scenario.variants[:: -1 if number % 2 else 1]:
             if variant.server in missing:
                 continue

@@ -247,7 +247,7 @@ def _resume() -> Scenario:
             "ms until then, worst": lambda run: run["resumed_fresh_ns"]["max"],
         },
         rounds=1,
-        note="What the subscriber's own kernel had taken before nobody can take back; the frames "
+        note="What the subscriber's own kernel had already taken cannot be taken back; the frames "
         "past it are those that the server could still decide about.",
         quick=lambda load: load,
     )

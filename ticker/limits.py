@@ -74,7 +74,7 @@ CAPTURE_FILES: Final = 15
 
 #: DNS, TCP, TLS and the upgrade to an exchange: a second is usual, ten is broken.
 FEED_CONNECT_SECONDS: Final = 10.0
-#: The goodbye to an exchange is a courtesy; a silent one must not delay the reconnect.
+#: The close frame to an exchange is a courtesy; a silent one must not delay the reconnect.
 FEED_CLOSE_SECONDS: Final = 2.0
 #: How long an exchange may take to acknowledge a subscription or to list its symbols.
 FEED_ANSWER_SECONDS: Final = 10.0
@@ -93,7 +93,7 @@ FEED_BATCH_SECONDS: Final = 0.01
 FEED_JUMP: Final = Decimal("0.5")
 #: ... by the next price, or by this long without another.
 FEED_HOLD_MS: Final = 3000
-#: How far an exchange's clock may be ahead of ours: more is nonsense from one of the two.
+#: How far an exchange's clock may be ahead of this one: more is nonsense from one of the two.
 FEED_CLOCK_AHEAD_MS: Final = 60_000
 #: Bitcoin's first block, 2009-01-03: no price of a coin is older.
 FEED_CLOCK_EARLIEST_MS: Final = 1_230_940_800_000
@@ -218,7 +218,7 @@ DATABASE_ERASE_SECONDS: Final = 0.25
 ERASE_PAUSES: Final = 50
 
 #: How often expired tokens are removed, and how many in one transaction (a few milliseconds,
-#: in which nobody else can write).
+#: in which no other transaction can write).
 TOKEN_PURGE_SECONDS: Final = 30.0
 TOKEN_PURGE_BATCH: Final = 1000
 #: What `ticker keys list` and `ticker tokens list` show at most.
@@ -310,7 +310,7 @@ FRAMES_BURST: Final = 400
 #: Bad messages within so many seconds before a client is sent away: a bug, not a typo.
 BAD_MESSAGES: Final = 5
 BAD_MESSAGES_SECONDS: Final = 10.0
-#: The slowest interval a subscriber may ask for: a minute; whoever wants less can poll.
+#: The slowest interval a subscriber may ask for: a minute; a client that wants less can poll.
 INTERVAL_MAX_MS: Final = 60_000
 #: The longest request id that is echoed: a UUID fits twice.
 REQUEST_ID_CHARS: Final = 80
@@ -386,7 +386,7 @@ ANSWERS_AT_ONCE: Final = 1
 
 #: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
 OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + HANDSHAKE_ROOM + REFUSALS_AT_ONCE + 200
-#: For how many streams to ask for descriptors where nobody bounds them.
+#: For how many streams to ask for descriptors where no setting bounds them.
 STREAMS_UNLIMITED: Final = 100_000
 #: New objects after which the garbage collector runs: those of a thousand streams, or what is
 #: left of 10,000 requests of HTTP, some six megabytes.

@@ -66,7 +66,7 @@ class Throttle:
 
         Args:
             event: its name.
-            address: who caused it; empty where nobody in particular did.
+            address: whose client caused it; empty where no one client did.
             reason: what to count it under.
             now: monotonic seconds.
         """

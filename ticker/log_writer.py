@@ -78,7 +78,7 @@ class LogWriter:
     def _written_at_once(self, pipe: int, data: bytes) -> bool:
         """Write a line here and now, where nothing waits before it and the pipe has room.
 
-        That spares the thread its turn, and whoever reads sees a line before what follows it. So
+        That spares the thread its turn, and a reader sees a line before what follows it. So
         short a write to a pipe is whole or not at all (POSIX, `PIPE_BUF`).
         """
         if self._waiting or self._unreported or self._torn or len(data) > select.PIPE_BUF:

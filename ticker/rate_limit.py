@@ -91,7 +91,7 @@ class Budget:
 class KeyedLimiter:
     """One limit for each of many subjects, in a table of bounded size.
 
-    A full table forgets whoever it has not heard of for longest: under an attack from
+    A full table forgets the subject it has not heard of for longest: under an attack from
     more addresses than it holds it fails open for the quietest of them.
     """
 

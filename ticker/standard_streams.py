@@ -18,7 +18,7 @@ from ticker.log_writer import LogWriter, LossyStream
 
 
 def take() -> None:
-    """Let nothing that this process prints raise or wait, whoever prints it.
+    """Let nothing that this process prints raise or wait, from whatever module.
 
     For a process that serves: `print`, warnings, tracebacks, and the loggers that Hypercorn makes
     for its own command line then go through a `LogWriter` as well.

@@ -136,7 +136,7 @@ class Audience:
                 if number == self._listener.fileno():
                     self._accept()
                 else:
-                    gone.add(number)  # nobody here has anything to say but goodbye
+                    gone.add(number)  # a subscriber sends nothing here but its end
             for each in [each for each in self.sockets if each.fileno() in gone]:
                 self._poll.unregister(each)
                 self.sockets = [other for other in self.sockets if other is not each]

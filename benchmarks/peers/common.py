@@ -30,7 +30,7 @@ UPGRADED: Final = (
 
 
 def good(authorization: str | None) -> bool:
-    """Whether an `Authorization` header holds a token of ours; what Ticker checks, too.
+    """Whether an `Authorization` header holds a token of this benchmark; what Ticker checks, too.
 
     A token is 32 random bytes and the HMAC-SHA256 over them, both base64url; the hash of the
     random bytes is the id under which it was noted when it was issued.

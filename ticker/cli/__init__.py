@@ -1,7 +1,7 @@
 """The command line. `program.py` holds it; here is only what a Ctrl-C must find at once.
 
 Importing the program takes longer than a person needs to change their mind, and a traceback of
-an import helps nobody.
+an import is no help.
 """
 
 from __future__ import annotations

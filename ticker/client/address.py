@@ -23,7 +23,7 @@ class Address:
         secure: whether it is spoken to over TLS.
         host: a name or an address, IPv6 without brackets.
         port: the TCP port.
-        base: the path in front of ours, as a reverse proxy may have one; mostly empty.
+        base: the path below which a reverse proxy serves it; mostly empty.
     """
 
     secure: bool

@@ -84,7 +84,7 @@ class Gate:
 
     def _refusal(self, head: Head, address: str, *, encrypted: bool) -> Refusal | None:
         if self._foreign(head, encrypted=encrypted):
-            # It counts against nobody: any page can have its visitors' browsers send this.
+            # It counts against no address: any page can have its visitors' browsers send this.
             return ORIGIN
         limiter = self._operations if head.path in _OPERATIONS else self._pages
         wait = limiter.admit(limit_key(address), trio.current_time())

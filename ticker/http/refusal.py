@@ -107,7 +107,7 @@ class RefusalCounter:
     """The one place where refused credentials are counted, of handshakes and of HTTP alike.
 
     An address that is beyond the limit is refused at once, but for a token that is known to be
-    good: whoever shares the address with somebody who guesses goes on.
+    good: a client that shares its address with one that guesses goes on.
     """
 
     def __init__(self, rate: Rate, metrics: Metrics) -> None:
@@ -124,7 +124,7 @@ class RefusalCounter:
         Args:
             refusal: what it is answered.
             address: the client's.
-            foreign: whether a page asked that may not: then it counts against nobody, or any
+            foreign: whether a page asked that may not: then it counts against no address, or any
                 page could lock its visitors out here.
         """
         self._metrics.handshake_refused(refusal.reason)
@@ -135,7 +135,7 @@ class RefusalCounter:
     def request(self, refusal: Refusal, address: str) -> None:
         """Note a request over HTTP whose token was refused.
 
-        One without a token counts against nobody: any page can have a browser send that.
+        One without a token counts against no address: any page can have a browser send that.
         """
         self._metrics.request_refused(refusal.reason)
         log.info("request_refused", reason=refusal.reason, address=address)

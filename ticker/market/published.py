@@ -2,7 +2,7 @@
 
 The book moves whenever a source brings quotes; subscribers see it move only tick by tick. What
 they are shown under a `seq` is kept here until the next tick, so that a `seq` never has two
-different prices, whoever asks and whenever: a subscriber that was behind, or `GET /prices`.
+different prices, to any reader at any time: a subscriber that was behind, or `GET /prices`.
 
 For each symbol it is known at which tick a field last changed that a detail shows, so that a
 subscriber can be brought from any earlier tick of the same epoch to the last one.

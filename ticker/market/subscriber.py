@@ -12,7 +12,7 @@ import trio
 
 
 class Subscriber(Protocol):
-    """Whoever takes frames; `trio.MemorySendChannel[bytes]` is one."""
+    """What takes frames; `trio.MemorySendChannel[bytes]` is one."""
 
     def send_nowait(self, frame: bytes, /) -> None:
         """Take one frame whole, at once.

@@ -185,7 +185,7 @@ class Authority:
         return grant is not None and self.still_good(grant)
 
     def signed(self, token: str) -> bool:
-        """Tell whether a token is signed by a key of this service; asks nobody, counts nothing."""
+        """Tell whether this service signed a token; reads no database, counts nothing."""
         try:
             self._signer.verify(token)
         except InvalidTokenError:

@@ -85,7 +85,7 @@ class Streams:
     Attributes:
         context: what they share.
         open: how many there are.
-        stalled: how many were cut off because nobody read.
+        stalled: how many were cut off because the client did not read.
     """
 
     def __init__(

@@ -109,7 +109,8 @@ def decide(
         secure: whether the client reached us over TLS.
         compression: whether to agree on permessage-deflate where a client offers it.
         wait: for how long its address is beyond the limit of refusals, in seconds. Only a
-            token that is known to be good is looked at meanwhile, and what counts for nobody.
+            token that is known to be good is looked at meanwhile, and what counts against no
+            address.
         known: whether a token is known to be good.
 
     Raises:

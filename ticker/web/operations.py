@@ -40,8 +40,8 @@ async def readyz() -> Response:
 async def metrics() -> Response:
     """Answer everything that is counted, in Prometheus' text format, to those who may read it.
 
-    That is everybody, or a role with the action `metrics`; or nobody here, where the metrics have
-    a listener of their own.
+    That is everybody, or a role with the action `metrics`; or no client here, where the metrics
+    have a listener of their own.
     """
     service = running()
     role = ""
