@@ -195,7 +195,6 @@ DIALECT: Final = Dialect(
     subscribe=_subscribe,
     batch=100,
     refuses_whole=True,
-    heartbeats_prove=True,
 )
 
 create: Final = Exchange(DIALECT)

@@ -94,9 +94,6 @@ class Dialect:
         request_seconds: the least time between two requests.
         refuses_whole: where one name of a request is refused, none of it is subscribed to.
         holdings: asks what the connection is subscribed to, given the number of the request.
-        heartbeats_prove: a heartbeat names a symbol's last trade and so proves its price;
-            otherwise signs of life are the connection's, which prove nothing of a symbol
-            that has been quiet for long.
         snapshots: it sends the last price upon subscribing.
         any_message_is_alive: its heartbeat comes only where there is nothing else to say;
             otherwise only the heartbeat is a sign of life.
@@ -123,7 +120,6 @@ class Dialect:
     request_seconds: float = FEED_REQUEST_SECONDS
     refuses_whole: bool = False
     holdings: Callable[[int], str] | None = None
-    heartbeats_prove: bool = False
     snapshots: bool = True
     any_message_is_alive: bool = False
     ping: str | None = None
