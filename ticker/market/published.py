@@ -13,7 +13,7 @@ Rules for this module: values only, no clock and no I/O.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ticker.market.book import Book
 from ticker.market.quote import Quote
@@ -39,7 +39,8 @@ class Published:
     def __init__(self, book: Book, *, time_ms: int) -> None:
         self._book = book
         # The seq of each place's last change, the latest last.
-        self._changed_at: Mapping[Detail, dict[int, int]] = {detail: {} for detail in DETAILS}
+        shared: dict[int, int] = {}
+        self._changed_at: dict[Detail, dict[int, int]] = {"price": shared, "full": shared}
         self.epoch = secrets.token_hex(_EPOCH_BYTES)
         self.seq = 0
         self.time_ms = time_ms
@@ -55,21 +56,25 @@ class Published:
         self.seq = seq
         self.time_ms = time_ms
         current, quotes = self._book.quotes, self.quotes
-        price, full = [], []
+        price, rest = [], []
         for place in self._book.take_touched():
             new, old = current[place], quotes[place]
             quotes[place] = new
-            if new is None or (old is not None and _price_alike(old, new)):
+            # What the detail `price` shows, to the last digit; most quotes differ in the first.
+            if new is None or (
+                old is not None
+                and old.price == new.price
+                and old.time_ms // 1000 == new.time_ms // 1000
+                and old.source == new.source
+                and not old.price.compare_total(new.price)
+            ):
                 if new is not None and old is not None and not _rest_alike(old, new):
-                    full.append(place)
+                    rest.append(place)
                 continue
             price.append(place)
-            full.append(place)
-        self._note("price", price)
-        self._note("full", full)
-        same = len(price) == len(full)
         changed = tuple(price)
-        self.changed = {"price": changed, "full": changed if same else tuple(full)}
+        self.changed = {"price": changed, "full": (*changed, *rest) if rest else changed}
+        self._note(price, rest)
 
     def changed_since(self, seq: int, detail: Detail) -> list[int]:
         """Return the places in which something changed after a tick, the latest first.
@@ -83,20 +88,19 @@ class Published:
             places.append(place)
         return places
 
-    def _note(self, detail: Detail, places: list[int]) -> None:
-        seq, changed_at = self.seq, self._changed_at[detail]
-        for place in places:
-            changed_at.pop(place, None)
-            changed_at[place] = seq
-
-
-def _price_alike(old: Quote, new: Quote) -> bool:
-    """Whether the detail `price` shows two quotes alike, to the last digit."""
-    return (
-        (old.price is new.price or not old.price.compare_total(new.price))
-        and old.time_ms // 1000 == new.time_ms // 1000
-        and old.source == new.source
-    )
+    def _note(self, price: Sequence[int], rest: Sequence[int]) -> None:
+        """Note the places that changed in what `price` shows, and in what only `full` does."""
+        if rest and self._changed_at["price"] is self._changed_at["full"]:
+            # From here on they differ; until then one serves both.
+            self._changed_at["full"] = dict(self._changed_at["price"])
+        seq = self.seq
+        for changed_at in {id(each): each for each in self._changed_at.values()}.values():
+            for place in price:
+                changed_at.pop(place, None)
+                changed_at[place] = seq
+        for place in rest:
+            self._changed_at["full"].pop(place, None)
+            self._changed_at["full"][place] = seq
 
 
 def _rest_alike(old: Quote, new: Quote) -> bool:

@@ -76,3 +76,20 @@ def test_each_start_draws_another_epoch() -> None:
     epochs = {Published(Book(SYMBOLS), time_ms=0).epoch for _ in range(100)}
     assert len(epochs) == 100
     assert all(epoch.isalnum() for epoch in epochs)
+
+
+def test_what_only_the_detail_full_shows_changes_that_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ticker.market.published.FULL_FIELDS", ("received_ms",))
+    book = Book(SYMBOLS)
+    published = Published(book, time_ms=0)
+    book.apply([quote("AAA-USD", 1), quote("BBB-USD", 1)])
+    published.tick(1, 1)
+    book.apply([Quote("AAA-USD", Decimal(1), 1000, 1500, "simulated"), quote("BBB-USD", 2)])
+    published.tick(2, 2)
+    book.apply([quote("CCC-USD", 1)])
+    published.tick(3, 3)
+    assert published.changed == {"price": (2,), "full": (2,)}
+    assert published.changed_since(1, "price") == [2, 1]
+    assert sorted(published.changed_since(1, "full")) == [0, 1, 2]

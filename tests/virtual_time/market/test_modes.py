@@ -227,7 +227,7 @@ async def finish(market: Market, followers: list[Follower]) -> None:
 
 
 @given(STEPS, st.sampled_from([1000.0, 0.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_whoever_applies_the_frames_holds_the_servers_book(
     steps: list[tuple[str, str, int]], log_seconds: float
 ) -> None:
