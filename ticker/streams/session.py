@@ -23,10 +23,10 @@ from ticker.protocol.messages import Closing
 from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Grant
 from ticker.streams.context import StreamContext
-from ticker.streams.conversation import Conversation
 from ticker.streams.delivery import Delivery, DeliveryStream, TooSlowError
 from ticker.streams.greeting import welcome
 from ticker.streams.inbound import RefusedMessageError
+from ticker.streams.request_handler import RequestHandler
 from ticker.streams.subscribing import charge, grant_subscription, whole_market
 from ticker.streams.terms import Terms
 from ticker.streams.websocket import ABNORMAL, EndedError, WebSocket
@@ -56,9 +56,9 @@ class Session:
     __slots__ = (
         "_asked",
         "_context",
-        "_conversation",
         "_delivery",
         "_encoding",
+        "_requests",
         "_retry_after_ms",
         "_scope",
         "_stream",
@@ -100,7 +100,7 @@ class Session:
         self._delivery = Delivery(
             context, stream, encoding, grant.role, nursery, self._undeliverable
         )
-        self._conversation = Conversation(context, stream, encoding, terms, self._delivery)
+        self._requests = RequestHandler(context, stream, encoding, terms, self._delivery)
 
     @property
     def grant(self) -> Grant:
@@ -199,7 +199,7 @@ class Session:
             except RefusedMessageError as refused:
                 self.end(refused.code)
                 return
-            code = await self._conversation.receive(message)
+            code = await self._requests.receive(message)
             if code is not None:
                 self.end(code)
 
@@ -226,7 +226,7 @@ class Session:
                 try:
                     if code is CloseCode.RESTART:
                         closing = Closing(code=code, retry_after_ms=self._retry_after_ms)
-                        await self._conversation.say(closing)
+                        await self._requests.say(closing)
                     await self._websocket.close(code)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     self._stream.abort()

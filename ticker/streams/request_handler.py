@@ -1,8 +1,7 @@
 """The answers to a subscriber's requests.
 
 Rules for this module: it decides and answers, one message after the other; when the session ends,
-and how, is the session's business, which is told of it where a message
-calls for it.
+and how, is the session's business, which is told of it where a message calls for it.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class AnswerStream(Protocol):
         """Write whole frames."""
 
 
-class Conversation:
-    """What one subscriber asks and is answered."""
+class RequestHandler:
+    """Answers the requests of one subscriber."""
 
     __slots__ = (
         "_bad_at",
