@@ -42,10 +42,10 @@ LOG_TICK_BYTES: Final = 400
 LOG_QUOTE_BYTES: Final = 320
 #: Ticks that a resumed subscriber of `every` is sent in one write, and bytes after which such a
 #: write ends: a millisecond's work between two checkpoints.
-REPLAY_TICKS: Final = 64
-REPLAY_BYTES: Final = 64 * 1024
+MISSED_PIECE_TICKS: Final = 64
+MISSED_PIECE_BYTES: Final = 64 * 1024
 #: Such writes that a topic keeps: those who were cut off together ask for the same ones.
-REPLAYS_KEPT: Final = 32
+MISSED_PIECES_KEPT: Final = 32
 
 # --- Sources (market/sources/) ------------------------------------------------------------
 

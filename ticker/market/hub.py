@@ -31,8 +31,8 @@ from ticker import limits
 from ticker.encodings.encoding import Encoding, Format
 from ticker.market.book import Book
 from ticker.market.entries import Entries
+from ticker.market.missed_ticks import MissedTicks
 from ticker.market.published import Published
-from ticker.market.replay import Replay
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.subscription import Subscription
 from ticker.market.tick_log import LoggedTick, TickLog
@@ -52,7 +52,6 @@ class HubStatistics:
     frames_sent: int
     frames_skipped: int
     frames_encoded: int
-    ticks_logged: int
 
 
 class Hub:
@@ -86,7 +85,7 @@ class Hub:
         self._book = book
         self._tick_seconds = tick_seconds
         self._fanout = fanout
-        self._replay = Replay(self.published, self.log)
+        self._missed = MissedTicks(self.published, self.log)
         self._topics: dict[TopicKey, Topic] = {}
         self._entries: dict[tuple[Format, Detail], Entries] = {}
         self._subscriptions = 0
@@ -153,7 +152,7 @@ class Hub:
             topic.leave(subscription)
         if topic.empty:
             del self._topics[topic.key]
-            self._replay.forget(topic)
+            self._missed.forget(topic)
 
     async def publish(self, seq: int, time_ms: int) -> None:
         """Publish what the book holds as the next tick, and offer it to every topic that is due.
@@ -219,7 +218,7 @@ class Hub:
             frames = self._frame(topic, None, published.time_ms)
             subscription.seq = published.seq
         else:
-            frames, subscription.seq = self._replay.after(topic, subscription.seq)
+            frames, subscription.seq = self._missed.after(topic, subscription.seq)
         if subscription.seq == published.seq:
             self._enter(subscription)
         return frames
@@ -233,7 +232,6 @@ class Hub:
             frames_sent=self._frames_sent,
             frames_skipped=self._frames_skipped,
             frames_encoded=self._frames_encoded,
-            ticks_logged=len(self.log),
         )
 
     def _entries_in(self, format_: Format, detail: Detail) -> Entries:

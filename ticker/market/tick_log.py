@@ -70,9 +70,6 @@ class TickLog:
         self._size = 0
         self.reaches = 0
 
-    def __len__(self) -> int:
-        return len(self._ticks)
-
     def add(self, tick: LoggedTick, now: float) -> None:
         """Keep a tick, and let go of those that are too old or too many.
 

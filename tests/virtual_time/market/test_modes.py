@@ -19,8 +19,8 @@ from ticker import limits
 from ticker.encodings.json import JSON
 from ticker.market.book import Book
 from ticker.market.hub import Hub
+from ticker.market.missed_ticks import TicksLostError
 from ticker.market.quote import Quote
-from ticker.market.replay import TicksLostError
 from ticker.market.subscription import Subscription
 from ticker.protocol.details import Mode
 from ticker.streams.tick_queue import TickQueue
@@ -398,4 +398,4 @@ async def test_those_cut_off_together_share_what_they_missed() -> None:
             follower.read()
             assert [frame["seq"] for frame in follower.mirror.frames[1:]] == list(range(1, 300))
     # The last piece, which may still grow, is made for each.
-    assert encoded <= 299 + 20 * limits.REPLAY_TICKS
+    assert encoded <= 299 + 20 * limits.MISSED_PIECE_TICKS

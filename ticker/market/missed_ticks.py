@@ -1,7 +1,7 @@
 """From the tick log to frames: what a subscriber of `every` missed, tick by tick.
 
 Those who were cut off together lack the same ticks, so what was made for one is kept for the
-next. To make them meet, a piece ends where the `seq` is a multiple of `limits.REPLAY_TICKS`.
+next. To make them meet, a piece ends where the `seq` is a multiple of `limits.MISSED_PIECE_TICKS`.
 
 Rules for this module: pure; a tick in, bytes out.
 """
@@ -18,7 +18,7 @@ class TicksLostError(Exception):
     """The tick log does not reach back to what a subscriber has."""
 
 
-class Replay:
+class MissedTicks:
     """The missed ticks of all topics, in frames."""
 
     __slots__ = ("_kept", "_log", "_published")
@@ -54,7 +54,7 @@ class Replay:
             piece = self._piece(topic, seq)
             # What ends with the last tick may grow; the rest is past.
             if piece[1] < self._published.seq:
-                if len(kept) >= limits.REPLAYS_KEPT:
+                if len(kept) >= limits.MISSED_PIECES_KEPT:
                     del kept[next(iter(kept))]
                 kept[seq] = piece
         return piece
@@ -64,7 +64,7 @@ class Replay:
         size = 0
         end: int | None = None
         for tick in self._log.since(seq):
-            if end is not None and (tick.seq > end or size > limits.REPLAY_BYTES):
+            if end is not None and (tick.seq > end or size > limits.MISSED_PIECE_BYTES):
                 return b"".join(frames), seq
             frame = self._frame(topic, tick, seq)
             if frame:
@@ -72,7 +72,7 @@ class Replay:
                 size += len(frame)
                 seq = tick.seq
                 if end is None:
-                    end = -(-seq // limits.REPLAY_TICKS) * limits.REPLAY_TICKS
+                    end = -(-seq // limits.MISSED_PIECE_TICKS) * limits.MISSED_PIECE_TICKS
         if seq < self._published.seq:
             # Later frames are for those who have the last one.
             published = self._published
