@@ -5,12 +5,12 @@ Rules for this module: pure; whether the token is good is for `security/authorit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
 from ticker.http.head import Head
-from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, RefusedError
+from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, RefusedError, too_many_refusals
 from ticker.protocol.paths import BEARER_PREFIX
 from ticker.settings.readers import TokenPlace
 
@@ -34,6 +34,26 @@ def find_token(head: Head, places: Sequence[TokenPlace]) -> str:
     if not tokens or not tokens[0]:
         raise RefusedError(NO_TOKEN)
     return tokens[0]
+
+
+def token_within_limit(
+    head: Head, places: Sequence[TokenPlace], *, wait: float, known: Callable[[str], bool]
+) -> str:
+    """Return the one token of a request that is worth a look.
+
+    Args:
+        head: the request.
+        places: where it may carry its token.
+        wait: for how long its address is beyond the limit of refusals, in seconds.
+        known: whether a token is known to be good; no other is looked at beyond the limit.
+
+    Raises:
+        RefusedError: there is none, more than one, or one that must wait.
+    """
+    token = find_token(head, places)
+    if wait and not known(token):
+        raise RefusedError(too_many_refusals(wait))
+    return token
 
 
 def _in_header(head: Head) -> Iterator[str]:

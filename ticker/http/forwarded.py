@@ -2,7 +2,7 @@
 
 Rules for this module: pure. Each proxy adds what it saw at the right end of a list. Of the
 trusted ones, the last is the one nearest to us; what stands further left than the first of them
-anybody may have made up.
+a client may have made up.
 """
 
 from __future__ import annotations

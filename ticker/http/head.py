@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 request: read whole, within bounds, before anybody acts on it.
+"""The head of an HTTP/1.1 request: read whole, within bounds, before it is acted on.
 
 h11 does the parsing, as it does inside Hypercorn, so that the seam and Hypercorn never
 understand the same bytes differently.

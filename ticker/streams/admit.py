@@ -13,7 +13,7 @@ from ticker import limits
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
 from ticker.encodings.encoding import Encoding
-from ticker.http.bearer import find_token
+from ticker.http.bearer import find_token, token_within_limit
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
@@ -23,7 +23,6 @@ from ticker.http.refusal import (
     UNAVAILABLE,
     RefusalCounter,
     RefusedError,
-    too_many_refusals,
 )
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
@@ -210,10 +209,12 @@ class Streams:
         """
         places = [place for place in self._settings.token_from if place != "subprotocol"]
         try:
-            token = find_token(head, places)
-            wait = self._refusals.wait(address)
-            if wait and not self.context.authority.knows(token):
-                raise RefusedError(too_many_refusals(wait))  # noqa: TRY301 - counted below
+            token = token_within_limit(
+                head,
+                places,
+                wait=self._refusals.wait(address),
+                known=self.context.authority.knows,
+            )
             grant = await self._authenticate(token)
             last_event_id = head.first(b"last-event-id")
             terms = Terms(self.context, grant)

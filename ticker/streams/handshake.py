@@ -1,7 +1,7 @@
 """The opening handshake: from a request head to a refusal or a candidate.
 
 Rules for this module: pure; values in, values out. It decides all that can be decided
-without asking anybody; whether the token is good is asked afterwards, in `admit.py`.
+without I/O; whether the token is good is asked afterwards, in `admit.py`.
 The order of the checks is the order of the table in docs/protocol.md.
 """
 

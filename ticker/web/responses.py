@@ -9,7 +9,7 @@ from quart import Response, current_app, request
 
 from ticker import limits
 from ticker.addresses import UNKNOWN
-from ticker.http.bearer import find_token
+from ticker.http.bearer import token_within_limit
 from ticker.http.forwarded import client_address
 from ticker.http.head import Head
 from ticker.http.refusal import (
@@ -17,7 +17,6 @@ from ticker.http.refusal import (
     UNAVAILABLE,
     Refusal,
     RefusedError,
-    too_many_refusals,
 )
 from ticker.protocol.decimals import encode_json
 from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
@@ -101,10 +100,12 @@ async def bearer() -> Grant | Response:
     service = running()
     client = address()
     try:
-        token = find_token(request_head(), ("header",))
-        wait = service.refusals.wait(client)
-        if wait and not service.authority.knows(token):
-            raise RefusedError(too_many_refusals(wait))  # noqa: TRY301 - answered below
+        token = token_within_limit(
+            request_head(),
+            ("header",),
+            wait=service.refusals.wait(client),
+            known=service.authority.knows,
+        )
         return await _authenticate(token)
     except RefusedError as refused:
         service.refusals.request(refused.refusal, client)

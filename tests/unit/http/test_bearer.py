@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.heads import head_of
-from ticker.http.bearer import find_token
+from ticker.http.bearer import find_token, token_within_limit
 from ticker.http.head import Head
 from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, Refusal, RefusedError
 from ticker.settings.readers import TokenPlace
@@ -127,3 +127,15 @@ def test_whatever_another_cookie_holds_the_token_is_found(value: str) -> None:
         b"", b"", "GET", "/", ((b"cookie", f"a={value}; x-auth-token=ab".encode("latin-1")),)
     )
     assert find_token(head, ["cookie"]) == "ab"
+
+
+def test_beyond_the_limit_of_refusals_only_a_known_token_is_looked_at() -> None:
+    head = head_of()
+    assert token_within_limit(head, DEFAULT, wait=0.0, known=lambda _token: False) == "t0ken"
+    assert token_within_limit(head, DEFAULT, wait=12.3, known=lambda _token: True) == "t0ken"
+    with pytest.raises(RefusedError) as caught:
+        token_within_limit(head, DEFAULT, wait=12.3, known=lambda _token: False)
+    assert caught.value.refusal.headers == {"retry-after": "13"}
+    with pytest.raises(RefusedError) as caught:
+        token_within_limit(head_of(NONE), DEFAULT, wait=12.3, known=lambda _token: True)
+    assert caught.value.refusal is NO_TOKEN
