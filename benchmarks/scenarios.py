@@ -227,6 +227,30 @@ def _topics() -> Scenario:
     )
 
 
+def _changes() -> Scenario:
+    """Compare what a frame costs that holds two of many symbols with one that holds them all."""
+    load = Load(300, warmup=3.0, seconds=6.0)
+
+    def mode(name: str) -> Load:
+        return replace(load, messages=[f'{{"type":"subscribe","mode":"{name}"}}'])
+
+    def line(name: str, symbols: int) -> Variant:
+        need = Need(100, symbols=symbols, changing=2)
+        return Variant(f"ticker, {name}, {symbols:,} symbols", "ticker", need, mode(name))
+
+    return Scenario(
+        "300 subscribers at 100 Hz, 2 symbols changing in a tick",
+        [
+            Variant("floor", "floor", Need(100, symbols=2), load),
+            line("latest", 250),
+            *(line("changes", symbols) for symbols in (250, 500, 1000, 2000)),
+            line("every", 250),
+        ],
+        {**_FANOUT, "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1)},
+        ratio_of="server CPU, µs per frame",
+    )
+
+
 def _resume() -> Scenario:
     load = Load(100, warmup=1.0, seconds=5.0, stall=50, stall_for=3.0)
     return Scenario(
@@ -305,6 +329,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "overload5000": _overload(),
     "stalled1000": _stalled(),
     "topics": _topics(),
+    "changes": _changes(),
     "resume3s": _resume(),
     "tls": _tls(),
     "story": _story(),

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks import build
+from benchmarks import build, market
 
 Command = Sequence[str | Path]
 HOST: Final = "127.0.0.1"
@@ -42,12 +42,14 @@ class Need:
         symbols: how many in a tick; 3 is the default of every server.
         env: more settings for Ticker.
         tls: serve with Hypercorn's own TLS.
+        changing: how many of the symbols change in a tick, of Ticker alone; 0 for all of them.
     """
 
     rate: float
     symbols: int = 3
     env: Mapping[str, str] = field(default_factory=dict)
     tls: bool = False
+    changing: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,11 @@ def _ticker(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]
         "TICKER_REFUSED_RATE": "0",
         **need.env,
     }
+    if need.changing:
+        names = [f"S{number}-USD" for number in range(need.symbols)]
+        recording = home / "market.jsonl"
+        market.write(recording, names, rate=need.rate, changing=need.changing)
+        env |= {"TICKER_SOURCE": f"replay:{recording}", "TICKER_SYMBOLS": ",".join(names)}
     if not need.tls:
         return [sys.executable, "-m", "ticker", "serve", "--port", str(port)], env
     key, certificate, config = home / "key.pem", home / "cert.pem", home / "hypercorn.toml"
