@@ -38,7 +38,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
         return readers.duration(value)
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is no length of time above zero with its unit, as in 90d or 12h"
+            f"{value!r}: expected a length of time above zero with its unit, as in 90d or 12h"
         ) from None
 
 
