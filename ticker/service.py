@@ -9,15 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from pathlib import Path
-from typing import Literal, cast
 
 import attrs
-import structlog
 import trio
 
 from ticker import limits
-from ticker.addresses import is_loopback
 from ticker.admission import Admission, StreamLimits
 from ticker.connections import Connections
 from ticker.engine import Engine
@@ -31,27 +27,21 @@ from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
-from ticker.security import secrets_file
 from ticker.security.access import Access
 from ticker.security.authority import Authority
-from ticker.security.demo import ensure_demo_key
-from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
-from ticker.security.tokens import TokenSigner
 from ticker.server import process
 from ticker.server.process import ServiceError
 from ticker.server.router import Router
 from ticker.sessions import Sessions
-from ticker.settings.model import STRONG_KEY_BYTES, Settings
+from ticker.settings.model import Settings
 from ticker.settings.sources import load_sources, restart_policy, selection_rules
+from ticker.startup import open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.interface import Database
 from ticker.storage.urls import DatabaseUrlError, open_database
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
 from ticker.transport.fanout import open_fanout
-
-log = structlog.get_logger()
 
 
 @attrs.frozen(kw_only=True)
@@ -230,12 +220,12 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             closing(open_database(settings.database)) as database,
             open_fanout(settings.io_uring) as fanout,
         ):
-            opened = await trio.to_thread.run_sync(_open, settings, database)
+            opened = await trio.to_thread.run_sync(open_authority, settings, database)
             service = make_service(
                 settings, opened.authority, fanout=fanout, demo_key=opened.demo_key
             )
             # Only now is it sure that the service starts, and what to tell is of use.
-            _tell(settings, opened)
+            warn(settings, opened)
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.engine.run)
                 with process.collecting_seldom():
@@ -247,78 +237,3 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         raise ServiceError(str(error), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
-
-
-@attrs.frozen
-class _Opened:
-    """What was found in, or made for, the data directory."""
-
-    authority: Authority
-    demo_key: str | None = attrs.field(repr=False)
-    made_up: Path | None
-    weak: bool
-
-
-def _open(settings: Settings, database: Database) -> _Opened:
-    """Open the database and the secrets; runs in a thread."""
-    database.migrate()
-    pepper = open_pepper(database, settings.data_dir)
-    made_up = None
-    token_keys = settings.token_key
-    if not token_keys:
-        stored = secrets_file.token_key(settings.data_dir)
-        made_up, token_keys = stored.path, (stored.value,)
-    weak = min(map(len, token_keys)) < STRONG_KEY_BYTES
-    demo_key = ensure_demo_key(
-        database, settings.data_dir, pepper=pepper, enabled=settings.demo_key == "auto"
-    )
-    exposed = _exposed(settings)
-    if exposed and not settings.allow_insecure:
-        _refuse_exposed(exposed, demo=demo_key is not None, made_up=made_up is not None, weak=weak)
-    authority = Authority(
-        database=database,
-        signer=TokenSigner(token_keys),
-        pepper=pepper,
-        token_ttl=settings.token_ttl,
-        store=cast("Literal['database', 'memory']", settings.token_store),
-        policies=settings.policies,
-    )
-    return _Opened(authority, demo_key, made_up, weak)
-
-
-def _tell(settings: Settings, opened: _Opened) -> None:
-    """Log what an operator should know at every start."""
-    for name in settings.ignored:
-        log.warning("setting_unknown", name=name, hint="`ticker config` lists the settings")
-    if opened.made_up is not None:
-        log.warning("token_key_made_up", path=str(opened.made_up), hint="set TICKER_TOKEN_KEY")
-    if opened.weak:
-        log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
-    if opened.demo_key is not None:
-        hint = "for development: it stops working when `ticker keys create` makes a key"
-        log.warning("demo_api_key", api_key=opened.demo_key, hint=hint)
-
-
-def _refuse_exposed(address: str, *, demo: bool, made_up: bool, weak: bool) -> None:
-    """Refuse to be reached from elsewhere with what is only good for development."""
-    mends = []
-    if demo:
-        mends.append("create a key with `ticker keys create USER`")
-    if made_up:
-        mends.append("set TICKER_TOKEN_KEY to 32 random bytes or more")
-    elif weak:
-        mends.append("make TICKER_TOKEN_KEY 32 random bytes or longer")
-    if mends:
-        raise ServiceError(
-            f"{address} can be reached from other machines: {' and '.join(mends)}, "
-            f"or set TICKER_ALLOW_INSECURE=true",
-            settings=True,
-        )
-
-
-def _exposed(settings: Settings) -> str | None:
-    """Return an address we listen on, or will, that other machines can reach."""
-    if not settings.loopback:
-        return settings.host
-    listening = process.listening_addresses()
-    return next((address for address in listening if not is_loopback(address)), None)

@@ -1,4 +1,4 @@
-"""RFC 6455 as Autobahn understands it: the stream, and an echo behind the same gateway."""
+"""RFC 6455 as Autobahn understands it: the stream, and an echo behind the same router."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real engine, hub, gateway, sessions and supervisor, in virtual time, with wires for sockets.
+"""The real engine, hub, router, sessions and supervisor, in virtual time, with wires for sockets.
 
 `Simulation` runs them in a thread of its own and carries out one operation at a time, each of
 which ends only when every task is waiting for something: so the same operations give the same

@@ -1,6 +1,6 @@
 """A TCP connection in memory, with the server's real `SocketStream` at one end.
 
-What the kernel would do is imitated where `SocketStream` and the gateway touch a socket: a
+What the kernel would do is imitated where `SocketStream` and the router touch a socket: a
 bounded send buffer that takes a part of what does not fit, resets, half-closes. The other end
 is a subscriber that parses every frame strictly and answers pings and closes, unless told
 to stall or to fall silent.

@@ -1,6 +1,6 @@
 """An engine, and subscribers to it, without sockets, threads or real time.
 
-`MemoryFrameStream` stands in for the gateway's `SocketStream`: the same narrow interface over
+`MemorySocketStream` stands in for `SocketStream`: the same narrow interface over
 memory channels, with a switch for a peer that does not read.
 """
 
@@ -29,7 +29,7 @@ from ticker.streams.session import Session
 from ticker.streams.websocket import WebSocket
 
 
-class MemoryFrameStream(trio.abc.HalfCloseableStream):
+class MemorySocketStream(trio.abc.HalfCloseableStream):
     """A connection in memory.
 
     Attributes:
@@ -120,9 +120,9 @@ class MemoryFrameStream(trio.abc.HalfCloseableStream):
 
 
 class Client:
-    """The other end of a `MemoryFrameStream`, after its handshake."""
+    """The other end of a `MemorySocketStream`, after its handshake."""
 
-    def __init__(self, stream: MemoryFrameStream) -> None:
+    def __init__(self, stream: MemorySocketStream) -> None:
         self.stream = stream
         self._parser = FrameParser()
         self._frames: deque[Frame] = deque()
@@ -212,7 +212,7 @@ class World:
         """Open a stream; leaving the block waits for the end of its session."""
         # The source has brought its first prices, unless a test keeps it from it.
         await trio.testing.wait_all_tasks_blocked()
-        stream = MemoryFrameStream()
+        stream = MemorySocketStream()
         client = Client(stream)
         over = trio.Event()
         nursery = self.engine.nursery
@@ -225,7 +225,7 @@ class World:
 
     async def _serve(
         self,
-        stream: MemoryFrameStream,
+        stream: MemorySocketStream,
         granted: Grant,
         client: Client,
         over: trio.Event,

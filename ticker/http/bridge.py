@@ -293,8 +293,8 @@ class _Server(TCPServer):
             self.stream.request_done()
             if self.stream.handed_over is not None:
                 return
-        with trio.CancelScope(shield=True) as patience:
-            patience.deadline = trio.current_time() + limits.CLOSE_SECONDS
+        with trio.CancelScope(shield=True) as timeout:
+            timeout.deadline = trio.current_time() + limits.CLOSE_SECONDS
             await super().protocol_send(event)
         if isinstance(event, Closed):
             self._over.cancel()

@@ -114,8 +114,8 @@ async def serve(
             task_status.started([listener.url for listener in listeners])
             await _end_is_asked_for(context, shutdown_trigger)
             await context.terminated.set()  # Hypercorn's idle connections end by that
-            patience = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
-            await service.engine.drain(max(0.0, patience))
+            grace = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
+            await service.engine.drain(max(0.0, grace))
 
 
 def _accept(listener: Listener, service: Service, http: HttpBridge) -> None:
