@@ -289,10 +289,11 @@ async def main():
     settings = load(options={}).settings
     async with service.running(settings) as running:
         engine = running.engine
-        issued = await engine.authority.exchange(running.demo_key, "127.0.0.1")
+        authority = running.authority
+        issued = await authority.exchange(running.demo_key, "127.0.0.1")
         print("SECRETS", running.demo_key, issued.token, settings.token_key[0].decode())
-        for shown in (settings, running, engine, engine.statistics(), engine.authority,
-                      engine.authority.statistics(), issued, issued.grant, vars(engine.authority)):
+        for shown in (settings, running, engine, engine.statistics(), authority,
+                      authority.statistics(), issued, issued.grant, vars(authority)):
             print("SHOWN", repr(shown))
 
 trio.run(main)
