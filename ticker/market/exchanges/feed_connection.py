@@ -79,7 +79,7 @@ class FeedConnection:
         )
         self._answered = trio.Event()
         self._started = trio.Event()
-        self._link: Connection | None = None
+        self._connection: Connection | None = None
         self._question = _FIRST_QUESTION
         self._held: Sequence[str] | None = None
         self._watch: Final = trio.CancelScope()
@@ -89,7 +89,7 @@ class FeedConnection:
 
     async def run(
         self,
-        link: AbstractAsyncContextManager[Connection],
+        connecting: AbstractAsyncContextManager[Connection],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve the connection until `scope` is cancelled; started once all is answered.
@@ -99,21 +99,21 @@ class FeedConnection:
             SourceConfigError: none of the symbols is served.
         """
         with self.scope, one_fault(self._dialect.name):
-            async with link as self._link, trio.open_nursery() as nursery:
-                nursery.start_soon(self._subscribe, self._link, task_status)
-                nursery.start_soon(self._ping, self._link)
+            async with connecting as self._connection, trio.open_nursery() as nursery:
+                nursery.start_soon(self._subscribe, self._connection, task_status)
+                nursery.start_soon(self._ping, self._connection)
                 self._watch.deadline = trio.current_time() + FEED_SILENCE_SECONDS
                 with self._watch:
                     while True:
-                        await self._hear(self._link)
+                        await self._hear(self._connection)
                 silence = f"no heartbeat for {FEED_SILENCE_SECONDS:g} s"
                 raise FeedError(f"{self._dialect.name}: {silence}")
 
     # --- hearing
 
-    async def _hear(self, link: Connection) -> None:
+    async def _hear(self, connection: Connection) -> None:
         try:
-            raw = await link.receive()
+            raw = await connection.receive()
         except MessageTooBigError as error:
             self._report("message_too_big", str(error))
             raise
@@ -170,11 +170,11 @@ class FeedConnection:
 
     # --- asking
 
-    async def _subscribe(self, link: Connection, task_status: trio.TaskStatus[None]) -> None:
+    async def _subscribe(self, connection: Connection, task_status: trio.TaskStatus[None]) -> None:
         """Subscribe to everything, batch by batch, and later again to what was refused."""
         while True:
             while self._subscriptions.gather(trio.current_time()):
-                await self._request(link)
+                await self._request(connection)
                 await trio.sleep(self._dialect.request_seconds)
             if not self._started.is_set():
                 self._started.set()
@@ -184,15 +184,15 @@ class FeedConnection:
             wait = self._memory.refused.next_try() - trio.current_time()
             await trio.sleep(max(wait, FEED_LOOK_SECONDS))
 
-    async def _request(self, link: Connection) -> None:
+    async def _request(self, connection: Connection) -> None:
         names = self._subscriptions.next()
         for message in self._dialect.subscribe(names, self._subscriptions.request):
-            await link.send(message)
+            await connection.send(message)
         deadline = trio.current_time() + FEED_ANSWER_SECONDS
         while self._subscriptions.awaited:
-            with trio.move_on_at(deadline) as patience:
+            with trio.move_on_at(deadline) as timeout:
                 await self._wait_for_answer()
-            if patience.cancelled_caught:
+            if timeout.cancelled_caught:
                 if self._state.halted is None:
                     waiting = self._state.some(self._subscriptions.awaited)
                     name = self._dialect.name
@@ -210,11 +210,11 @@ class FeedConnection:
         Raises:
             FeedError: it does not answer, or the connection has none of it any more.
         """
-        if self._link is None or not self._started.is_set():
+        if self._connection is None or not self._started.is_set():
             return
         self._question += 1
         self._held = None
-        await self._link.send(question(self._question))
+        await self._connection.send(question(self._question))
         with trio.move_on_after(FEED_ANSWER_SECONDS):
             while self._held is None:
                 await self._wait_for_answer()
@@ -243,14 +243,14 @@ class FeedConnection:
             self._memory.refused.add(name, reason, trio.current_time())
         self._state.tell_reasons()
 
-    async def _ping(self, link: Connection) -> None:
+    async def _ping(self, connection: Connection) -> None:
         """Ask for signs of life until subscribed, and where the exchange gives none by itself."""
         dialect = self._dialect
         while dialect.pings or dialect.ping is not None or not self._started.is_set():
             await trio.sleep(FEED_PING_SECONDS)
             if dialect.ping is not None and self._started.is_set():
-                await link.send(dialect.ping)
+                await connection.send(dialect.ping)
                 continue
-            await link.ping()
+            await connection.ping()
             if dialect.pings or not self._started.is_set():
                 self._alive()
