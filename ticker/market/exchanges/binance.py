@@ -48,6 +48,7 @@ from ticker.market.exchanges.events import (
     Subscribed,
     checked_name,
     checked_price,
+    decoded,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -243,10 +244,7 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    try:
-        info = _info.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    info = decoded(_info, body)
     return [
         Listing(
             each.symbol,
@@ -273,10 +271,7 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
     del asked  # the answer says of which symbols it is
-    try:
-        prices = _last_prices.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    prices = decoded(_last_prices, body)
     each = prices if isinstance(prices, list) else [prices]
     return {price.symbol: RestPrice(checked_price(price.price)) for price in each}
 

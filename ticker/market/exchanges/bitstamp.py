@@ -36,6 +36,7 @@ from ticker.market.exchanges.events import (
     Subscribed,
     checked_name,
     checked_price,
+    decoded,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -142,10 +143,7 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    try:
-        markets = _markets.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    markets = decoded(_markets, body)
     return [
         Listing(
             market.market_symbol,
@@ -177,10 +175,7 @@ def _one_by_one(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    try:
-        tickers = _tickers.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    tickers = decoded(_tickers, body)
     if isinstance(tickers, _Ticker):
         return {asked[0].name: RestPrice(checked_price(tickers.last))}
     last = {ticker.pair: ticker.last for ticker in tickers}

@@ -29,7 +29,6 @@ import msgspec
 
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
     BadMessage,
     Event,
@@ -39,6 +38,7 @@ from ticker.market.exchanges.events import (
     Subscribed,
     checked_name,
     checked_price,
+    decoded,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
@@ -94,10 +94,7 @@ def parse(raw: bytes | str) -> Sequence[Event]:
     Raises:
         BadMessage: it is not what the documentation describes.
     """
-    try:
-        message = _decoder.decode(raw)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    message = decoded(_decoder, raw)
     match message.type or message.channel:
         case "ticker" if message.type:
             return (_price(message),)
@@ -140,10 +137,7 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    try:
-        products = _products.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    products = decoded(_products, body)
     return [_listing(each) for each in (products if isinstance(products, list) else [products])]
 
 
@@ -172,10 +166,7 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    try:
-        ticker = _ticker.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    ticker = decoded(_ticker, body)
     return {asked[0].name: RestPrice(checked_price(ticker.price), milliseconds(ticker.time))}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,9 +31,11 @@ __all__ = [
     "Subscribed",
     "checked_name",
     "checked_price",
+    "decoded",
     "milliseconds",
 ]
 
+_T = TypeVar("_T")
 
 #: What decoding raises on bytes that are not the JSON looked for, however deeply nested.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -41,6 +43,14 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 class BadMessage(Exception):  # noqa: N818 - it is a message, not a program, that is wrong
     """A message is not what its exchange documents. The text is short and for the log."""
+
+
+def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes | str) -> _T:
+    """Decode a message of the stream, or an answer of REST; raises BadMessage."""
+    try:
+        return decoder.decode(raw)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
 
 
 class PriceSeen(msgspec.Struct, frozen=True, gc=False):

@@ -43,6 +43,7 @@ from ticker.market.exchanges.events import (
     Subscribed,
     checked_name,
     checked_price,
+    decoded,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
@@ -215,10 +216,7 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    try:
-        answer = _pairs.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    answer = decoded(_pairs, body)
     if answer.error:
         raise BadMessage(", ".join(answer.error)[:100])
     return [
@@ -251,10 +249,7 @@ def _ticker_path(pairs: Iterable[str]) -> str:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    try:
-        answer = _rest_tickers.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    answer = decoded(_rest_tickers, body)
     if answer.error:
         raise BadMessage(", ".join(answer.error)[:100])
     prices = {

@@ -40,6 +40,7 @@ from ticker.market.exchanges.events import (
     Subscribed,
     checked_name,
     checked_price,
+    decoded,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -185,10 +186,7 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    try:
-        answer = _rest_tickers.decode(body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    answer = decoded(_rest_tickers, body)
     if answer.code != "0":
         raise BadMessage(f"{answer.msg} ({answer.code})")
     wanted = {listing.name for listing in asked}

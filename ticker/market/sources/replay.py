@@ -27,7 +27,7 @@ from ticker.limits import (
     REPLAY_SCAN_BYTES,
     REPLAY_SPEEDS,
 )
-from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
+from ticker.market.exchanges.events import BadMessage, PriceSeen, decoded
 from ticker.market.exchanges.recorded import recorded_prices
 from ticker.market.quote import Quote
 from ticker.market.sources import Batch, SourceConfigError, SourceContext, UnknownSymbolError
@@ -53,10 +53,7 @@ def parse_line(line: bytes) -> Line:
     Raises:
         BadMessage: it is no line of a recording, or its message makes no sense.
     """
-    try:
-        recorded = _lines.decode(line)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
+    recorded = decoded(_lines, line)
     if not math.isfinite(recorded.received):
         raise BadMessage("received at no finite time")
     return recorded.received, list(recorded_prices(bytes(recorded.message)))
