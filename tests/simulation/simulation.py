@@ -16,6 +16,7 @@ from typing import Any, cast
 import structlog
 import trio
 import trio.testing
+from hypercorn.config import Config
 
 from tests.simulation.wire import Client, kernel
 from tests.support.made_up import FakeAuthority, ScriptedSource
@@ -119,7 +120,9 @@ class Simulation:
         """Serve a connection and close it, as the listener's task does."""
         stream = client.wire.accept()
         try:
-            await self.service.router.serve(stream, cast("HttpBridge", None))
+            # Every request is for a stream: what only other requests are shown to is left out.
+            http = HttpBridge(cast("Any", None), Config(), cast("Any", None), self.service.gate)
+            await self.service.router.serve(stream, http)
         finally:
             stream.close()
 
