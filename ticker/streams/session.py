@@ -24,12 +24,12 @@ from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Grant
 from ticker.streams.context import StreamContext
 from ticker.streams.delivery import Delivery, DeliveryStream, TooSlowError
-from ticker.streams.greeting import welcome
 from ticker.streams.inbound import RefusedMessageError
 from ticker.streams.request_handler import RequestHandler
 from ticker.streams.subscribing import charge, grant_subscription, whole_market
 from ticker.streams.terms import Terms
 from ticker.streams.websocket import ABNORMAL, EndedError, WebSocket
+from ticker.streams.welcome import welcome
 
 log = structlog.get_logger()
 

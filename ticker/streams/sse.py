@@ -26,9 +26,9 @@ from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Grant
 from ticker.streams.context import StreamContext
 from ticker.streams.delivery import Delivery, TooSlowError
-from ticker.streams.greeting import welcome
 from ticker.streams.subscribing import charge, grant_subscription, whole_market
 from ticker.streams.terms import Terms
+from ticker.streams.welcome import welcome
 
 log = structlog.get_logger()
 

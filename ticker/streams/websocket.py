@@ -89,7 +89,7 @@ class WebSocket:
                     raise EndedError(event.code)
                 else:
                     return event
-            await self._hear()
+            await self._receive()
             if self.over:
                 raise EndedError(ABNORMAL)
 
@@ -106,7 +106,7 @@ class WebSocket:
         with suppress(RefusedMessageError):
             # What was read before may hold it already.
             while not (inbound.answered() or self.over):
-                await self._hear()
+                await self._receive()
         self.over = True
         await self._stream.aclose()
 
@@ -118,7 +118,7 @@ class WebSocket:
     def _new_inbound(self) -> Inbound:
         return Inbound(compressed=self._compressed)
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         """Take in what comes next, or note that nothing will."""
         data = await self._stream.receive_some(limits.RECEIVE_BYTES)
         if not data:

@@ -1,6 +1,6 @@
 """One connection of a feed, from subscribing to the end.
 
-Its tasks: one hears, one subscribes and asks again for what was refused, one pings where
+Its tasks: one receives, one subscribes and asks again for what was refused, one pings where
 the exchange has no heartbeat of its own. A fault of any ends them all with a `FeedError`.
 """
 
@@ -105,13 +105,13 @@ class FeedConnection:
                 self._watch.deadline = trio.current_time() + FEED_SILENCE_SECONDS
                 with self._watch:
                     while True:
-                        await self._hear(self._connection)
+                        await self._receive(self._connection)
                 silence = f"no heartbeat for {FEED_SILENCE_SECONDS:g} s"
                 raise FeedError(f"{self._dialect.name}: {silence}")
 
-    # --- hearing
+    # --- receiving
 
-    async def _hear(self, connection: Connection) -> None:
+    async def _receive(self, connection: Connection) -> None:
         try:
             raw = await connection.receive()
         except MessageTooBigError as error:
