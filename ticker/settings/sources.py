@@ -82,17 +82,13 @@ def source_context(
     )
 
 
-def _no_report(_source: str, _what: str, _detail: str | None) -> None:
-    """Do nothing."""
-
-
 def load_sources(
     settings: Settings,
     *,
     wall_ms: Callable[[], int] = wall_ms,
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
-    report: Callable[[str, str, str], None] = _no_report,
-    report_symbol: Callable[[str, str, str | None], None] = _no_report,
+    report: Callable[[str, str, str], None] = no_report,
+    report_symbol: Callable[[str, str, str | None], None] = no_report,
     load: Callable[[str, SourceContext], Source] = load_source,
 ) -> Sequence[Source]:
     """Make all sources that the settings name, the most preferred first.

@@ -117,7 +117,7 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def no_report(_what: str, _detail: str | None) -> None:
+def no_report(*_what: str | None) -> None:
     """Do nothing: the default for what a source reports."""
 
 
