@@ -11,7 +11,6 @@ class CloseCode(IntEnum):
     40xx: mend the cause before connecting again. 41xx and 10xx: connect again, with backoff.
     """
 
-    NORMAL = 1000, "done"
     TOO_BIG = 1009, "a message over 4 KiB"
     FAULT = 1011, "a fault of the server in this one connection"
     RESTART = 1012, "the server restarts"

@@ -127,10 +127,10 @@ async def _check_operations(
                         with trio.move_on_after(0.001):
                             received += await client.receive_some(size + 1)
             # From here on the client reads everything; nothing may stay behind.
-            nursery.start_soon(stream.send_last, close_frame(CloseCode.NORMAL))
+            nursery.start_soon(stream.send_last, close_frame(CloseCode.RESTART))
             with trio.fail_after(10):
                 parser = FrameParser()
-                while not received.endswith(close_frame(CloseCode.NORMAL)):
+                while not received.endswith(close_frame(CloseCode.RESTART)):
                     more = await client.receive_some()
                     assert more
                     received += more
@@ -222,14 +222,14 @@ async def test_a_reader_that_takes_a_little_now_and_then_is_kept(
 
 async def test_nothing_follows_the_close_frame(kind: Kind) -> None:
     async with pair(kind) as (stream, client):
-        await stream.send_last(close_frame(CloseCode.NORMAL))
+        await stream.send_last(close_frame(CloseCode.RESTART))
         with pytest.raises(trio.BrokenResourceError):
             stream.send_nowait(frame(1, 1))
         with pytest.raises(trio.BrokenResourceError):
             await stream.send_all(frame(1, 1))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.aclose)
-            assert await client.read_to_the_end() == close_frame(CloseCode.NORMAL)
+            assert await client.read_to_the_end() == close_frame(CloseCode.RESTART)
             await client.aclose()
 
 
