@@ -10,13 +10,13 @@ import sys
 
 from ticker import logs, standard_streams
 from ticker.server import worker
-from ticker.server.guardian import start_guardian
+from ticker.server.exit_watcher import start_exit_watcher
 from ticker.settings.loader import SettingsError, load
 from ticker.web.app import create_app
 
 __all__ = ["app"]
 
-_guardian = start_guardian()  # first of all: it is a fork, which threads do not survive
+_exit_watcher = start_exit_watcher()  # first of all: it is a fork, which threads do not survive
 standard_streams.take()
 try:
     _settings = load().settings
@@ -26,5 +26,5 @@ except SettingsError as error:
     sys.exit(2)
 
 logs.configure(_settings.log_format)
-worker.install(_guardian)
+worker.install(_exit_watcher)
 app = create_app(_settings)

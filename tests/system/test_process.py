@@ -49,7 +49,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def worker_of(command: int) -> int:
-    """Find the worker of Hypercorn's command, whose first child is its guardian."""
+    """Find the worker of Hypercorn's command, whose first child is its watcher."""
     for pid in descendants(command):
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return pid
@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_from_outside_is_seen(
         assert server.wait(60) == code, server.output
 
 
-def test_an_end_that_was_asked_for_leaves_no_guardian(tmp_path: Path) -> None:
+def test_an_end_that_was_asked_for_leaves_no_watcher(tmp_path: Path) -> None:
     with started("hypercorn", tmp_path / "data") as server:
         below = list(descendants(server.process.pid))
         assert server.stop() == 0

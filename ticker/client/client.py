@@ -47,7 +47,7 @@ from ticker.client.messages import (
     Unsubscribe,
     Unsubscribed,
 )
-from ticker.client.requests import A, Requests
+from ticker.client.pending_requests import A, PendingRequests
 from ticker.client.statistics import ClientStatistics, State
 
 
@@ -78,7 +78,7 @@ class Client:
         self._wanted = wanted  # None: the default stream, which needs no request
         self._counts = ClientStatistics()
         self._buffer = LatestWinsBuffer(self._counts)
-        self._requests: Requests | None = None
+        self._requests: PendingRequests | None = None
         self._changed = trio.Event()  # set, and replaced, when a request may go on
         self._failure: TickerError | trio.ClosedResourceError | None = None
         self._book = Book()
@@ -233,7 +233,7 @@ class Client:
         try:
             async with trio.open_nursery() as nursery:
                 connection = await open_connection(nursery, stream, self._address, token)
-                requests = Requests(
+                requests = PendingRequests(
                     connection,
                     self._buffer,
                     self._book,
@@ -260,7 +260,7 @@ class Client:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _open(self, requests: Requests) -> None:
+    async def _open(self, requests: PendingRequests) -> None:
         """Bring the stream to where the user wants it, and see whether it lasts."""
         await requests.welcome()
         match self._wanted:
@@ -276,7 +276,7 @@ class Client:
         self._attempt = self._violations = 0
         self._credentials.accepted()
 
-    async def _renew(self, requests: Requests) -> None:
+    async def _renew(self, requests: PendingRequests) -> None:
         """Renew the token ahead of time, for as long as the connection lasts."""
         while True:
             await self._credentials.until_due()

@@ -33,7 +33,7 @@ from ticker.exception_groups import leaves
 from ticker.http.bridge import HttpBridge
 from ticker.http.gate import Gate
 from ticker.server.accept import accept_all
-from ticker.server.guardian import Guardian
+from ticker.server.exit_watcher import ExitWatcher
 from ticker.server.listeners import Listener, open_listeners, tls_context
 from ticker.server.process import ServiceError, end_with_parent
 from ticker.server.router import Router
@@ -169,12 +169,12 @@ def _max_requests(config: Config) -> int | None:
     return config.max_requests + random.randint(0, config.max_requests_jitter)  # noqa: S311 - spreads restarts
 
 
-def install(guardian: Guardian | None = None) -> None:
+def install(exit_watcher: ExitWatcher | None = None) -> None:
     """Have Hypercorn call `serve` in the place of its own worker.
 
     Args:
-        guardian: of a worker of Hypercorn's command. With one, a failure is logged and becomes an
-            exit code; without one it is raised.
+        exit_watcher: of a worker of Hypercorn's command. With one, a failure is logged and
+            becomes an exit code; without one it is raised.
     """
 
     async def worker_serve(
@@ -205,13 +205,13 @@ def install(guardian: Guardian | None = None) -> None:
             shutdown_trigger=shutdown_trigger,
             task_status=task_status,
         )
-        await (run() if guardian is None else _end_process(run, guardian))
+        await (run() if exit_watcher is None else _end_process(run, exit_watcher))
 
     hypercorn.trio.run.worker_serve = worker_serve
     hypercorn.trio.worker_serve = worker_serve  # type: ignore[attr-defined]
 
 
-async def _end_process(run: Callable[[], Awaitable[None]], guardian: Guardian) -> None:
+async def _end_process(run: Callable[[], Awaitable[None]], exit_watcher: ExitWatcher) -> None:
     """Run a worker of Hypercorn's command; where it fails, end the process with a failure."""
     failure: BaseException | None = None
     try:
@@ -219,7 +219,7 @@ async def _end_process(run: Callable[[], Awaitable[None]], guardian: Guardian) -
     except* Exception as group:  # noqa: BLE001 - the end of the process follows
         failure = group
     if failure is None:
-        guardian.ends_well()
+        exit_watcher.ends_well()
         return
     with suppress(Exception):  # what becomes of the log decides nothing
         report(failure)

@@ -3,15 +3,15 @@
 Hypercorn 0.18 asks its workers for their exit codes twice, the second time when none is left, and
 so its command ends with 0 whatever became of them (`hypercorn/run.py`, `_join_exited`): a service
 manager would not restart what has failed. Nothing of this program runs in the command's own
-process. So each worker, as the first thing it does, leaves a small process behind, the guardian,
-which waits for the worker's end. Unless the worker has said that it ends well, the guardian ends
+process. So each worker, as the first thing it does, leaves a small process behind, the watcher,
+which waits for the worker's end. Unless the worker has said that it ends well, the watcher ends
 the command: by a signal that the command does not handle, so that it dies of it.
 
-The guardian holds the worker's end of the pipe by which the command learns that a worker is gone
-(`multiprocessing`'s sentinel), so that the command does not go on before the guardian has acted.
+The watcher holds the worker's end of the pipe by which the command learns that a worker is gone
+(`multiprocessing`'s sentinel), so that the command does not go on before the watcher has acted.
 
 The first process of a container ignores signals from inside that it does not handle. There the
-guardian takes away the command's descriptors (`prlimit`, RLIMIT_NOFILE) and wakes it, so that its
+watcher takes away the command's descriptors (`prlimit`, RLIMIT_NOFILE) and wakes it, so that its
 next poll(2) fails, and the command with it.
 """
 
@@ -26,11 +26,11 @@ from contextlib import suppress
 from typing import Final
 
 _WELL: Final = b"1"
-#: Of signals to the whole process group the guardian takes none: it outlives the worker.
+#: Of signals to the whole process group the watcher takes none: it outlives the worker.
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-class Guardian:
+class ExitWatcher:
     """The process that watches over this worker."""
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -43,19 +43,19 @@ class Guardian:
                 os.write(self._descriptor, _WELL)
 
 
-def start_guardian() -> Guardian:
-    """Start the guardian of a worker of Hypercorn's command, before the worker has any thread.
+def start_exit_watcher() -> ExitWatcher:
+    """Start the watcher of a worker of Hypercorn's command, before the worker has any thread.
 
     Elsewhere there is none, and nothing to guard: a process tells its failure itself.
     """
     parent = multiprocessing.parent_process()
     if parent is None or parent.pid is None:
-        return Guardian()
+        return ExitWatcher()
     command = _Command(parent.pid)
     reading, writing = os.pipe()
     if os.fork():
         os.close(reading)
-        return Guardian(writing)
+        return ExitWatcher(writing)
     try:
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)

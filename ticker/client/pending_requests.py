@@ -54,7 +54,7 @@ class _Pending:
         self.settled.set()
 
 
-class Requests:
+class PendingRequests:
     """One connection's messages.
 
     Attributes:
