@@ -40,8 +40,8 @@ async def test_everything_is_there_on_one_port(launched: Server) -> None:
 
 
 async def test_the_seam_is_engaged(launched: Server) -> None:
-    # Stock Hypercorn dies of the first; hands the second to the application; and agrees to
-    # the extension in the third.
+    # Stock Hypercorn dies of the first; hands the second to the application; and keeps a
+    # compression context for each connection in the third.
     for subprotocol in ("\xe9", "ticker.v1, \xff"):
         request = handshake(launched, headers={"Sec-WebSocket-Protocol": subprotocol})
         assert (await ask(launched, request)).status == 401
@@ -50,7 +50,8 @@ async def test_the_seam_is_engaged(launched: Server) -> None:
     assert (response.status, response.error) == (404, "not found")
     headers: dict[str, str | None] = {"Sec-WebSocket-Extensions": "permessage-deflate"}
     async with opened(launched, headers=headers) as stream:
-        assert "sec-websocket-extensions" not in stream.response.headers
+        agreed = stream.response.headers["sec-websocket-extensions"]
+        assert "server_no_context_takeover" in agreed
         assert (await stream.message())["type"] == "welcome"
     assert launched.process.poll() is None
 
