@@ -192,8 +192,10 @@ def _ticker(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]
         "TICKER_TICK": f"{1000 / need.rate:g}ms",
         "TICKER_MAX_STREAMS_PER_ADDRESS": "0",
         "TICKER_MAX_STREAMS_PER_TOKEN": "0",
+        "TICKER_MAX_STREAMS_PER_KEY": "0",
         "TICKER_AUTH_RATE": "0",
         "TICKER_REFUSED_RATE": "0",
+        "TICKER_HTTP_RATE": "0",
         **need.env,
     }
     if need.changing:
