@@ -221,27 +221,23 @@ class FeedConnection:
         if self._held is None:
             raise FeedError(f"{self._dialect.name}: no answer to what is subscribed to")
         lacking = self._state.held(self._held, trio.current_time())
-        if lacking and not self._held:
+        if lacking and not self.renew(lacking, "its subscription was lost"):
             some = self._state.some(lacking)
             raise FeedError(f"{self._dialect.name}: subscribed no more to {some}")
-        if lacking:
-            self._resubscribe(lacking, "its subscription was lost")
 
     def renew(self, names: Sequence[str], reason: str) -> bool:
         """Take symbols for refused, to be subscribed to anew later; return whether that will do.
 
         It will not where no other symbol has news: then it is the connection that does not work.
         """
-        if not self._state.has_news_beside(names, trio.current_time()):
+        now = trio.current_time()
+        if not self._state.has_news_beside(names, now):
             return False
-        self._resubscribe(names, reason)
-        return True
-
-    def _resubscribe(self, names: Sequence[str], reason: str) -> None:
         self._subscriptions.lose(names)
         for name in names:
-            self._memory.refused.add(name, reason, trio.current_time())
+            self._memory.refused.add(name, reason, now)
         self._state.tell_reasons()
+        return True
 
     async def _ping(self, connection: Connection) -> None:
         """Ask for signs of life until subscribed, and where the exchange gives none by itself."""

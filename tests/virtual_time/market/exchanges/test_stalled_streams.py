@@ -133,7 +133,7 @@ async def test_a_product_whose_ticker_is_lost_is_asked_for_and_the_stream_starte
         assert run.stops
         assert await wrong_for(run, "BTC-USD", 30) == 0
         assert str(run.newest["BTC-USD"].price) == "120"
-    assert autojump_clock.current_time() < 300
+    assert autojump_clock.current_time() < 200
 
 
 async def test_a_connection_that_is_half_open_is_given_up(autojump_clock: MockClock) -> None:
@@ -191,9 +191,6 @@ async def test_a_symbol_that_is_not_among_the_subscriptions_does_not_take_the_ot
             await exchange.trade("BTC-USDT", "7")
             await trio.sleep(1)
             assert second < 3 or run.good("BTC-USDT")
-        for _ in range(90):  # neither where the others are quiet
-            await trio.sleep(1)
-            assert run.good("BTC-USDT")
         assert not run.stops
         assert run.reasons.keys() == {"NEW-USDT"}
-    assert autojump_clock.current_time() < 300
+    assert autojump_clock.current_time() < 200
