@@ -168,16 +168,12 @@ class _Life:
             feed.memory,
             client.ask,
             self._check_holdings,
-            self._renew,
             feed.context.report,
         )
         try:
             await questions.run()
         finally:
             await client.aclose()
-
-    def _renew(self, names: Sequence[str], reason: str) -> bool:
-        return self._current is not None and self._current.renew(names, reason)
 
     async def _check_holdings(self) -> None:
         holdings = self._feed.dialect.holdings

@@ -208,7 +208,7 @@ class FeedConnection:
         """Ask the exchange what this connection is subscribed to.
 
         Raises:
-            FeedError: it does not answer, or the connection has none of it any more.
+            FeedError: it does not answer, or the connection lacks something.
         """
         if self._connection is None or not self._started.is_set():
             return
@@ -221,23 +221,10 @@ class FeedConnection:
         if self._held is None:
             raise FeedError(f"{self._dialect.name}: no answer to what is subscribed to")
         lacking = self._state.held(self._held, trio.current_time())
-        if lacking and not self.renew(lacking, "its subscription was lost"):
-            some = self._state.some(lacking)
-            raise FeedError(f"{self._dialect.name}: subscribed no more to {some}")
-
-    def renew(self, names: Sequence[str], reason: str) -> bool:
-        """Take symbols for refused, to be subscribed to anew later; return whether that will do.
-
-        It will not where no other symbol has news: then it is the connection that does not work.
-        """
-        now = trio.current_time()
-        if not self._state.has_news_beside(names, now):
-            return False
-        self._subscriptions.lose(names)
-        for name in names:
-            self._memory.refused.add(name, reason, now)
-        self._state.tell_reasons()
-        return True
+        if lacking:
+            raise FeedError(
+                f"{self._dialect.name}: subscribed no more to {self._state.some(lacking)}"
+            )
 
     async def _ping(self, connection: Connection) -> None:
         """Ask for signs of life until subscribed, and where the exchange gives none by itself."""

@@ -82,7 +82,6 @@ class FeedState:
         if seen.symbol not in self.names:
             self._context.report("unexpected_symbol", seen.symbol)
             return
-        self._refused.forget(seen.symbol)
         self._unlisted.hasten(seen.symbol)  # the catalogue has the last word, but soon
         self.proofs.streamed(seen.symbol, trio.current_time())
         self._filter.take(seen, self._context.wall_ms())
@@ -226,10 +225,6 @@ class FeedState:
                 self._filter.affirm(name, None, self._context.wall_ms())
         self._tell()
         return sorted(self._subscribed - held)
-
-    def has_news_beside(self, names: Sequence[str], now: float) -> bool:
-        """Tell whether the stream brought a price lately, of another symbol than these."""
-        return any(self.proofs.stands(name, now) for name in self._subscribed.difference(names))
 
     # --- what is to be asked
 

@@ -45,7 +45,6 @@ class Questions:
         memory: FeedMemory,
         ask: Callable[[str], Awaitable[bytes]],
         check_holdings: Callable[[], Awaitable[None]],
-        renew: Callable[[Sequence[str], str], bool],
         report: Callable[[str, str], None],
     ) -> None:
         """Prepare; `run` begins.
@@ -56,7 +55,6 @@ class Questions:
             memory: the symbols that its catalogue does not have.
             ask: asks a path and returns the body.
             check_holdings: asks on the connection what it is subscribed to.
-            renew: has symbols subscribed to anew, with the reason; returns whether that will do.
             report: is told of `no_catalogue` and `no_rest_price`.
         """
         self._dialect: Final = dialect
@@ -64,7 +62,6 @@ class Questions:
         self._memory: Final = memory
         self._ask_path: Final = ask
         self._check_holdings: Final = check_holdings
-        self._renew: Final = renew
         self._report: Final = report
         self._began = self._catalogue_due = 0.0
         self._failures = 0
@@ -182,7 +179,7 @@ class Questions:
                 return False
             answered = True
             doubt = self._state.asked(answers, asked_at)
-            if doubt is not None and not self._renew([doubt.symbol], "its stream stands still"):
+            if doubt is not None:
                 if not is_short(trio.current_time() - self._began):
                     self._memory.record.doubts = 0
                 self._memory.record.doubts += 1

@@ -36,7 +36,7 @@ from ticker.market.sources import (
 )
 
 #: No test here waits for longer, unless the program does something wrong.
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 10
 
 
 @pytest.fixture
