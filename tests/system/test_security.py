@@ -262,7 +262,7 @@ def test_the_shown_settings_hold_no_secret(tmp_path: Path) -> None:
     secret = "c4nary-" + secrets.token_hex(16)
     env = {
         "TICKER_TOKEN_KEY": secret,
-        "TICKER_DATABASE_URL": f"sqlite://ticker:{secret}@/prices.db",
+        "TICKER_FEED_PROXY": f"http://ticker:{secret}@proxy.example:8080",
     }
     shown = subprocess.run(
         [script("ticker"), "config"],
@@ -274,7 +274,7 @@ def test_the_shown_settings_hold_no_secret(tmp_path: Path) -> None:
         check=False,
     )
     assert shown.returncode == 0, shown.stderr
-    assert "sqlite://ticker:***@/prices.db" in shown.stdout
+    assert "http://***@proxy.example:8080" in shown.stdout
     assert secret not in shown.stdout + shown.stderr
 
 
