@@ -17,6 +17,15 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 SLOW = ("-m", "slow", "-s")
 #: Modules are spread over the cores; each keeps the servers it shares to itself.
 DEFAULT = ("-m", "not slow and not browser", "-n", "auto", "--dist", "loadfile")
+#: What runs while one works: all that is pure or in virtual time, and the main job from outside.
+CORE = (
+    "tests/unit",
+    "tests/virtual_time",
+    "tests/simulation",
+    "tests/system/test_launch.py",
+    "tests/system/test_readme.py",
+    "tests/system/test_stream.py",
+)
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -42,9 +51,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Units, virtual time, and the whole program over real sockets; at most five minutes."""
+    """Units, virtual time, and the main job over real sockets; at most five minutes."""
     install(session, "test")
-    session.run("pytest", *DEFAULT, *session.posargs)
+    session.run("pytest", *DEFAULT, *(session.posargs or CORE))
+
+
+@nox.session(default=False)
+def outside(session: nox.Session) -> None:
+    """All else over real sockets: the whole program, attacks, chaos, at their short sizes."""
+    install(session, "test")
+    session.run("pytest", *DEFAULT, "tests", *(f"--ignore={path}" for path in CORE))
 
 
 @nox.session
