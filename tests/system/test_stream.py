@@ -157,6 +157,7 @@ async def test_subscribe_replaces_the_subscription(launched: Server) -> None:
             "mode": "latest",
             "detail": "price",
             "epoch": answer["epoch"],
+            "seq": answer["seq"],
         }
         snapshot = await stream.message()
         assert snapshot["snapshot"] is True
