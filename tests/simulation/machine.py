@@ -43,7 +43,7 @@ class Life(RuleBasedStateMachine):
         self.number = 0
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
+        if hasattr(self, "simulation"):
             self.simulation.end()
 
     # What subscribers do.
