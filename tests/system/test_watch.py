@@ -277,6 +277,24 @@ def example(server: Server, name: str, *arguments: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"], ids=["closed", "full"])
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1(
+    server: Server, redirection: str
+) -> None:
+    watching = command(server, "watch", "--url", server.url, "--json")
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *watching],
+        env=environment(server.data_dir, {"TICKER_API_KEY": server.api_key}),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("ticker: standard output cannot be written: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_the_example_that_prints_prices_runs(server: Server) -> None:
     done = example(server, "watch_prices.py", server.url, server.api_key, "3")
     assert (done.returncode, done.stderr) == (0, "")
