@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import Server, environment, script, started
+from tests.support.waiting import wait_until
 from tests.system.test_replay import recorded
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,10 @@ def test_a_recording_is_served(tmp_path: Path) -> None:
     command = [script(name), *args, "--port", "0"]
     with started("serve", tmp_path / "data", command=command) as server:
         bearer = {"Authorization": f"Bearer {server.token()}"}
-        assert b'"price":7' in server.request("GET", "/prices", headers=bearer)[2]
+        wait_until(
+            lambda: b'"price":7' in server.request("GET", "/prices", headers=bearer)[2],
+            "the price of the recording",
+        )
 
 
 def test_watching_as_lines_for_scripts_works(shown: Server) -> None:
