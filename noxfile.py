@@ -140,6 +140,13 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Workers and machines that fail, at full size, with real Redis, Sentinel, PostgreSQL."""
+    install(session, "test")
+    session.run("pytest", *SLOW, "tests/cluster", *session.posargs)
+
+
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """An hour of churn compressed, with a plot of the memory."""
     install(session, "test")

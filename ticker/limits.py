@@ -284,6 +284,9 @@ BODY_BYTES: Final = 4096
 #: Requests of one address that may come at once, as a multiple of its rate in a second: a page
 #: with everything on it, for some people behind one address.
 HTTP_BURST_TIMES: Final = 5
+#: Files of the page for each request of another kind: the page is two dozen files, and twenty
+#: people behind one address may open it in the same moment.
+PAGE_FILES_TIMES: Final = 5
 #: How long a request beyond that, or of a foreign page, waits for its refusal: a hundred
 #: connections that ask as fast as they can then cost a few per cent of the loop.
 HTTP_REFUSED_SECONDS: Final = 0.5

@@ -29,6 +29,9 @@ log = structlog.get_logger()
 #: What an operator's tools ask, again and again: counted apart, so that neither they nor a page
 #: beside them lock the other out.
 _OPERATIONS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+#: What the page consists of. A browser asks for all of it at once, and some people behind one
+#: address open the page together; a file that were refused would leave the page blank.
+_PAGE_FILES: Final = (".css", ".html", ".js", ".json", ".svg")
 
 
 NOT_FOUND: Final = Refusal(404, "not found", "not_found")
@@ -43,14 +46,18 @@ class Gate:
         """Make a gate.
 
         Args:
-            rate: requests of one address in the long run; five seconds' worth may come at once.
+            rate: requests of one address in the long run, `limits.HTTP_BURST_TIMES` seconds'
+                worth of which may come at once; of the page's files `limits.PAGE_FILES_TIMES`
+                as many.
             metrics: where refusals are counted.
             trusted_hops: how many of the proxies nearest to us are trusted.
             allowed_origins: exact origins besides our own, or `*`.
         """
         times = limits.HTTP_BURST_TIMES
         burst = Rate(rate.count * times, rate.seconds * times)
-        self._pages = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
+        files = Rate(burst.count * limits.PAGE_FILES_TIMES, burst.seconds)
+        self._requests = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
+        self._page_files = KeyedLimiter(files, capacity=limits.LIMITER_ADDRESSES)
         self._operations = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
         self._metrics = metrics
         self._hops = trusted_hops
@@ -86,9 +93,13 @@ class Gate:
         if self._foreign(head, encrypted=encrypted):
             # It counts against no address: any page can have its visitors' browsers send this.
             return ORIGIN
-        limiter = self._operations if head.path in _OPERATIONS else self._pages
-        wait = limiter.admit(limit_key(address), trio.current_time())
+        wait = self._limiter(head.path).admit(limit_key(address), trio.current_time())
         return too_many_requests(wait) if wait else None
+
+    def _limiter(self, path: str) -> KeyedLimiter:
+        if path in _OPERATIONS:
+            return self._operations
+        return self._page_files if path.endswith(_PAGE_FILES) else self._requests
 
     def _foreign(self, head: Head, *, encrypted: bool) -> bool:
         """Whether a page asks that may not.

@@ -79,6 +79,33 @@ def _flood(request: bytes | None = None, **options: Sequence[str]) -> Run:
     return run
 
 
+async def _half_said(
+    target: Target, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Keep 1,000 connections open that began a request and never end it."""
+
+    async def begin() -> None:
+        while True:
+            try:
+                stream = await trio.open_tcp_stream("127.0.0.1", target.port)
+            except OSError:
+                target.done["not connected"] += 1
+                continue
+            async with stream:
+                try:
+                    await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-More: ")
+                    target.done["begun"] += 1
+                    await stream.receive_some(65_536)
+                except trio.BrokenResourceError:
+                    target.done["cut off"] += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10 * CONNECTIONS):
+            nursery.start_soon(begin)
+        await eventually(lambda: target.done["begun"] >= CONNECTIONS, "connections")
+        task_status.started()
+
+
 _FOREIGN: Final = "Origin: https://evil.example"
 _BEARER: Final = f"Authorization: Bearer {_FORGED}"
 _LIMITED: Final = {"TICKER_REFUSED_RATE": "100/minute", "TICKER_AUTH_RATE": "30/minute"}
@@ -93,4 +120,7 @@ _FLOODS: Final[Mapping[str, Run]] = {
     "token-requests-of-a-foreign-page": _flood(post=("tk_unknown", _FOREIGN)),
     "http-forged-bearer": _flood(_PRICES.encode()),
 }
-ABUSES: Sequence[Abuse] = [Abuse(name, run, _LIMITED) for name, run in _FLOODS.items()]
+ABUSES: Sequence[Abuse] = [
+    *(Abuse(name, run, _LIMITED) for name, run in _FLOODS.items()),
+    Abuse("requests-half-said", _half_said),
+]

@@ -77,6 +77,7 @@ _PATHS: Final = {
     "prices": "/prices",
     "history": "/prices/{symbol}/history",
     "page": "/",
+    "page-file": "/main.js",
     "unknown": "/no-such.file",
 }
 ABUSES: Sequence[Abuse] = [

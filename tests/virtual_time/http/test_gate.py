@@ -98,6 +98,16 @@ async def test_what_operators_ask_has_a_bucket_of_its_own(
     assert await count_admitted(subject, request(path)) == BURST
 
 
+@pytest.mark.parametrize("path", ["/main.js", "/style.css", "/vendor/charts.js"])
+async def test_twenty_people_behind_one_address_may_open_the_page_together(
+    path: str, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
+    subject = gate()
+    assert await count_admitted(subject, request("/")) == BURST
+    assert await count_admitted(subject, request(path)) == BURST * limits.PAGE_FILES_TIMES
+
+
 async def test_a_rate_of_nothing_lifts_the_limit(autojump_clock: MockClock) -> None:
     del autojump_clock
     subject = gate(0)
