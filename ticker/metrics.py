@@ -110,7 +110,7 @@ class Metrics:
             "handshakes_refused", "Handshakes that were refused", ["reason"]
         )
         self._requests_refused = self._counter(
-            "requests_refused", "Requests over HTTP whose token was refused", ["reason"]
+            "requests_refused", "Requests over HTTP that were refused", ["reason"]
         )
         self._tokens_refused = self._counter(
             "token_requests_refused", "Token requests that were refused", ["reason"]
@@ -140,7 +140,7 @@ class Metrics:
         self._refused.labels(reason).inc()
 
     def request_refused(self, reason: str) -> None:
-        """Count a request over HTTP whose token was refused."""
+        """Count a request over HTTP that was refused, or given up before it was whole."""
         self._requests_refused.labels(reason).inc()
 
     def token_request_refused(self, reason: str) -> None:

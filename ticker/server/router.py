@@ -77,7 +77,11 @@ class Router:
         Where all of them have asked for something, some more may come in as far as their first
         request: it may be for a stream, with a token that is worth it.
         """
-        if self._full() and not self._connections.evict() and self._full(limits.HANDSHAKE_ROOM):
+        if not self._full():
+            return
+        if self._connections.evict():
+            self._metrics.request_refused("half_open")
+        elif self._full(limits.HANDSHAKE_ROOM):
             raise RefusedError(handshake.TOO_MANY_CONNECTIONS)
 
     def _refuse_where_needed(self, head: Head | None) -> None:

@@ -13,21 +13,16 @@ from ticker import limits
 from ticker.addresses import limit_key
 from ticker.admission import Admission, FullError, Place
 from ticker.encodings.encoding import Encoding
+from ticker.http.authenticate import authenticate
 from ticker.http.bearer import find_token, token_within_limit
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
-from ticker.http.refusal import (
-    FORBIDDEN,
-    INVALID_TOKEN,
-    UNAVAILABLE,
-    RefusalCounter,
-    RefusedError,
-)
+from ticker.http.refusal import FORBIDDEN, RefusalCounter, RefusedError
 from ticker.metrics import Metrics
 from ticker.protocol.close_codes import CloseCode
 from ticker.protocol.requests import Subscribe
-from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+from ticker.security.authority import Grant
 from ticker.settings.model import Settings
 from ticker.streams import handshake
 from ticker.streams.context import StreamContext
@@ -187,7 +182,7 @@ class Streams:
                 wait=self._refusals.wait(address),
                 known=self.context.authority.knows,
             )
-            grant = await self._authenticate(candidate.token)
+            grant = await self._open_with(candidate.token)
             asked = read_query(head.query, Terms(self.context, grant), self.context.market)
             place = self._place(grant, address)
         except RefusedError as error:
@@ -215,7 +210,7 @@ class Streams:
                 wait=self._refusals.wait(address),
                 known=self.context.authority.knows,
             )
-            grant = await self._authenticate(token)
+            grant = await self._open_with(token)
             last_event_id = head.first(b"last-event-id")
             terms = Terms(self.context, grant)
             asked = read_query(head.query, terms, self.context.market, last_event_id)
@@ -252,14 +247,9 @@ class Streams:
             self._metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)
 
-    async def _authenticate(self, token: str) -> Grant:
+    async def _open_with(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""
-        try:
-            grant = await self.context.authority.authenticate(token)
-        except InvalidTokenError:
-            raise RefusedError(INVALID_TOKEN) from None
-        except DatabaseUnavailableError:
-            raise RefusedError(UNAVAILABLE) from None
+        grant = await authenticate(self.context.authority, token)
         if not self.context.access.allowed(grant.role, "connect"):
             raise RefusedError(FORBIDDEN)
         if self._draining():

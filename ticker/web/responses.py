@@ -9,17 +9,13 @@ from quart import Response, current_app, request
 
 from ticker import limits
 from ticker.addresses import UNKNOWN
+from ticker.http.authenticate import authenticate
 from ticker.http.bearer import token_within_limit
 from ticker.http.forwarded import client_address
 from ticker.http.head import Head
-from ticker.http.refusal import (
-    INVALID_TOKEN,
-    UNAVAILABLE,
-    Refusal,
-    RefusedError,
-)
+from ticker.http.refusal import Refusal, RefusedError
 from ticker.protocol.decimals import encode_json
-from ticker.security.authority import DatabaseUnavailableError, Grant, InvalidTokenError
+from ticker.security.authority import Grant
 from ticker.service import Service
 
 #: Where the application keeps its running service, in Quart's `extensions`.
@@ -106,16 +102,7 @@ async def bearer() -> Grant | Response:
             wait=service.refusals.wait(client),
             known=service.authority.knows,
         )
-        return await _authenticate(token)
+        return await authenticate(service.authority, token)
     except RefusedError as refused:
         service.refusals.request(refused.refusal, client)
         return refuse(refused.refusal)
-
-
-async def _authenticate(token: str) -> Grant:
-    try:
-        return await running().authority.authenticate(token)
-    except InvalidTokenError:
-        raise RefusedError(INVALID_TOKEN) from None
-    except DatabaseUnavailableError:
-        raise RefusedError(UNAVAILABLE) from None
