@@ -1,7 +1,4 @@
-/**
- * The board: a row per symbol, of which only those on screen exist; the others are room above and
- * below. Order, changes and sparklines follow once a second, so that the eye can too.
- */
+/** The board: a row per symbol, of which only those on screen exist; the others are room above and below. */
 
 import { $, PriceText, mark, write } from "./dom.js";
 import * as format from "./format.js";

@@ -5,14 +5,14 @@ import * as format from "./format.js";
 import { prefs } from "./prefs.js";
 import * as charts from "./vendor/lightweight-charts.js";
 
-/** Seconds from left to right, to what the address says and the seconds of a candle at most. */
+/** Seconds from left to right, to their name and the seconds of a candle at most. */
 export const RANGES = new Map([
-	[60, ["1m", 1]],
-	[300, ["5m", 5]],
-	[3600, ["1h", 60]],
-	[86_400, ["1d", 300]],
-	[604_800, ["1w", 3600]],
-	[31_536_000, ["1y", 86_400]],
+	[60, ["1 m", 1]],
+	[300, ["5 m", 5]],
+	[3600, ["1 h", 60]],
+	[86_400, ["1 d", 300]],
+	[604_800, ["1 w", 3600]],
+	[31_536_000, ["1 y", 86_400]],
 ]);
 
 const LINE_GAP_SECONDS = 30; // quiet markets pause; what is longer is drawn as a gap

@@ -5,21 +5,21 @@
  * the page is hidden, only the tab's title is drawn.
  */
 
-import { nameView, onChange, takeKey, view } from "./address.js";
 import { createBoard } from "./board.js";
 import { createChart, RANGES } from "./chart.js";
 import { chooseSymbols } from "./chooser.js";
 import { connect } from "./client.js";
 import { $, mark, PriceText, write } from "./dom.js";
 import * as format from "./format.js";
-import { key, prefs, remember } from "./prefs.js";
+import { nameView, prefs, remember, view } from "./prefs.js";
 import { createSearch } from "./search.js";
+import { askOthers, endAll, key, watch } from "./session.js";
 import { createSignIn, explain } from "./signin.js";
 import * as status from "./status.js";
 import { Market } from "./store.js";
-import * as tabs from "./tabs.js";
 
 const SECOND_MS = 1000;
+const TICK_MS = 250; // as in clock.js
 const HIDDEN_INTERVAL_MS = 1000;
 const ARROWS_EVERY_MS = 250;
 const CHART_EVERY_MS = 60;
@@ -38,7 +38,6 @@ let board = null;
 let sources = new Map(); // the newest status message of each
 let known = []; // every symbol that may be seen
 let wish = null; // a symbol to be charted once its price comes
-let held = null; // the key
 let asked = null; // the pace of the subscription
 
 let paused = false;
@@ -52,9 +51,7 @@ let counted = 0; // updates, until the last second
 const charted = () => market.series.get(market.trail?.symbol);
 const chart = createChart(() => ({ trail: market.trail, decimals: charted()?.decimals ?? 2 }));
 const chartPrice = new PriceText($("chart-price"));
-const signIn = createSignIn((apiKey, grant) => {
-	start(apiKey, grant);
-});
+const askForKey = createSignIn(start);
 
 function draw(now) {
 	frame = 0;
@@ -72,7 +69,6 @@ function draw(now) {
 	board.drawArrows();
 }
 
-/** What stands above the chart beside the price, which is drawn for each frame. */
 function drawChange() {
 	const change = charted().change();
 	write($("chart-change"), format.change(change));
@@ -128,7 +124,6 @@ function everySecond() {
 	if (document.activeElement.id !== "chart") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
 	write($("updates"), `${updates}/s`);
-	write($("skipped"), format.count(market.skipped));
 	write($("source"), series?.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
@@ -203,12 +198,13 @@ function wishFor(symbol) {
 /** The view that the address names, as far as it can be shown. */
 function takeView() {
 	const { symbol, range } = view();
-	const [seconds] = [...RANGES].find(([, [name]]) => name === range) ?? [];
+	const seconds = [...RANGES.keys()].find((seconds) => rangeName(seconds) === range);
 	if (seconds) setRange(seconds);
 	if (symbol && client) wishFor(symbol);
 }
 
-const rangeName = () => RANGES.get(prefs.range)[0];
+/** As the address names it. */
+const rangeName = (seconds = prefs.range) => RANGES.get(seconds)[0].replace(" ", "");
 
 function setRange(wanted) {
 	const range = RANGES.has(wanted) ? wanted : 300;
@@ -247,7 +243,6 @@ const handlers = {
 		market.intervalMs = tickMs;
 		write($("user"), id);
 		sources = new Map();
-		market.countGaps(!asked);
 		if (market.trail) seedChart(); // what was missed while away
 	},
 	ticker(message) {
@@ -264,12 +259,10 @@ const handlers = {
 	},
 	subscribed({ interval_ms: intervalMs }) {
 		market.intervalMs = intervalMs ?? market.intervalMs;
-		market.countGaps(!asked);
 	},
 };
 
 function start(apiKey, grant) {
-	held = apiKey;
 	key.set(apiKey);
 	market = new Market();
 	sources = new Map();
@@ -308,29 +301,26 @@ function show(signedIn) {
 
 /** Signed out, by the user or by the server. */
 function stop(error) {
-	client = held = null;
+	client = null;
 	board?.close();
 	key.forget();
 	const state = status.describe({ name: "closed" }, {});
 	status.show(state);
 	status.headline(state, "");
 	show(false);
-	signIn.ask(error ? explain(error) : "");
+	askForKey(error ? explain(error) : "");
 }
 
-/** A key that came by the address signs in, in place of another. */
+/** A key that comes by the address of the open page signs in, in place of another. */
 function useKey() {
-	const found = takeKey();
-	if (!found) return false;
+	const found = key.get();
 	client?.close();
-	if (!client) stop();
-	signIn.signIn(found);
-	return true;
+	start(found);
 }
 
 $("sign-out").onclick = () => {
 	client.close();
-	tabs.end();
+	endAll();
 };
 $("retry").onclick = () => client.retryNow();
 $("pause").onclick = () => pause(!paused);
@@ -347,7 +337,6 @@ $("choose").onclick = async () => {
 };
 document.onvisibilitychange = () => {
 	if (!client) return;
-	market.countGaps(false);
 	subscribe();
 	drawState();
 	everySecond();
@@ -367,6 +356,13 @@ function setKind(kind) {
 	chart.build();
 }
 
+$("ranges").append(
+	...[...RANGES].map(([seconds, [name]]) => {
+		const label = document.createElement("label");
+		label.innerHTML = `<input type="radio" name="range" value="${seconds}"><span>${name}</span>`;
+		return label;
+	}),
+);
 createSearch(() => [...new Set([...known, ...market.series.keys()])], wishFor);
 setDensity(prefs.density);
 setKind(prefs.chart);
@@ -374,13 +370,13 @@ setRange(prefs.range);
 takeView();
 const clock = new Worker(new URL("./clock.js", import.meta.url));
 clock.onmessage = tick;
-onChange({ key: useKey, view: takeView });
-tabs.share(
-	() => held,
-	() => client?.close(),
-);
-if (!useKey()) {
-	const mine = key.get() ?? (await tabs.askOthers());
-	if (!client && mine) start(mine);
-	else if (!client) stop();
+clock.onerror = () => setInterval(tick, TICK_MS); // its file could not be had
+addEventListener("hashchange", takeView);
+watch({ came: useKey, ended: () => client?.close() });
+$("boot").remove();
+
+const mine = key.get() ?? (await askOthers());
+if (!client) {
+	if (mine) start(mine);
+	else stop();
 }

@@ -1,7 +1,9 @@
 /**
- * What is remembered, and where: tastes outlive the tab (localStorage), the API key ends with
- * it (sessionStorage), the token is never stored. Where storage is forbidden, all is forgotten.
+ * What the reader chose: remembered beyond the tab (localStorage; where that is forbidden, until
+ * it is closed), and the view named by the address, as in `#ETH-USD/1h`.
  */
+
+import { decoded } from "./session.js";
 
 const NAME = "ticker";
 
@@ -13,9 +15,8 @@ const attempt = (action) => {
 	}
 };
 
-/** Sort order, chosen symbols (null: all), charted symbol and its range in seconds,
- * how
- * it is drawn (`candles` or `line`), density (`roomy` or `compact`). */
+/** Sort order, chosen symbols (null: all), charted symbol and its range in seconds, how it is
+ * drawn (`candles` or `line`), density (`roomy` or `compact`). */
 export const prefs = {
 	sort: "symbol",
 	descending: false,
@@ -32,8 +33,14 @@ export function remember(changes) {
 	attempt(() => localStorage.setItem(NAME, JSON.stringify(prefs)));
 }
 
-export const key = {
-	get: () => attempt(() => sessionStorage.getItem(NAME)),
-	set: (value) => attempt(() => sessionStorage.setItem(NAME, value)),
-	forget: () => attempt(() => sessionStorage.removeItem(NAME)),
-};
+/** `{symbol, range}` that the address names, either undefined where it does not. */
+export function view() {
+	const [, symbol, range] = /^#([^/=]+)(?:\/(\w+))?$/.exec(location.hash) ?? [];
+	return { symbol: symbol && decoded(symbol), range };
+}
+
+/** Name the view, so that the address can be shared; no entry in the history. */
+export function nameView(symbol, range) {
+	const hash = `#${encodeURIComponent(symbol)}/${range}`;
+	if (location.hash !== hash) history.replaceState(null, "", hash);
+}

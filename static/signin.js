@@ -21,7 +21,7 @@ export function explain({ kind, message, retryAfterMs }) {
 	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
-/** Wire the form; calls `onGrant(apiKey, grant)`. */
+/** Wire the form; calls `onGrant(apiKey, grant)`. Returns a function that asks for a key and says why. */
 export function createSignIn(onGrant) {
 	const input = $("key");
 
@@ -35,7 +35,9 @@ export function createSignIn(onGrant) {
 		$("show-key").setAttribute("aria-pressed", shown);
 	};
 
-	async function signIn(apiKey) {
+	$("signin-form").onsubmit = async (event) => {
+		event.preventDefault();
+		const apiKey = input.value.trim();
 		$("signin-button").disabled = true;
 		try {
 			if (!apiKey) throw { kind: "key_required" };
@@ -48,20 +50,12 @@ export function createSignIn(onGrant) {
 			input.focus();
 		}
 		$("signin-button").disabled = false;
-	}
+	};
+	$("show-key").onclick = () => reveal(input.type === "password");
 
-	$("signin-form").addEventListener("submit", (event) => {
-		event.preventDefault();
-		signIn(input.value.trim());
-	});
-	$("show-key").addEventListener("click", () => reveal(input.type === "password"));
-
-	return {
-		/** Ask for a key, and say why. */
-		ask(reason) {
-			tell(reason);
-			input.focus();
-		},
-		signIn,
+	/** Ask for a key, and say why. */
+	return (reason) => {
+		tell(reason);
+		input.focus();
 	};
 }

@@ -8,27 +8,22 @@ import { decimalsOf, price as format } from "./format.js";
 
 const SHORT_SECONDS = 301; // per symbol: for changes and the sparkline
 
-/** Low, high and close of the newest `size` steps of time; NaN where unknown. */
+/** The last price of each of the newest `size` steps of time; NaN where unknown. */
 class Ring {
 	constructor(stepMs, size) {
 		this.stepMs = stepMs;
 		this.size = size;
 		this.last = -1; // the newest step, counted from the epoch
-		[this.low, this.high, this.close] = [0, 0, 0].map(() => new Float64Array(size).fill(NaN));
+		this.close = new Float64Array(size).fill(NaN);
 	}
 
-	/** Take in a price, or a whole step. */
-	add(timeMs, close, low = close, high = close) {
+	add(timeMs, price) {
 		const step = Math.floor(timeMs / this.stepMs);
 		if (step <= this.last - this.size) return;
 		for (let gap = Math.max(this.last + 1, step - this.size + 1); gap <= step; gap++) {
-			const at = gap % this.size;
-			this.low[at] = this.high[at] = this.close[at] = NaN;
+			this.close[gap % this.size] = NaN;
 		}
-		const at = step % this.size;
-		if (!(this.low[at] <= low)) this.low[at] = low;
-		if (!(this.high[at] >= high)) this.high[at] = high;
-		if (step >= this.last || Number.isNaN(this.close[at])) this.close[at] = close;
+		if (step >= this.last || Number.isNaN(this.close[step % this.size])) this.close[step % this.size] = price;
 		this.last = Math.max(this.last, step);
 	}
 
@@ -40,10 +35,6 @@ class Ring {
 			if (!Number.isNaN(close)) return close;
 		}
 		return NaN;
-	}
-
-	seed(bars) {
-		for (const [time, , high, low, close] of bars) this.add(time, close, low, high);
 	}
 }
 
@@ -167,16 +158,13 @@ export class Market {
 	series = new Map();
 	trail = null;
 	updates = 0;
-	skipped = 0; // ticks that a slow link made us miss
 	delayMs = 0; // from the server's clock at sending to ours at receipt
 	timeMs = 0; // the server's clock at the newest tick
 	heardAt = Date.now();
 	intervalMs = 0; // between two ticks
-	#seq = null;
-	#counting = true;
 
 	/** Take a tick in. Returns whether it brought new symbols. */
-	tick({ data, seq, time }) {
+	tick({ data, time }) {
 		const before = this.series.size;
 		for (const { symbol, price, text = String(price), timestamp, source } of data) {
 			let series = this.series.get(symbol);
@@ -188,19 +176,11 @@ export class Market {
 			series.ring.add(time, price);
 			if (this.trail?.symbol === symbol) this.trail.add(time, price);
 		}
-		if (this.#counting && this.#seq !== null) this.skipped += Math.max(0, seq - this.#seq - 1);
-		this.#seq = seq;
 		this.updates += 1;
 		this.timeMs = time;
 		this.heardAt = Date.now();
 		this.delayMs = this.heardAt - time;
 		return this.series.size > before;
-	}
-
-	/** A new subscription: whether gaps in its `seq` are skipped ticks, or left out on purpose. */
-	countGaps(counting) {
-		this.#counting = counting;
-		this.#seq = null;
 	}
 
 	/** The server's clock now, as far as its newest tick tells. */
@@ -214,8 +194,11 @@ export class Market {
 		if (step !== 1) return;
 		const series = this.series.get(symbol);
 		const recent = bars.slice(-SHORT_SECONDS);
-		series?.ring.seed(recent);
-		for (const [, ...prices] of recent) for (const price of prices.slice(0, 4)) series?.learnDecimals(price);
+		if (!series) return;
+		for (const [time, ...prices] of recent) {
+			series.ring.add(time, prices[3]);
+			for (const price of prices.slice(0, 4)) series.learnDecimals(price);
+		}
 	}
 
 	/** Learn which prices are old: `statusOf(symbol)` is why, or null. Returns whether all are. */

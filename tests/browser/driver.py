@@ -13,6 +13,7 @@ try:
         BrowserContext,
         CDPSession,
         Page,
+        Route,
         WebSocketRoute,
         expect,
         sync_playwright,
@@ -20,7 +21,7 @@ try:
 
     INSTALLED = True
 except ImportError:
-    Browser = BrowserContext = CDPSession = Page = WebSocketRoute = Any  # type: ignore[assignment, misc]
+    Browser = BrowserContext = CDPSession = Page = Route = WebSocketRoute = Any  # type: ignore[assignment, misc]
     expect = sync_playwright = None  # type: ignore[assignment]
     INSTALLED = False
 
@@ -30,6 +31,7 @@ __all__ = [
     "BrowserContext",
     "CDPSession",
     "Page",
+    "Route",
     "WebSocketRoute",
     "expect",
     "sync_playwright",

@@ -1,0 +1,31 @@
+/**
+ * Watches the page load. Where a file cannot be had (a busy server, a cut line), it says so and loads
+ * the page again, each time after a longer wait. A classic script: no module need have come.
+ */
+
+"use strict";
+{
+	const FIRST_MS = 2000;
+	const MOST_MS = 60_000;
+	const tries = history.state?.tries ?? 0;
+	let failed = false;
+
+	const fail = () => {
+		const most = Math.min(MOST_MS, FIRST_MS * 2 ** tries);
+		const wait = most * (0.5 + Math.random() / 2); // pages that failed together come back apart
+		const note = Object.assign(document.createElement("p"), { id: "failed", className: "banner", role: "alert" });
+		note.textContent = `Part of this page could not be loaded; the server may be busy. Trying again in ${Math.ceil(wait / 1000)} s.`;
+		document.body.prepend(note);
+		history.replaceState({ tries: tries + 1 }, "");
+		setTimeout(() => location.reload(), wait);
+	};
+
+	const hear = ({ target }) => {
+		const loading = document.getElementById("boot"); // until `main.js` runs
+		if (failed || !(target === window ? loading : target.matches("script, [rel=stylesheet]"))) return;
+		failed = true;
+		if (document.body) fail();
+		else document.addEventListener("DOMContentLoaded", fail);
+	};
+	addEventListener("error", hear, true); // a resource's error does not bubble
+}
