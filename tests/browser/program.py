@@ -53,11 +53,14 @@ class Program:
             **self.settings,
         }
 
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "ticker", "serve", "--port", str(self.port)]
+
     def start(self) -> None:
         log = (self.directory / "serve.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticker", "serve", "--port", str(self.port)],
+                self._command(),
                 env=self._environment(),
                 cwd=self.directory,
                 stdout=log,

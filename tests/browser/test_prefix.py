@@ -1,10 +1,11 @@
-"""The page and its client below a path of a real nginx, which takes the path away again."""
+"""The page and its client below a path: of a real nginx, which takes it away again, and of ours."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,31 @@ class Behind(Program):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/prices"
+
+
+class Rooted(Program):
+    """The program under Hypercorn's command, with a path of its own that no proxy takes away."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/prices"
+
+    def _command(self) -> list[str]:
+        options = ["--worker-class", "trio", "--root-path", "/prices"]
+        bind = ["--bind", f"127.0.0.1:{self.port}"]
+        return [sys.executable, "-m", "hypercorn", *options, *bind, "ticker.asgi:app"]
+
+
+@pytest.fixture
+def rooted(tmp_path: Path) -> Iterator[Program]:
+    program = Rooted(tmp_path)
+    program.start()
+    yield program
+    program.stop()
+
+
+def test_page_and_stream_work_below_a_path_that_stays_on(tab: Tab, rooted: Program) -> None:
+    test_page_and_stream_work_below_a_path(tab, rooted)
 
 
 def test_page_and_stream_work_below_a_path(tab: Tab, below: Program) -> None:

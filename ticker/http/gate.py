@@ -79,6 +79,8 @@ class Gate:
         if head.root and not head.path:
             # Quart would find the page there.
             raise RefusedError(NOT_FOUND.to(head.method))
+        if head.is_root:
+            raise RefusedError(_moved(head).to(head.method))
         address = client_address(head, peer, self._hops)
         refusal = self._refusal(head, address, encrypted=encrypted)
         if refusal is not None:
@@ -114,6 +116,12 @@ class Gate:
             return False
         site, mode = head.first(b"sec-fetch-site"), head.first(b"sec-fetch-mode")
         return site in {"cross-site", "same-site"} and mode != "navigate"
+
+
+def _moved(head: Head) -> Refusal:
+    """Send to where the page's relative addresses lead to its files (RFC 9110 §15.4.9)."""
+    location = f"{head.root}/" + (f"?{head.query}" if head.query else "")
+    return Refusal(308, "moved", "moved", {"location": location})
 
 
 def too_many_requests(wait: float) -> Refusal:

@@ -67,13 +67,22 @@ class Head:
 
         Below `root`, as the application knows it; empty where the target is not below that.
         """
-        target = self.target.partition("?")[0]
-        absolute = _ABSOLUTE.match(target)
-        path = (target[absolute.end() :] or "/") if absolute else target
+        path = self._whole_path
         if not self.root:
             return path
-        below = path == self.root or path.startswith(f"{self.root}/")
+        below = self.is_root or path.startswith(f"{self.root}/")
         return (path[len(self.root) :] or "/") if below else ""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it names `root` itself, without the slash that relative addresses need."""
+        return bool(self.root) and self._whole_path == self.root
+
+    @property
+    def _whole_path(self) -> str:
+        target = self.target.partition("?")[0]
+        absolute = _ABSOLUTE.match(target)
+        return (target[absolute.end() :] or "/") if absolute else target
 
     @property
     def query(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -182,3 +183,19 @@ async def test_requests_go_on_one_in_each_pass_of_the_loop(autojump_clock: MockC
             now += 1
             await trio.lowlevel.checkpoint()
     assert max(map(passes.count, passes)) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "location"), [("/below", "/below/"), ("/below?a=1", "/below/?a=1")]
+)
+async def test_the_root_without_its_slash_leads_to_the_one_with_it(
+    target: str, location: str
+) -> None:
+    head = attrs.evolve(request(target), root="/below")
+    answer = await refused(gate(), head)
+    assert answer is not None
+    assert (answer.status, answer.headers) == (308, {"location": location})
+    assert await refused(gate(), attrs.evolve(request("/below/"), root="/below")) is None
+    elsewhere = await refused(gate(), attrs.evolve(request("/belowdeck"), root="/below"))
+    assert elsewhere is not None
+    assert elsewhere.status == 404
