@@ -23,7 +23,10 @@ _QUERY_SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_AT: Final = re.compile(r"^(['\"]?(?:\w+:)?//)?.*@", re.DOTALL)
-_HOST_ALONE: Final = re.compile(r"(\[[^\]\s]*\]|[^\[\]:/?#@\s]*)(:\d*)?([/?#]|$)")
+#: A host, with a port only where it cannot be taken for a user with a password of digits.
+_HOST_ALONE: Final = re.compile(
+    r"((\[[^\]\s]*\]|localhost|[^\[\]:/?#@\s]*\.[^\[\]:/?#@\s]*)(:\d*)?|[^\[\]:/?#@\s]*)([/?#]|$)"
+)
 
 
 def redact(text: str) -> str:

@@ -74,6 +74,8 @@ def test_a_request_without_a_misplaced_secret_goes_on_as_it_came(head: Head) -> 
         ),
         ("wss://h/?apiKey=s3cret#x", "wss://h/?apiKey=***#x"),
         ("wss://stream.h:9443/ws/btcusdt@trade", "wss://stream.h:9443/ws/btcusdt@trade"),
+        ("redis://joe:1234/x@h:6379", "redis://***@h:6379"),
+        ("ws://localhost:9443/ws/btcusdt@trade", "ws://localhost:9443/ws/btcusdt@trade"),
         ("wss://[::1]:9443/ws/btcusdt@trade", "wss://[::1]:9443/ws/btcusdt@trade"),
         ("wss://joe:s3c/ret@h/ws/btcusdt@trade", "wss://***@trade"),
     ],
