@@ -97,6 +97,20 @@ def test_symbols_and_interval_are_what_is_subscribed_to(server: Server) -> None:
             assert [price["symbol"] for price in message["data"]] == ["ETH-USD"]
 
 
+def test_changes_are_those_since_the_message_before(server: Server) -> None:
+    done = run(
+        server,
+        *("watch", "--url", server.url, "--json", "--count", "6"),
+        *("--mode", "changes", "--detail", "full"),
+    )
+    assert done.returncode == 0, done.stderr
+    [subscribed] = [line for line in lines(done.stdout) if line["type"] == "subscribed"]
+    assert (subscribed["mode"], subscribed["detail"]) == ("changes", "full")
+    first, *others = [line for line in lines(done.stdout) if line["type"] == "ticker"]
+    assert first["snapshot"]
+    assert [line["prev"] for line in others] == [line["seq"] for line in (first, *others[:-1])]
+
+
 def watching_on_terminal(
     server: Server, *arguments: str, size: tuple[int, int] = (100, 24)
 ) -> AbstractContextManager[Terminal]:

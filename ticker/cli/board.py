@@ -17,6 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ticker.cli.trouble import trouble
 from ticker.client import ClientStatistics, Message, Price, State, Status, Subscribed, Ticker
 
 _DIM: Final = "dim"
@@ -150,11 +151,9 @@ class Board:
         lines = [line]
         if counts.state is not State.OPEN and counts.last_fault:
             lines.append(_line(counts.last_fault, "yellow"))
-        for source, status in self._stale.items():
-            what = f" in {', '.join(status.symbols)}" if status.symbols else ""
-            why = f": {status.reason}" if status.reason else ""
-            end = "" if what else "; prices stand still"
-            lines.append(_line(f"{source or 'the source'} is stale{what}{why}{end}", "yellow"))
+        for status in self._stale.values():
+            end = "" if status.symbols else "; prices stand still"
+            lines += [_line(sentence + end, "yellow") for sentence in trouble(status)]
         return lines
 
     def _updates_a_second(self, counts: ClientStatistics, monotonic: float) -> float:

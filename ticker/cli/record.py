@@ -1,8 +1,12 @@
-"""`ticker record FILE`: write down what an exchange says, to be played back by `replay:FILE`."""
+"""`ticker record FILE`: write down what an exchange says, to be played back by `replay:FILE`.
+
+With `--from URL` it is what a running Ticker says, tick by tick.
+"""
 
 from __future__ import annotations
 
 import signal
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import attrs
@@ -10,6 +14,10 @@ import click
 import trio
 
 from ticker import logs
+from ticker.cli.access import find_key, key_options
+from ticker.cli.stream_recording import StreamRecording
+from ticker.client import Client, TickerError, connect
+from ticker.limits import WATCH_OPEN_SECONDS
 from ticker.market.exchanges.feed import Feed
 from ticker.market.sources import (
     SourceConfigError,
@@ -32,13 +40,51 @@ from ticker.supervision import supervise
     show_default=True,
     help="The exchange to listen to.",
 )
-@click.pass_obj
-def record(settings: Settings, file: Path, source: str) -> None:
+@click.option("--from", "url", metavar="URL", help="A running Ticker to listen to instead.")
+@click.option("--symbol", "symbols", multiple=True, metavar="S", help="Of --from; all by default.")
+@key_options
+@click.pass_context
+def record(
+    ctx: click.Context,
+    *,
+    file: Path,
+    source: str,
+    url: str | None,
+    symbols: tuple[str, ...],
+    api_key: str | None,
+    api_key_file: Path | None,
+) -> None:
     """Record an exchange's messages into FILE until stopped with Ctrl-C.
 
-    A full FILE becomes FILE.1, and so on. Play it back with --source replay:FILE.
+    A full FILE becomes FILE.1, and so on. Play it back with --source replay:FILE. With --from,
+    what is recorded is each tick of a running Ticker.
     """
+    settings = ctx.find_object(Settings)
+    if settings is None:
+        raise AssertionError("the group hands its settings on")
     logs.configure(settings.log_format)
+    if url is None:
+        if symbols or api_key_file is not None:
+            raise click.UsageError("--symbol and --api-key-file go with --from")
+        _record_exchange(settings, file, source)
+    elif ctx.get_parameter_source("source") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("pass either --source or --from, not both")
+    else:
+        try:
+            key = find_key(ctx, settings, url, api_key, api_key_file)
+            stream = connect(
+                url,
+                api_key=key,
+                symbols=symbols or None,
+                mode="every",
+                open_timeout=WATCH_OPEN_SECONDS,
+            )
+            _record_stream(stream, file, url)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+
+
+def _record_exchange(settings: Settings, file: Path, source: str) -> None:
     try:
         feed = _feed(settings, source)
         with CaptureWriter(file) as writer:
@@ -49,8 +95,42 @@ def record(settings: Settings, file: Path, source: str) -> None:
         raise click.UsageError(str(error)) from None
     except CaptureError as error:
         raise click.ClickException(str(error)) from None
+    _sum_up(writer)
+
+
+def _record_stream(stream: AbstractAsyncContextManager[Client], file: Path, url: str) -> None:
+    try:
+        with CaptureWriter(file) as writer:
+            recording = StreamRecording(writer)
+            click.echo(f"recording every tick of {url} into {file}; Ctrl-C stops", err=True)
+            trio.run(_until_signal, recording, stream)
+    except (CaptureError, TickerError) as error:
+        raise click.ClickException(str(error)) from None
+    _sum_up(writer)
+    if recording.gaps:
+        places = "place" if recording.gaps == 1 else "places"
+        click.echo(f"ticks are missing in {recording.gaps} {places}", err=True)
+
+
+def _sum_up(writer: CaptureWriter) -> None:
     left_out = f", {writer.skipped} left out" if writer.skipped else ""
     click.echo(f"{writer.written} messages recorded{left_out}", err=True)
+
+
+async def _until_signal(
+    recording: StreamRecording, stream: AbstractAsyncContextManager[Client]
+) -> None:
+    """Record until a signal comes, or the stream fails for good."""
+    fault: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        try:
+            await recording.run(stream)
+        except (CaptureError, TickerError) as error:
+            fault = error  # not from within, where it would come in a group
+        nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
 
 
 def _feed(settings: Settings, source: str) -> Feed:

@@ -13,35 +13,32 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import get_args
 
 import click
 import trio
 
-from ticker.addresses import is_loopback
+from ticker.cli.access import find_key, key_options, own_url
 from ticker.cli.output import OutputError
 from ticker.cli.watch_views import Enough, NoPricesError, draw_table, print_json, print_plain
 from ticker.client import Client, TickerError, connect
-from ticker.client.address import Address, parse_address
 from ticker.exception_groups import first
-from ticker.limits import SECRET_FILE_BYTES, WATCH_OPEN_SECONDS
-from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line
+from ticker.limits import WATCH_OPEN_SECONDS
+from ticker.protocol.details import DETAILS, Detail, Mode
 from ticker.settings.model import Settings
 
 
 @click.command()
 @click.option("--url", metavar="URL", help="The server; by default the one set up here.")
-@click.option(
-    "--api-key",
-    envvar="TICKER_API_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="Other users of this machine can see it; the variable or --api-key-file hides it.",
-)
-@click.option(
-    "--api-key-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the key alone."
-)
+@key_options
 @click.option("--symbol", "symbols", multiple=True, metavar="S", help="Repeat for more than one.")
 @click.option("--interval-ms", type=click.IntRange(min=1), help="The fastest pace wanted.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    help="latest: every symbol in each message; changes: what has changed; every: each tick.",
+)
+@click.option("--detail", type=click.Choice(DETAILS), help="full: also offers and the last day.")
 @click.option("--json", "as_json", is_flag=True, help="One message a line, for scripts.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many messages with prices.")
 @click.pass_context
@@ -53,6 +50,8 @@ def watch(
     api_key_file: Path | None,
     symbols: tuple[str, ...],
     interval_ms: int | None,
+    mode: Mode | None,
+    detail: Detail | None,
     as_json: bool,
     count: int | None,
 ) -> None:
@@ -63,18 +62,16 @@ def watch(
     settings = ctx.find_object(Settings)
     if settings is None:
         raise AssertionError("the group hands its settings on")
-    url = url or _own_url(settings)
-    if api_key_file is not None:
-        if ctx.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("pass either --api-key or --api-key-file, not both")
-        api_key = _read_key(api_key_file)
+    url = url or own_url(settings)
     try:
-        api_key = api_key or _demo_key(parse_address(url), settings.data_dir)
+        api_key = find_key(ctx, settings, url, api_key, api_key_file)
         stream = connect(
             url,
             api_key=api_key,
             symbols=symbols or None,
             interval_ms=interval_ms,
+            mode=mode,
+            detail=detail,
             open_timeout=WATCH_OPEN_SECONDS,
         )
         _run(stream, _view(as_json=as_json), count)
@@ -139,38 +136,3 @@ async def _cancel_without_reader(scope: trio.CancelScope) -> None:
     # The writing end of a pipe is never readable: what wakes this is the error of epoll(7).
     await trio.lowlevel.wait_readable(descriptor)
     scope.cancel()
-
-
-def _own_url(settings: Settings) -> str:
-    """Where `ticker serve` listens with the same settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
-def _read_key(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            # Anything but ASCII is garbage, which `connect` tells from a key.
-            return file.read(SECRET_FILE_BYTES).decode("ascii", "replace").strip()
-    except OSError as error:
-        raise click.BadParameter(
-            f"{path} cannot be read: {error.strerror}", param_hint="'--api-key-file'"
-        ) from None
-
-
-def _demo_key(server: Address, data_dir: Path) -> str:
-    """The demo key, where the server is on this machine: no other is to be told it."""
-    file = data_dir.absolute() / DEMO_KEY_FILE
-    if is_loopback(server.host):
-        try:
-            key = read_line(file)
-        except SecretFileError as error:
-            raise click.UsageError(str(error)) from None
-        if key:
-            return key
-        looked = f"; there is no demo key in {file}"
-    else:
-        looked = f"; the demo key in {data_dir.absolute()} is for a server on this machine only"
-    raise click.UsageError(
-        "an API key is needed: pass --api-key-file or --api-key, or set TICKER_API_KEY" + looked
-    )

@@ -21,6 +21,7 @@ from rich.live import Live
 
 from ticker.cli import output
 from ticker.cli.board import Board
+from ticker.cli.trouble import trouble
 from ticker.client import Client, Message, Status, Ticker
 from ticker.limits import WATCH_PRICES_SECONDS, WATCH_REDRAW_SECONDS
 from ticker.protocol.decimals import encode_json
@@ -50,8 +51,7 @@ class Enough:
         if isinstance(message, Status):
             self._trouble = ""
             if message.state == "stale":
-                why = f", {message.reason}" if message.reason else ""
-                self._trouble = f": {message.source or 'the source'} is stale{why}"
+                self._trouble = f": {'; '.join(trouble(message))}"
         elif isinstance(message, Ticker) and message.data:
             self._seen = True
             if self._left is not None:

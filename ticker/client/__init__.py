@@ -22,10 +22,10 @@ from ticker.client.messages import (
     Authenticated,
     Closing,
     Disconnected,
+    Epoch,
     Error,
     Message,
     Pong,
-    Price,
     Reconnected,
     Status,
     Subscribed,
@@ -33,6 +33,8 @@ from ticker.client.messages import (
     Unsubscribed,
     Welcome,
 )
+from ticker.client.price import Price
+from ticker.client.requests import Resume
 from ticker.client.statistics import ClientStatistics, State
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "ClientStatistics",
     "Closing",
     "Disconnected",
+    "Epoch",
     "Error",
     "ForbiddenError",
     "Message",
@@ -50,6 +53,7 @@ __all__ = [
     "ProtocolError",
     "Reconnected",
     "RequestError",
+    "Resume",
     "State",
     "Status",
     "Subscribed",

@@ -1,7 +1,7 @@
-"""The newest price of each symbol, and whether it may be acted on.
+"""The newest price of each symbol, whether it may be acted on, and how far the stream has come.
 
-Rules for this module: values only; messages in, no I/O and no clock. `Client.latest` and
-`Client.is_live` show it.
+Rules for this module: values only; messages in, no I/O and no clock. `Client.latest`,
+`Client.is_live` and `Client.position` show it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from ticker.client.disconnects import ProtocolViolation
 from ticker.client.messages import (
+    Epoch,
     Message,
-    Price,
     Status,
     Subscribed,
     Ticker,
     Unsubscribed,
     Welcome,
 )
+from ticker.client.price import Price
+from ticker.client.requests import Resume
 
 #: The source that a price without one is from (docs/protocol.md, "Messages").
 _UNNAMED_SOURCE: Final = "simulated"
@@ -29,31 +32,56 @@ class Book:
 
     Attributes:
         latest: symbol to newest price, of the subscription in force; a view that stays current.
+        position: the last frame that was applied, with the epoch that it came in; None where a
+            snapshot has to come first. An epoch that was told of begins with its first frame:
+            until then it is not known whether something is missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, position: Resume | None = None) -> None:
+        """Begin without a price, after the frame that a program says it has."""
+        self.position = position
+        self._epoch = ""
         self._prices: dict[str, Price] = {}
         self._stale: dict[str, Status] = {}  # by source
         self.latest: Mapping[str, Price] = MappingProxyType(self._prices)
 
     def take(self, message: Message) -> None:
-        """Take in one message."""
+        """Take in one message.
+
+        Raises:
+            ProtocolViolation: it is a frame of changes that does not follow the last one.
+        """
         match message:
-            case Ticker(data=prices, snapshot=snapshot):
-                if snapshot:
-                    self._prices.clear()
-                self._prices.update((price.symbol, price) for price in prices)
+            case Ticker():
+                self._apply(message)
             case Status(state="stale", source=source):
                 self._stale[source or _UNNAMED_SOURCE] = message
             case Status(source=source):
                 self._stale.pop(source or _UNNAMED_SOURCE, None)
-            case Welcome():
+            case Welcome(epoch=epoch):
                 self._stale.clear()  # a stream begins with what is stale
-            case Subscribed(symbols=symbols):
+                self._epoch = epoch or ""
+            case Epoch(epoch=epoch):
+                self._epoch = epoch
+            case Subscribed(symbols=symbols, epoch=epoch, resumed=resumed):
+                self._epoch = epoch or self._epoch
+                if not resumed:
+                    self.position = None
                 for symbol in self._prices.keys() - set(symbols):
                     del self._prices[symbol]
             case Unsubscribed():
                 self._prices.clear()
+                self.position = None
+
+    def _apply(self, frame: Ticker) -> None:
+        held, self.position = self.position, None
+        if frame.prev is not None and (held is None or frame.prev > held.seq):
+            raise ProtocolViolation("the server left out what changed between two frames")
+        if frame.snapshot:
+            self._prices.clear()
+        self._prices.update((price.symbol, price) for price in frame.data)
+        if self._epoch:
+            self.position = Resume(self._epoch, frame.seq)
 
     def is_fresh(self, symbol: str) -> bool:
         """Whether there is a price of the symbol whose source is not stale, in it or at all."""

@@ -2,7 +2,9 @@
 
 Theory of operation: one task (`Client.run`) makes one connection after the other. Each
 lives in its own nursery, with the reader of trio-websocket, a task that looks for silence,
-one that subscribes as before and one that renews the token; whichever fails first ends the
+one that subscribes and one that renews the token. A subscription is first asked for by message,
+which tells what is wrong with it; after a cut the handshake asks for it, and in `changes` and
+`every` it goes on after the last frame. Whichever fails first ends the
 connection, and the exception says what to do: a `Retry` is followed by backoff and the next,
 a `TickerError` ends the client and is raised from iterating and from requests. What arrives
 goes through a `LatestWinsBuffer` to the consumer's task, and into a `Book`, which tells at any
@@ -16,6 +18,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 
+import msgspec
 import trio
 
 from ticker.client.address import Address
@@ -23,7 +26,13 @@ from ticker.client.backoff import full_jitter
 from ticker.client.book import Book
 from ticker.client.connection import open_connection, reason_of_end
 from ticker.client.credentials import Credentials
-from ticker.client.disconnects import ProtocolViolation, Retry, StaleToken
+from ticker.client.disconnects import (
+    ConsumerBehind,
+    ProtocolViolation,
+    QueryRefused,
+    Retry,
+    StaleToken,
+)
 from ticker.client.errors import ProtocolError, RequestError, TickerError, UnreachableError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
 from ticker.client.limits import (
@@ -33,29 +42,28 @@ from ticker.client.limits import (
     STABLE_SECONDS,
 )
 from ticker.client.messages import (
-    Authenticate,
     Authenticated,
     Disconnected,
     Message,
-    Ping,
     Pong,
-    Price,
     Reconnected,
-    Request,
-    Subscribe,
     Subscribed,
-    Unsubscribe,
     Unsubscribed,
 )
 from ticker.client.pending_requests import A, PendingRequests
+from ticker.client.price import Price
+from ticker.client.requests import (
+    Authenticate,
+    Ping,
+    Request,
+    Resume,
+    Subscribe,
+    Unsubscribe,
+    query,
+    subscription,
+)
 from ticker.client.statistics import ClientStatistics, State
-
-
-def subscription(symbols: Sequence[str] | None, interval_ms: int | None) -> Subscribe:
-    """The request for these symbols, or for all that the user may see."""
-    if isinstance(symbols, str):
-        raise TypeError("symbols is a sequence of symbols, as in ['BTC-USD']")
-    return Subscribe(None if symbols is None else tuple(symbols), interval_ms)
+from ticker.protocol.details import Detail, Mode
 
 
 class Client:
@@ -76,12 +84,13 @@ class Client:
         self._credentials = credentials
         self._dial = dial
         self._wanted = wanted  # None: the default stream, which needs no request
+        self._granted = False  # it was, so that a handshake may ask for it again
         self._counts = ClientStatistics()
         self._buffer = LatestWinsBuffer(self._counts)
         self._requests: PendingRequests | None = None
         self._changed = trio.Event()  # set, and replaced, when a request may go on
         self._failure: TickerError | trio.ClosedResourceError | None = None
-        self._book = Book()
+        self._book = Book(wanted.resume if isinstance(wanted, Subscribe) else None)
         self._attempt = 0
         self._violations = 0
         self._shown = False  # prices were passed on, so that their end is to be told
@@ -103,6 +112,14 @@ class Client:
         """
         return self._book.latest
 
+    @property
+    def position(self) -> Resume | None:
+        """How far `latest` has come: hand it to `connect(resume=…)` to go on from there.
+
+        None while a snapshot has to come first.
+        """
+        return self._book.position
+
     def is_live(self, symbol: str) -> bool:
         """Whether the price in `latest` may be acted on.
 
@@ -122,21 +139,31 @@ class Client:
         return await self._buffer.take()
 
     async def subscribe(
-        self, symbols: Sequence[str] | None = None, *, interval_ms: int | None = None
+        self,
+        symbols: Sequence[str] | None = None,
+        *,
+        interval_ms: int | None = None,
+        mode: Mode | None = None,
+        detail: Detail | None = None,
+        resume: Resume | None = None,
     ) -> Subscribed:
-        """Replace the subscription, now and for every later connection.
+        """Replace the subscription as a whole, now and for every later connection.
 
         Args:
             symbols: what to subscribe to; None for all that the user may see.
             interval_ms: the fastest pace of prices wanted; None for the server's own.
+            mode: `latest`, `changes` or `every`; None for `latest`.
+            detail: `price` or `full`; None for `price`.
+            resume: go on after that frame, with the symbols and the detail as they are; None for
+                a snapshot first.
 
         Raises:
             RequestError: the server refused (`unknown_symbol`, `forbidden`, ...), or gave no
                 answer; the subscription is as it was.
         """
-        wanted = subscription(symbols, interval_ms)
+        wanted = subscription(symbols, interval_ms, mode, detail, resume)
         answer = await self._ask(wanted, Subscribed)
-        self._wanted = wanted
+        self._wanted, self._granted = wanted, True
         return answer
 
     async def unsubscribe(self) -> Unsubscribed:
@@ -217,11 +244,15 @@ class Client:
             if self._violations == PROTOCOL_VIOLATIONS:
                 raise ProtocolError(f"{self._address} is no Ticker server: {fault}; check the URL")
         self._counts.state = State.WAITING
+        if isinstance(fault, QueryRefused):
+            self._granted = False
         wait = self._wait(self._attempt, fault)
         if self._shown:
             self._shown, self._lost = False, True
             self._buffer.put(Disconnected(reason=str(fault), retry_in=wait))
         await trio.sleep(wait)
+        if isinstance(fault, ConsumerBehind):
+            await self._buffer.room()
         self._attempt += 1
 
     # --- One connection ---
@@ -230,19 +261,22 @@ class Client:
         """Connect, and listen until that ends, which raises why."""
         token = await self._credentials.current()
         stream = await self._dial()
+        wanted = self._wanted_now()
+        asked = query(wanted) if self._granted and isinstance(wanted, Subscribe) else ""
         try:
             async with trio.open_nursery() as nursery:
-                connection = await open_connection(nursery, stream, self._address, token)
+                connection = await open_connection(nursery, stream, self._address, token, asked)
                 requests = PendingRequests(
                     connection,
                     self._buffer,
                     self._book,
                     self._counts,
-                    muted=self._wanted is not None,
+                    muted=wanted is not None,
+                    in_handshake=bool(asked),
                     opened=self._showing,
                 )
                 nursery.start_soon(connection.watch)
-                nursery.start_soon(self._open, requests)
+                nursery.start_soon(self._open, requests, wanted)
                 nursery.start_soon(self._renew, requests)
                 try:
                     await requests.listen()
@@ -256,17 +290,29 @@ class Client:
                     self._requests = None
                     requests.end()
         except BaseExceptionGroup as group:
-            raise reason_of_end(group) from None
+            raise reason_of_end(group, asked=bool(asked)) from None
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _open(self, requests: PendingRequests) -> None:
+    def _wanted_now(self) -> Subscribe | Unsubscribe | None:
+        """The subscription to begin the next connection with: from the last frame, if it can."""
+        wanted = self._wanted
+        if not isinstance(wanted, Subscribe):
+            return wanted
+        resume = self._book.position if wanted.mode in {"changes", "every"} else None
+        return msgspec.structs.replace(wanted, resume=resume)
+
+    async def _open(
+        self, requests: PendingRequests, wanted: Subscribe | Unsubscribe | None
+    ) -> None:
         """Bring the stream to where the user wants it, and see whether it lasts."""
         await requests.welcome()
-        match self._wanted:
-            case Subscribe() as wanted:
-                await requests.ask(wanted, Subscribed)
-            case Unsubscribe() as wanted:
+        match wanted:
+            case Subscribe():
+                if not await requests.confirmed():
+                    await requests.ask(wanted, Subscribed)
+                self._granted = True
+            case Unsubscribe():
                 await requests.ask(wanted, Unsubscribed)
         self._requests = requests
         self._counts.state = State.OPEN
@@ -302,12 +348,12 @@ class Client:
         draw = random.random  # spreads clients, guards nothing
         return full_jitter(attempt, fault.after_seconds, draw)
 
-    def _showing(self) -> None:
+    def _showing(self, resumed: bool) -> None:  # noqa: FBT001 - of a callback
         """Prices are passed on from here on."""
         self._shown = True
         if self._lost:
             self._lost = False
-            self._buffer.put(Reconnected())
+            self._buffer.put(Reconnected(resumed=resumed))
 
     def _wake(self) -> None:
         self._changed.set()

@@ -1,12 +1,13 @@
 """One WebSocket connection to the server, over trio-websocket, with a limit on every wait.
 
-Rules for this module: transport only; what messages mean is `requests.py`'s. The
+Rules for this module: transport only; what messages mean is `pending_requests.py`'s. The
 reader task that trio-websocket needs lives in the nursery that the caller hands in.
 """
 
 from __future__ import annotations
 
 import ssl
+from http import HTTPStatus
 from typing import Final, NoReturn, cast
 
 import h11
@@ -22,7 +23,13 @@ from trio_websocket import (
 )
 
 from ticker.client.address import Address
-from ticker.client.disconnects import ProtocolViolation, Retry, of_close, of_handshake
+from ticker.client.disconnects import (
+    ProtocolViolation,
+    QueryRefused,
+    Retry,
+    of_close,
+    of_handshake,
+)
 from ticker.client.errors import TickerError
 from ticker.client.limits import (
     CLOSE_SECONDS,
@@ -184,9 +191,9 @@ class Connection:
 
 
 async def open_connection(
-    readers: trio.Nursery, stream: trio.abc.Stream, address: Address, token: str
+    readers: trio.Nursery, stream: trio.abc.Stream, address: Address, token: str, query: str = ""
 ) -> Connection:
-    """Make the WebSocket handshake.
+    """Make the WebSocket handshake, with a query where the stream is to begin with a subscription.
 
     A refusal (`trio_websocket.ConnectionRejected`) comes out of the nursery, where
     trio-websocket's reader learns of it. The stream stays the caller's to close.
@@ -204,7 +211,7 @@ async def open_connection(
                 readers,
                 cast("trio.SocketStream", watched),  # it needs no more than a Stream
                 address.authority,
-                address.stream_path,
+                f"{address.stream_path}?{query}" if query else address.stream_path,
                 subprotocols=[SUBPROTOCOL],
                 extra_headers=[(b"Authorization", b"Bearer " + token.encode())],
                 max_message_size=MESSAGE_BYTES,
@@ -222,8 +229,14 @@ async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def reason_of_end(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def reason_of_end(
+    group: BaseExceptionGroup[BaseException], *, asked: bool = False
+) -> BaseException:
     """The one exception of a connection's nursery that says why the connection ended.
+
+    Args:
+        group: what the nursery raised.
+        asked: whether the handshake asked for a subscription, which may be what was refused.
 
     A refused handshake says more than anything else; then comes what was raised first.
     Where nothing in the group is expected, it is a bug or a cancellation, and stays whole.
@@ -234,6 +247,8 @@ def reason_of_end(group: BaseExceptionGroup[BaseException]) -> BaseException:
     for leaf in ranked:
         match leaf:
             case ConnectionRejected(status_code=status, headers=headers):
+                if asked and status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN}:
+                    return QueryRefused(f"the server refused the subscription ({status})")
                 retry_after = dict(headers).get(b"retry-after", b"")
                 return of_handshake(status, retry_after.decode("latin-1"))
             case Retry() | TickerError():

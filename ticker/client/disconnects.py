@@ -40,6 +40,14 @@ class ProtocolViolation(Retry):
     """The peer broke the protocol: worth another try, but not for ever."""
 
 
+class QueryRefused(Retry):
+    """The handshake's subscription was refused: ask for it by message, which tells why."""
+
+
+class ConsumerBehind(Retry):
+    """The program takes the ticks of `every` too slowly: go on once it has caught up."""
+
+
 def of_close(code: int, reason: str | None) -> Retry | TickerError:
     """The meaning of a WebSocket close code; 1006 where there was no close frame."""
     said = f"the server closed the stream with code {code}" + (f": {reason}" if reason else "")

@@ -13,11 +13,13 @@ from functools import partial
 import trio
 
 from ticker.client.address import parse_address
-from ticker.client.client import Client, subscription
+from ticker.client.client import Client
 from ticker.client.connection import dial
 from ticker.client.credentials import Credentials
 from ticker.client.limits import OPEN_SECONDS
+from ticker.client.requests import Resume, Subscribe, subscription
 from ticker.client.token_request import exchange_key
+from ticker.protocol.details import Detail, Mode
 
 
 @asynccontextmanager
@@ -28,6 +30,9 @@ async def connect(
     token: str | None = None,
     symbols: Sequence[str] | None = None,
     interval_ms: int | None = None,
+    mode: Mode | None = None,
+    detail: Detail | None = None,
+    resume: Resume | None = None,
     ssl_context: ssl.SSLContext | None = None,
     open_timeout: float = OPEN_SECONDS,
 ) -> AsyncGenerator[Client, None]:
@@ -45,9 +50,13 @@ async def connect(
     of a reset and three of silence, its return as `Reconnected`; `client.latest` has the newest
     price of each symbol throughout, `client.is_live` says which may be acted on.
 
-    A slow consumer gets fewer messages, not older ones: of the `Ticker` messages that
-    wait to be taken only the newest is kept, and since each holds every symbol of the
-    subscription, nothing of the present is lost. Other messages are kept in order.
+    In the modes `changes` and `every` it goes on after its last frame, and `Reconnected.resumed`
+    says whether that was possible: if not, a snapshot follows.
+
+    A slow consumer gets fewer messages, not older ones: what waits to be taken is merged into one
+    `Ticker`, so that nothing of the present is lost. In the mode `every` each is kept in order;
+    where too much waits, the stream pauses, and goes on where it was. Other messages are kept in
+    order.
 
     Leaving makes the closing handshake, for at most a second; no task outlives the block.
 
@@ -58,6 +67,11 @@ async def connect(
         symbols: what to subscribe to; None for all that the key may see.
         interval_ms: the fastest pace of prices wanted, in milliseconds; None for the
             server's own.
+        mode: `latest` (every symbol in each frame; the default), `changes` (what has changed
+            since the frame before) or `every` (what each tick changed, none missing).
+        detail: `price` (the default) or `full`.
+        resume: go on after this frame, which a program has from an earlier life; `client.latest`
+            then holds what has come since, until there is a snapshot.
         ssl_context: how to trust an https server; None for the system's authorities.
         open_timeout: how many seconds to try for the first connection.
 
@@ -82,11 +96,12 @@ async def connect(
         raise ValueError("an ssl_context needs an https:// or wss:// URL")
     if address.secure and ssl_context is None:
         ssl_context = ssl.create_default_context()
+    wanted = subscription(symbols, interval_ms, mode, detail, resume)
     client = Client(
         address,
         Credentials(api_key, partial(exchange_key, address, ssl_context), token),
         partial(dial, address, ssl_context),
-        None if symbols is None and interval_ms is None else subscription(symbols, interval_ms),
+        None if wanted == Subscribe() else wanted,
     )
     async with running(client, open_timeout):
         yield client

@@ -37,6 +37,13 @@ REQUEST_BYTES: Final = 4 * 1024
 RECEIVE_BYTES: Final = 64 * 1024
 #: Messages other than prices kept for a slow consumer: they come a few a minute.
 CONTROL_BACKLOG: Final = 256
+#: Ticks of `every` kept for a slow consumer: forty seconds of a tick of 10 ms, more than the
+#: server's log reaches back; and the prices in them, some 30 MB. Then the stream waits.
+EVERY_FRAMES: Final = 4096
+EVERY_PRICES: Final = 100_000
+#: A handshake's subscription is confirmed right after `welcome`. A server, or a proxy, that passes
+#: over the query sends no confirmation, and is asked by message instead.
+HANDSHAKE_ANSWER_SECONDS: Final = 1.0
 #: The first reconnect is due within this, so that a restart goes almost unnoticed ...
 BACKOFF_INITIAL_SECONDS: Final = 0.5
 #: ... and later ones within at most this, so that a returning server is found again soon.

@@ -7,10 +7,11 @@ another server may leave out has a default, and a known field encodes again as i
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
+
+from ticker.client.price import Price
 
 #: A request's `id` comes back in its answer.
 Id = int | str | None
@@ -19,26 +20,6 @@ Milliseconds = (
     Annotated[int, msgspec.Meta(ge=1, le=10**12)]
     | Annotated[float, msgspec.Meta(ge=0.001, le=1e12)]
 )
-
-
-class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One symbol's price.
-
-    Attributes:
-        symbol: as in `BTC-USD`.
-        price: exactly as on the wire, with its decimals.
-        timestamp: when the market made it, in whole seconds since the epoch.
-        source: the exchange it came from; None for simulated prices.
-    """
-
-    symbol: str
-    price: Decimal
-    timestamp: int
-    source: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.price.is_finite():
-            raise ValueError("a price must be finite")
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_defaults=True):
@@ -70,15 +51,16 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome", omit_def
 
 
 class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag="ticker", omit_defaults=True):
-    """The newest price of every symbol of the subscription.
+    """Prices: of every symbol of the subscription, or of those that changed after `prev`.
 
     Attributes:
         data: one record for each symbol.
         seq: the market's tick; it grows by one each tick, and a jump shows ticks not seen.
         time: when the server made this message, in milliseconds since the epoch.
-        snapshot: True for the first after a connect, a subscribe or a stall.
+        snapshot: True for the first after a connect, a subscribe or a stall; it replaces all
+            that came before.
         prev: in the modes `changes` and `every`, the tick since which `data` holds what has
-            changed.
+            changed; None where it holds everything.
     """
 
     data: tuple[Price, ...]
@@ -98,6 +80,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defau
         symbols: those that are stale, where not all of the source are. Each status of a source
             replaces the one before.
         reason: why, for people; empty where there is no more to say.
+        reasons: for each of `symbols` why, where the server says it.
     """
 
     state: str
@@ -105,6 +88,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status", omit_defau
     since: int | None = None
     symbols: tuple[str, ...] = ()
     reason: str = ""
+    reasons: dict[str, str] = {}
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed", omit_defaults=True):
@@ -129,6 +113,15 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed", om
     epoch: str | None = None
     seq: int | None = None
     resumed: bool | None = None
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
+    """The market is run anew, as by another server of it: `seq` is of this epoch from here on.
+
+    Where something may be missing, the next `Ticker` is a snapshot.
+    """
+
+    epoch: str
 
 
 class Unsubscribed(
@@ -185,12 +178,28 @@ class Disconnected(
     retry_in: float
 
 
-class Reconnected(msgspec.Struct, frozen=True, kw_only=True, tag="reconnected"):
-    """The stream is back and subscribed as before; what comes next is a snapshot."""
+class Reconnected(msgspec.Struct, frozen=True, kw_only=True, tag="reconnected", omit_defaults=True):
+    """The stream is back and subscribed as before.
+
+    Attributes:
+        resumed: True where the next `Ticker` follows the last one without a gap; else it is a
+            snapshot, and what happened in between is not known.
+    """
+
+    resumed: bool = False
 
 
 ServerMessage = (
-    Welcome | Ticker | Status | Subscribed | Unsubscribed | Authenticated | Error | Pong | Closing
+    Welcome
+    | Ticker
+    | Status
+    | Subscribed
+    | Epoch
+    | Unsubscribed
+    | Authenticated
+    | Error
+    | Pong
+    | Closing
 )
 #: What a client yields.
 Message = ServerMessage | Disconnected | Reconnected
@@ -212,6 +221,7 @@ _KNOWN: Final = frozenset(
         "ticker",
         "status",
         "subscribed",
+        "epoch",
         "unsubscribed",
         "authenticated",
         "error",
@@ -240,41 +250,3 @@ def decode(text: str | bytes) -> ServerMessage | None:
     if kind in _KNOWN:
         raise MalformedMessageError(f"a wrong {kind!r} message: {fault}")
     return None
-
-
-class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
-    """Ask for these symbols, no faster than the interval; it replaces the subscription."""
-
-    symbols: tuple[str, ...] | None = None
-    interval_ms: int | None = None
-    id: int | None = None
-
-
-class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True, tag="unsubscribe", omit_defaults=True):
-    """Ask for no more prices."""
-
-    id: int | None = None
-
-
-class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping", omit_defaults=True):
-    """Ask for a sign of life."""
-
-    id: int | None = None
-
-
-class Authenticate(msgspec.Struct, frozen=True, kw_only=True, tag="auth", omit_defaults=True):
-    """Put a new token in place of the one that the stream began with."""
-
-    token: str
-    id: int | None = None
-
-    def __repr__(self) -> str:
-        return f"Authenticate(id={self.id!r})"
-
-
-Request = Subscribe | Unsubscribe | Ping | Authenticate
-
-
-def encode(request: Request) -> str:
-    """The request as it goes over the wire."""
-    return msgspec.json.encode(request).decode()

@@ -16,10 +16,15 @@ import trio
 
 from ticker.client.book import Book
 from ticker.client.connection import Connection
-from ticker.client.disconnects import ProtocolViolation, Retry, bounded_wait
+from ticker.client.disconnects import ConsumerBehind, ProtocolViolation, Retry, bounded_wait
 from ticker.client.errors import RequestError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
-from ticker.client.limits import ANSWER_SECONDS, REQUEST_BYTES, WELCOME_SECONDS
+from ticker.client.limits import (
+    ANSWER_SECONDS,
+    HANDSHAKE_ANSWER_SECONDS,
+    REQUEST_BYTES,
+    WELCOME_SECONDS,
+)
 from ticker.client.messages import (
     Answer,
     Authenticated,
@@ -27,15 +32,14 @@ from ticker.client.messages import (
     Error,
     MalformedMessageError,
     Pong,
-    Request,
     ServerMessage,
     Subscribed,
     Ticker,
     Unsubscribed,
     Welcome,
     decode,
-    encode,
 )
+from ticker.client.requests import Request, encode
 from ticker.client.statistics import ClientStatistics
 
 A = TypeVar("A", Subscribed, Unsubscribed, Authenticated, Pong)
@@ -59,7 +63,7 @@ class PendingRequests:
 
     Attributes:
         muted: while True, prices are not passed on: they are of the default subscription,
-            which is about to be replaced.
+            which is about to be replaced, or of none.
         retry_after: how many seconds the server asked to wait once it closes.
     """
 
@@ -71,7 +75,8 @@ class PendingRequests:
         counts: ClientStatistics,
         *,
         muted: bool,
-        opened: Callable[[], None],
+        in_handshake: bool = False,
+        opened: Callable[[bool], None],
     ) -> None:
         """Begin.
 
@@ -81,7 +86,9 @@ class PendingRequests:
             book: takes in the same messages.
             counts: counts them.
             muted: whether prices are held back until the first subscription is confirmed.
-            opened: is called once, before the first price that is passed on.
+            in_handshake: whether the handshake asked for that subscription.
+            opened: is called once, before the first price that is passed on, with whether
+                that follows the last one of an earlier connection without a gap.
         """
         self.muted = muted
         self.retry_after = 0.0
@@ -91,11 +98,13 @@ class PendingRequests:
         self._opened = opened
         self._counts = counts
         self._ids = itertools.count(1)
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int | None, _Pending] = {}
+        if in_handshake:
+            self._pending[None] = _Pending(Subscribed)  # its answer has no id
         self._welcomed = trio.Event()
         self._ended = False
         self._tick_ms: float | None = None
-        self._pace = 1  # by how much `seq` grows where nothing is skipped
+        self._pace: int | None = 1  # by how much `seq` grows where nothing is skipped
         self._seq: int | None = None
 
     async def listen(self) -> None:
@@ -115,6 +124,8 @@ class PendingRequests:
                 self._counts.unknown += 1
             else:
                 self._take(message)
+                if self._buffer.full:
+                    raise ConsumerBehind("the program takes the ticks too slowly")
 
     async def welcome(self) -> None:
         """Wait for the first message."""
@@ -122,6 +133,25 @@ class PendingRequests:
             await self._welcomed.wait()
             return
         raise ProtocolViolation("the server sent no welcome")
+
+    async def confirmed(self) -> bool:
+        """Wait for the subscription that the handshake asked for, if it did.
+
+        Returns:
+            Whether it is in force.
+
+        Raises:
+            Retry: the connection went before.
+        """
+        pending = self._pending.get(None)
+        if pending is not None:
+            with trio.move_on_after(HANDSHAKE_ANSWER_SECONDS):
+                await pending.settled.wait()
+                if pending.answer is None:
+                    raise _gone()
+                return True
+            self._pending.pop(None, None)
+        return False
 
     async def ask(self, request: Request, expected: type[A]) -> A:
         """Send a request and wait for its answer.
@@ -171,7 +201,7 @@ class PendingRequests:
         muted = self.muted
         match message:
             case Ticker(seq=seq):
-                if self._seq is not None:
+                if self._seq is not None and self._pace is not None:
                     self._counts.skipped_ticks += max(0, seq - self._seq - self._pace)
                 self._seq = seq
                 if muted:
@@ -186,10 +216,13 @@ class PendingRequests:
         self._book.take(message)
         self._buffer.put(message)
         if not self.muted and (muted or isinstance(message, Welcome)):
-            self._opened()
+            self._opened(isinstance(message, Subscribed) and bool(message.resumed))
 
     def _settle(self, answer: Answer) -> None:
-        pending = self._pending.get(answer.id) if isinstance(answer.id, int) else None
+        number = answer.id
+        pending = None
+        if isinstance(number, int) or (number is None and isinstance(answer, Subscribed)):
+            pending = self._pending.get(number)
         if pending is None:
             return  # nothing waits for it, or no longer
         if not isinstance(answer, (pending.expected, Error)):
@@ -197,8 +230,12 @@ class PendingRequests:
         if isinstance(answer, Subscribed | Unsubscribed):
             self.muted = False  # at once: the snapshot may follow in the same read
             self._seq = None
-        if isinstance(answer, Subscribed) and self._tick_ms and answer.interval_ms:
-            self._pace = math.ceil(answer.interval_ms / self._tick_ms)
+        if isinstance(answer, Subscribed):
+            self._buffer.keeps_every = answer.mode == "every"
+            if answer.mode in {"changes", "every"}:
+                self._pace = None  # a jump of `seq` is a time without a change
+            elif self._tick_ms and answer.interval_ms:
+                self._pace = math.ceil(answer.interval_ms / self._tick_ms)
         pending.settle(answer)
 
 

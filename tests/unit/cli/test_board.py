@@ -100,6 +100,23 @@ def test_a_source_that_is_stale_in_some_symbols_is_said_to_be_so_in_those_alone(
     board.take(Status(state="stale", source="kraken", reason="silent", symbols=("A-USD", "B-USD")))
     text = drawn(board, ClientStatistics())
     assert "kraken is stale in A-USD, B-USD: silent" in text
+
+
+def test_each_reason_is_told_with_the_symbols_it_holds_for() -> None:
+    board = Board()
+    board.take(
+        Status(
+            state="stale",
+            source="kraken",
+            reason="several reasons",
+            symbols=("A-USD", "B-USD", "C-USD"),
+            reasons={"A-USD": "halted", "B-USD": "silent", "C-USD": "halted"},
+        )
+    )
+    text = drawn(board, ClientStatistics())
+    assert "kraken is stale in A-USD, C-USD: halted\n" in text
+    assert "kraken is stale in B-USD: silent\n" in text
+    assert "several reasons" not in text
     assert "prices stand still" not in text
 
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from ticker.client import Price
 from ticker.client.book import Book
-from ticker.client.messages import Price, Status, Subscribed, Ticker, Unsubscribed, Welcome
+from ticker.client.messages import Status, Subscribed, Ticker, Unsubscribed, Welcome
 
 
 def tick(*symbols: str, source: str | None = None, snapshot: bool = False) -> Ticker:

@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.client import Closing, Error, Price, Subscribed, Ticker, Welcome
-from ticker.client.messages import (
-    Authenticate,
-    MalformedMessageError,
-    Ping,
-    Subscribe,
-    Unsubscribe,
-    decode,
-    encode,
-)
+from ticker.client.messages import MalformedMessageError, decode
+from ticker.client.requests import Authenticate, Ping, Subscribe, Unsubscribe, encode
 from ticker.protocol import messages as protocol
 from ticker.protocol.requests import RequestId
 

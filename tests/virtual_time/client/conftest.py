@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -19,7 +20,8 @@ from ticker.client.client import Client
 from ticker.client.credentials import Credentials, IssuedToken
 from ticker.client.disconnects import Retry
 from ticker.client.entry import running
-from ticker.client.messages import Message, Subscribe, Unsubscribe
+from ticker.client.messages import Message
+from ticker.client.requests import Subscribe, Unsubscribe
 
 
 class Session:
@@ -28,6 +30,7 @@ class Session:
     def __init__(self, request: WebSocketRequest, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.handshake = request
+        self.query = urlsplit(request.path).query
         self.token = dict(request.headers)[b"authorization"].decode().removeprefix("Bearer ")
         self.heard: list[dict[str, Any]] = []
         self._websocket: WebSocketConnection | None = None

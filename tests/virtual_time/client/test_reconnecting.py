@@ -28,7 +28,7 @@ from ticker.client import (
     Welcome,
 )
 from ticker.client.disconnects import Retry
-from ticker.client.messages import Subscribe, Unsubscribe
+from ticker.client.requests import Subscribe, Unsubscribe
 
 if TYPE_CHECKING:
     from tests.virtual_time.client.conftest import Peer, Script, Session

@@ -26,7 +26,7 @@ from ticker.client import (
 )
 from ticker.client.disconnects import Retry
 from ticker.client.limits import CONTROL_BACKLOG
-from ticker.client.messages import Subscribe
+from ticker.client.requests import Subscribe
 
 if TYPE_CHECKING:
     from tests.virtual_time.client.conftest import Peer, Session

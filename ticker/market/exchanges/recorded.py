@@ -1,4 +1,4 @@
-"""What a message of a recording says, whichever exchange it is of.
+"""What a message of a recording says, whichever exchange it is of, or of another Ticker.
 
 The exchanges are found by their entry points: a further one plays without a word here.
 """
@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 
 import msgspec
 
+from ticker.market.exchanges import ticker_stream
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
 from ticker.market.exchanges.exchange import Exchange
@@ -46,6 +47,11 @@ def recorded_prices(message: bytes) -> Sequence[PriceSeen]:
         fields = {"[]": msgspec.Raw(message)} if array else _fields.decode(message)
     except UNREADABLE as error:
         raise BadMessage(str(error)) from None
+    if ticker_stream.recognises(fields):
+        seen = ticker_stream.parse(message)
+        for price in seen:
+            _checked(price.symbol)
+        return seen
     for dialect in dialects().values():
         if dialect.recognises(fields):
             return [

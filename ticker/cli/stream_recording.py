@@ -1,0 +1,43 @@
+"""Writing down what a running Ticker streams: each tick that changed something, none missing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import attrs
+
+from ticker.client import Client, Message, Reconnected, Ticker
+from ticker.market.sources.recorder import CaptureWriter
+from ticker.protocol.decimals import encode_json
+
+
+@attrs.define
+class StreamRecording:
+    """What was recorded of a stream.
+
+    Attributes:
+        gaps: how often ticks are missing, since the stream was away for longer than the server
+            remembers, or the server had started anew.
+    """
+
+    writer: CaptureWriter
+    gaps: int = 0
+
+    async def run(self, stream: AbstractAsyncContextManager[Client]) -> None:
+        """Record until cancelled.
+
+        Raises:
+            TickerError: the stream has failed for good.
+            CaptureError: the file cannot be written.
+        """
+        async with stream as client:
+            await self.take(client)
+
+    async def take(self, messages: AsyncIterator[Message]) -> None:
+        """Write what holds a price, under the time at which the server published it."""
+        async for message in messages:
+            if isinstance(message, Ticker) and message.data:
+                self.writer.write(encode_json(message), message.time)
+            elif isinstance(message, Reconnected) and not message.resumed:
+                self.gaps += 1
