@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.fixtures import either, launched, serve, server
+from tests.support.fixtures import any_database, either, launched, postgres, serve, server
 
-__all__ = ["either", "launched", "serve", "server"]
+__all__ = ["any_database", "either", "launched", "postgres", "serve", "server"]

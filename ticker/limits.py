@@ -241,6 +241,17 @@ DATABASE_CONNECTIONS: Final = (
 #: How long a client waits for the database before it hears that there is none. Above the busy
 #: wait, so that a busy database is called busy; below what clients wait for an answer.
 DATABASE_DEADLINE_SECONDS: Final = 5.0
+#: How long a database server may take to accept a connection, and how long one that has gone
+#: silent is believed in: what a thread waits for in vain must end before its caller gives up.
+DATABASE_CONNECT_SECONDS: Final = 2
+DATABASE_SILENT_SECONDS: Final = 3
+#: How long a statement may take, waiting for locks included; ours take milliseconds.
+DATABASE_STATEMENT_SECONDS: Final = 4.0
+#: How long a transaction may stand still before the server ends it: a process that was stopped in
+#: the middle of one holds off the others for so long.
+DATABASE_IDLE_SECONDS: Final = 2.0
+#: How long a step of the schema may take. The other processes that start wait for it.
+DATABASE_MIGRATION_SECONDS: Final = 60
 
 # --- Bytes on their way (transport/) ------------------------------------------------------
 

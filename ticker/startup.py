@@ -51,7 +51,7 @@ def open_authority(settings: Settings, database: Database) -> Opened:
         DatabaseUnavailableError, SecretFileError: it cannot be read or written.
     """
     database.migrate()
-    pepper = open_pepper(database, settings.data_dir)
+    pepper = open_pepper(database, settings.data_dir, settings.key_pepper)
     made_up = None
     token_keys = settings.token_key
     if not token_keys:
@@ -59,7 +59,7 @@ def open_authority(settings: Settings, database: Database) -> Opened:
         made_up, token_keys = stored.path, (stored.value,)
     weak = min(map(len, token_keys)) < STRONG_KEY_BYTES
     demo_key = ensure_demo_key(
-        database, settings.data_dir, pepper=pepper, enabled=settings.demo_key == "auto"
+        database, settings.data_dir, pepper=pepper, enabled=settings.makes_demo_key
     )
     exposed = _exposed(settings)
     if exposed and not settings.allow_insecure:
@@ -83,6 +83,8 @@ def warn(settings: Settings, opened: Opened) -> None:
         log.warning("token_key_made_up", path=str(opened.made_up), hint="set TICKER_TOKEN_KEY")
     if opened.weak:
         log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
+    if 0 < len(settings.key_pepper) < STRONG_KEY_BYTES:
+        log.warning("key_pepper_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
     if opened.demo_key is not None:
         hint = "for development: it stops working when `ticker keys create` makes a key"
         log.warning("demo_api_key", api_key=opened.demo_key, hint=hint)

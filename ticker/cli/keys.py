@@ -16,6 +16,7 @@ import click
 
 from ticker import logs
 from ticker.cli import output
+from ticker.redaction import mask_credentials
 from ticker.security import demo
 from ticker.security.key_admin import KeyAdmin, KeyAdminError, KeyAdminUsageError, NewKey
 from ticker.security.pepper import open_pepper
@@ -59,7 +60,7 @@ def open_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
         with closing(open_database(settings.database)) as database:
             if database.migrate():
                 click.echo(f"Made a new database, {database.place}.", err=True)
-            yield KeyAdmin(database, open_pepper(database, settings.data_dir))
+            yield KeyAdmin(database, open_pepper(database, settings.data_dir, settings.key_pepper))
     except KeyAdminUsageError as error:
         raise click.UsageError(str(error)) from None
     except (DatabaseUnavailableError, SecretFileError, KeyAdminError) as error:
@@ -131,10 +132,15 @@ def _print_key(made: NewKey) -> None:
 
 def _show_new(settings: Settings, made: NewKey) -> None:
     until = show_time(made.record.expires_at)
+    where = (
+        f"the servers with the database {mask_credentials(settings.database_url)}"
+        if settings.key_pepper and settings.database_url
+        else f"the server with the data directory {settings.data_dir.absolute()}"
+    )
     click.echo(
         f"Key {made.record.id} for {made.record.user}, role {made.record.role}, "
         f"{'never expires' if until == '-' else f'expires {until}'}. It is not shown again.\n"
-        f"It is good for the server with the data directory {settings.data_dir.absolute()}.",
+        f"It is good for {where}.",
         err=True,
     )
 

@@ -69,8 +69,9 @@ class TokenStore:
         # First without the write lock: a guess does not hold off those who have a key.
         with self.database.read() as connection:
             self._check(keys.find(connection, parsed.key_id), parsed)
-        with self.database.write() as connection:
-            key = self._check(keys.find(connection, parsed.key_id), parsed)
+        # The key stays locked until the token is stored: revoked meanwhile, it would not end it.
+        with self.database.write(together=True) as connection:
+            key = self._check(keys.find_locked(connection, parsed.key_id), parsed)
             grant = self._grant(key, token_id, address)
             keys.mark_used(connection, key.id, grant.issued_at)
             if self.keeps_tokens:

@@ -20,6 +20,7 @@ from ticker.security.policy import PolicyError, PolicySet
 from ticker.settings.errors import SettingsError
 from ticker.settings.fields import PREFIX, Field, SourceField, fields_of
 from ticker.settings.model import DATABASE_FILE, Settings
+from ticker.storage.urls import is_postgres
 
 __all__ = ["Loaded", "Origin", "SettingsError", "load"]
 
@@ -210,7 +211,29 @@ def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
         faults.append("source: expected at least one source")
     if not chosen.get("symbols", True):
         faults.append("symbols: expected at least one symbol")
+    if chosen.get("bus"):
+        faults += _alone(chosen)
     shortest, longest = _TICK_SECONDS
     if not shortest <= chosen.get("tick", shortest) <= longest:
         faults.append("tick: expected between 1ms and 60s")
+    return faults
+
+
+def _alone(chosen: Mapping[str, Any]) -> list[str]:
+    """Find what several machines would each have for themselves, where all need the same."""
+    faults = []
+    if not chosen.get("token_key"):
+        faults.append("TICKER_TOKEN_KEY: expected with TICKER_BUS, the same on every machine")
+    if not chosen.get("key_pepper"):
+        faults.append("TICKER_KEY_PEPPER: expected with TICKER_BUS, the same on every machine")
+    if not is_postgres(chosen.get("database_url", "")):
+        faults.append(
+            "TICKER_DATABASE_URL: expected with TICKER_BUS, the same on every machine, "
+            "as in postgresql+psycopg://user:password@host:5432/database"
+        )
+    if chosen.get("token_store") == "memory":
+        faults.append(
+            "TICKER_TOKEN_STORE: expected database with TICKER_BUS, or a token would be good "
+            "for one machine only"
+        )
     return faults

@@ -14,6 +14,7 @@ import attrs
 
 from ticker import limits
 from ticker.addresses import is_loopback
+from ticker.cluster.bus_address import bus_url, market_name
 from ticker.market.exchanges.address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
@@ -78,6 +79,22 @@ class Settings:
         "where API keys and tokens are kept",
         "sqlite:////var/lib/ticker/auth.db",
     )
+    key_pepper: bytes = setting(
+        b"",
+        read.pepper,
+        "the secret that API keys are hashed with; several machines need the same",
+        "32-random-bytes-or-more-for-every-machine",
+        secret=True,
+        unset="made once in the data directory",
+    )
+    bus: str = setting(
+        "",
+        bus_url,
+        "Redis, or its Sentinels, for several machines that share one market",
+        "redis+sentinel://10.0.0.1,10.0.0.2,10.0.0.3/ticker",
+        unset="none: one machine",
+    )
+    market: str = setting("ticker", market_name, "the name of that market on the bus", "ticker-eu")
     source: tuple[SourceSpec, ...] = setting(
         (SourceSpec("simulated"),),
         _sources,
@@ -283,6 +300,11 @@ class Settings:
             return {symbol: self.symbols.get(symbol) for symbol in spec.symbols}
         replayed = any(source.name == "replay" for source in self.source)
         return {} if replayed and "symbols" not in self.named else self.symbols
+
+    @property
+    def makes_demo_key(self) -> bool:
+        """Whether one is made while the database has no key; several machines have none."""
+        return self.demo_key == "auto" and not self.bus
 
     @property
     def loopback(self) -> bool:

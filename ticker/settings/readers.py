@@ -218,3 +218,12 @@ def secrets(raw: object) -> tuple[bytes, ...]:
     if len(listed) > limits.TOKEN_KEYS:
         raise ValueError(f"expected at most {limits.TOKEN_KEYS} keys")
     return tuple(word.encode() for word in listed)
+
+
+def pepper(raw: object) -> bytes:
+    """Read the secret that API keys are hashed with.
+
+    One of 64 hexadecimal digits is what a file `key-pepper` holds, and means the same bytes.
+    """
+    word = text(raw)
+    return bytes.fromhex(word) if re.fullmatch(r"[0-9a-f]{64}", word) else word.encode()

@@ -7,8 +7,8 @@ class DatabaseUnavailableError(Exception):
     """The database cannot be used now; the text is one line without a secret.
 
     Attributes:
-        reason: one word: `busy`, `missing`, `unsafe`, `readonly`, `full`, `io`, `corrupted`,
-            `schema`, `slow` or `failed`.
+        reason: one word: `busy`, `missing`, `unsafe`, `unreachable`, `denied`, `readonly`, `full`,
+            `io`, `corrupted`, `schema`, `slow` or `failed`.
     """
 
     def __init__(self, reason: str, text: str) -> None:

@@ -1,10 +1,11 @@
 """What the service needs of a database, whatever kind it is.
 
 `ticker/storage/keys.py` and `ticker/storage/tokens.py` hold the statements, in SQLAlchemy Core,
-over a connection that a `Database` gives. `ticker/storage/sqlite.py` is the first kind. Another
-one is a module beside it and an entry in `ticker/storage/urls.py`. It keeps what the statements
-rely on: each block is one transaction, writers exclude each other, and so revocations are
-numbered in the order in which they become visible.
+over a connection that a `Database` gives. `ticker/storage/sqlite.py` is one kind,
+`ticker/storage/postgres.py` another. A further one is a module beside them and an entry in
+`ticker/storage/urls.py`. It keeps what the statements rely on: each block is one transaction,
+and writers exclude each other unless they say that they need not. Only a writer that does
+exclude others revokes, so revocations are numbered in the order in which they become visible.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Connection]:
         """Run statements that only read, on one consistent state."""
 
-    def write(self) -> AbstractContextManager[Connection]:
+    def write(self, *, together: bool = False) -> AbstractContextManager[Connection]:
         """Run one transaction that writes: all of it, durable on return, or nothing.
 
         It holds off every other writer from its start, so what it reads stays true.
+
+        Args:
+            together: where the database can, run beside other writers, for what is done often.
+                What it relies on it must lock by itself, as `keys.find_locked` does.
         """
 
     def migrate(self) -> bool:

@@ -50,6 +50,13 @@ def find(connection: Connection, key_id: str) -> KeyRecord | None:
     return None if row is None else _record(row)
 
 
+def find_locked(connection: Connection, key_id: str) -> KeyRecord | None:
+    """Read one key, and keep others from changing it until the transaction ends."""
+    query = select(api_keys).where(api_keys.c.id == key_id).with_for_update(key_share=True)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _record(row)
+
+
 def listed(connection: Connection) -> list[KeyRecord]:
     """Read the newest keys, oldest first."""
     newest = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
@@ -89,7 +96,10 @@ def set_expiry(connection: Connection, key_id: str, expires_at: float) -> None:
 
 
 def revoke(connection: Connection, key_id: str, now: float) -> bool:
-    """End a key for good and tell every process; False where it already was revoked."""
+    """End a key for good and tell every process; False where it already was revoked.
+
+    Only for a transaction that holds off other writers: it gives the revocation its number.
+    """
     changed = connection.execute(
         update(api_keys)
         .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))

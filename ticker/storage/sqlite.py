@@ -16,8 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,6 +29,8 @@ from sqlalchemy.pool import QueuePool
 from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, open_private
+from ticker.storage.pooled import PooledDatabase
+from ticker.storage.revision import revision
 from ticker.storage.schema import HEAD
 from ticker.storage.urls import sqlite_path
 
@@ -61,7 +62,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class SqliteDatabase:
+class SqliteDatabase(PooledDatabase):
     """A SQLite file of keys and tokens. Methods block; threads may share one object.
 
     Args:
@@ -71,10 +72,11 @@ class SqliteDatabase:
         DatabaseUrlError: the address is of another kind.
     """
 
+    _faults = (SQLAlchemyError, sqlite3.Error, UnsafeFileError, OSError)
+
     def __init__(self, where: str | Path) -> None:
         self.path = where.absolute() if isinstance(where, Path) else sqlite_path(where)
-        self._closed = False
-        self._engine = create_engine(
+        engine = create_engine(
             "sqlite://",
             creator=self._connect,
             poolclass=QueuePool,
@@ -83,47 +85,15 @@ class SqliteDatabase:
             pool_timeout=limits.DATABASE_BUSY_SECONDS,
             hide_parameters=True,
         )
-        event.listen(self._engine, "connect", self._on_connect)
-        event.listen(self._engine, "checkout", self._on_checkout)
-        event.listen(self._engine, "checkin", self._on_checkin)
-        event.listen(self._engine, "begin", self._on_begin)
-        # The same connections, only that their transactions begin as writers.
-        self._writing = self._engine.execution_options(**{_WRITES: True})
-
-    def __repr__(self) -> str:
-        return f"<SqliteDatabase {self.path}>"
+        event.listen(engine, "connect", self._on_connect)
+        event.listen(engine, "checkout", self._on_checkout)
+        event.listen(engine, "begin", self._on_begin)
+        super().__init__(engine, reading={_WRITES: False}, writing={_WRITES: True})
 
     @property
     def place(self) -> str:
         """The file."""
         return str(self.path)
-
-    def close(self) -> None:
-        """Close every connection: what a thread still uses, once it is done with it."""
-        self._closed = True
-        self._engine.dispose()
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Run statements that only read, on one consistent state.
-
-        Raises:
-            DatabaseUnavailableError: something is wrong with the database.
-        """
-        with self._faults_told(), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Run one transaction that writes: all of it, durable on return, or nothing.
-
-        It holds off every other writer from its start, so what it reads stays true.
-
-        Raises:
-            DatabaseUnavailableError: something is wrong with the database.
-        """
-        with self._faults_told(), self._writing.begin() as connection:
-            yield connection
 
     def migrate(self) -> bool:
         """Bring the schema up to date; make the file, with mode 0600, where there is none.
@@ -139,23 +109,13 @@ class SqliteDatabase:
         with self._faults_told():
             made = self._make_file()
             self._switch_to_wal()
-        if self._revision() == HEAD:
+        if revision(self) == HEAD:
             return made
         # Before the transaction, since others wait for its end.
-        from ticker.storage.migrations.upgrade import (  # noqa: PLC0415 - it takes long
-            MadeByNewerError,
-            upgrade,
-        )
+        from ticker.storage.migrations.upgrade import upgrade  # noqa: PLC0415 - it takes long
 
         with self.write() as connection:
-            try:
-                upgrade(connection)
-            except MadeByNewerError:
-                raise DatabaseUnavailableError(
-                    "schema",
-                    f"database {self.path} was made by a newer Ticker: update this one, or move "
-                    f"the file away to start anew",
-                ) from None
+            upgrade(connection, self.place)
         return made
 
     def erase_deleted(self) -> bool:
@@ -181,18 +141,13 @@ class SqliteDatabase:
                 return False
         return not busy
 
-    @contextmanager
-    def _faults_told(self) -> Iterator[None]:
-        try:
-            yield
-        except UnsafeFileError as error:
-            raise DatabaseUnavailableError("unsafe", f"database {error}") from None
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            told = unavailable(self.place, error)
-            if told.reason != "busy":
-                # Whatever the connections believe about the file may be wrong.
-                self._engine.dispose()
-            raise told from None
+    def _hold_off_others(self, connection: Connection) -> None:
+        """Do nothing: `BEGIN IMMEDIATE` has held them off already."""
+
+    def _told(self, error: Exception) -> DatabaseUnavailableError:
+        if isinstance(error, UnsafeFileError):
+            return DatabaseUnavailableError("unsafe", f"database {error}")
+        return unavailable(self.place, error)
 
     def _connect(self, busy_timeout: float | None = None) -> sqlite3.Connection:
         # `mode=rw`: never to make a file. `isolation_level=None`: transactions begin in
@@ -217,11 +172,6 @@ class SqliteDatabase:
             same = False
         if not same:
             raise DisconnectionError("the file of that name is another one now")
-
-    def _on_checkin(self, _connection: object, record: Any) -> None:
-        if self._closed:
-            # The pool that it goes back to was closed already.
-            record.invalidate()
 
     @staticmethod
     def _on_begin(connection: Connection) -> None:
@@ -260,17 +210,6 @@ class SqliteDatabase:
                     time.sleep(_RETRY_SECONDS)
                 else:
                     return
-
-    def _revision(self) -> str | None:
-        """Tell which migration the file has; None where it has none yet."""
-        try:
-            with self.read() as connection:
-                row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-        except DatabaseUnavailableError as error:
-            if error.reason == "schema":
-                return None
-            raise
-        return None if row is None else str(row[0])
 
 
 def unavailable(place: str, error: Exception) -> DatabaseUnavailableError:

@@ -79,7 +79,10 @@ def of_key(connection: Connection, key_id: str) -> list[str]:
 
 
 def revoke(connection: Connection, token_id: str, now: float) -> bool:
-    """End a token for good and tell every process; False where there was none to end."""
+    """End a token for good and tell every process; False where there was none to end.
+
+    Only for a transaction that holds off other writers: it gives the revocation its number.
+    """
     changed = connection.execute(
         update(tokens)
         .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))

@@ -7,6 +7,7 @@ use no database. A further kind of database is one entry here and a module of it
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from ticker.storage.interface import Database
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?://", re.ASCII)
+#: A password may hold a `/`; a host is a name, an address in brackets or none, with a port or
+#: without one, and there may be several.
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\],]*)(?::\d{1,5})?"
+_POSTGRES: Final = re.compile(
+    rf"postgresql(?:\+psycopg)?://(?P<rest>(?:[^\s@]*@)?{_HOST}(?:,{_HOST})*/[^\s/?#]+(?:\?\S*)?)",
+    re.ASCII,
+)
 _SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)", re.ASCII)
 
 
@@ -33,8 +41,33 @@ def sqlite_path(url: str) -> Path:
     return Path(match["path"]).absolute()
 
 
+def postgres_url(url: str) -> str:
+    """Return an address like `postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE`.
+
+    Several hosts, and parameters of libpq, are as its documentation says:
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+
+    Raises:
+        DatabaseUrlError: it is none, or the driver for it is not installed.
+    """
+    match = _POSTGRES.fullmatch(url)
+    if match is None:
+        raise DatabaseUrlError(
+            "expected an address as in postgresql+psycopg://user:password@host:5432/database"
+        )
+    if find_spec("psycopg") is None:
+        raise DatabaseUrlError("PostgreSQL needs a driver: pip install 'ticker[postgres]'")
+    return f"postgresql+psycopg://{match['rest']}"
+
+
+def is_postgres(url: str) -> bool:
+    """Whether an address is of the kind of database that several machines may share."""
+    scheme = _SCHEME.match(url)
+    return scheme is not None and scheme[1] == "postgresql"
+
+
 #: For each kind of database by its scheme, what refuses an address of that kind.
-_CHECKS: Final = {"sqlite": sqlite_path}
+_CHECKS: Final = {"sqlite": sqlite_path, "postgresql": postgres_url}
 
 
 def check_url(url: str) -> None:
@@ -44,7 +77,9 @@ def check_url(url: str) -> None:
         DatabaseUrlError: the kind is unknown, or the address is not as that kind wants it.
     """
     scheme = _SCHEME.match(url)
-    check = _CHECKS.get(scheme[1], sqlite_path) if scheme else sqlite_path
+    check = _CHECKS.get(scheme[1]) if scheme else sqlite_path
+    if check is None:
+        raise DatabaseUrlError("expected an address that begins with sqlite:/// or postgresql://")
     check(url)
 
 
@@ -54,6 +89,10 @@ def open_database(where: str | Path) -> Database:
     Raises:
         DatabaseUrlError: there is no such kind of database.
     """
+    if isinstance(where, str) and is_postgres(where):
+        from ticker.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an extra
+
+        return PostgresDatabase(where)
     from ticker.storage.sqlite import SqliteDatabase  # noqa: PLC0415 - SQLAlchemy takes long
 
     if isinstance(where, str):

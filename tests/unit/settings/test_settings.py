@@ -167,7 +167,7 @@ def test_every_fault_is_told_in_a_line_of_its_own() -> None:
         ({"TICKER_TICK": "0.5ms"}, "tick"),
         ({"TICKER_TICK": "61s"}, "tick"),
         ({"TICKER_DATABASE_URL": "nonsense"}, "expected a database file"),
-        ({"TICKER_DATABASE_URL": "postgresql://localhost/x"}, "expected a database file"),
+        ({"TICKER_DATABASE_URL": "mysql://localhost/x"}, "begins with sqlite:/// or postgresql://"),
         ({"TICKER_DATABASE_URL": "sqlite://"}, "expected a database file"),
         ({"TICKER_SOURCE": "coinbase,nosuch:x"}, "no source is called 'nosuch'; there are: "),
         ({"TICKER_SYMBOLS": "BTC-USD=1e400"}, "TICKER_SYMBOLS='BTC-USD=1e400': expected a price"),

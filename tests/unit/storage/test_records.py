@@ -8,8 +8,8 @@ import pytest
 
 from ticker import limits
 from ticker.storage import keys, tokens
+from ticker.storage.interface import Database
 from ticker.storage.keys import KeyRecord
-from ticker.storage.sqlite import SqliteDatabase
 from ticker.storage.tokens import Revocation, TokenRecord
 
 KEY = KeyRecord("key", bytes(range(32)), "ada", "user", demo=False, created_at=1.0)
@@ -17,14 +17,19 @@ TOKEN = TokenRecord("token", "key", "user:ada", "user", "everything", "::1", 10.
 
 
 @pytest.fixture
-def stocked(database: SqliteDatabase) -> SqliteDatabase:
+def database(any_database: Database) -> Database:
+    return any_database
+
+
+@pytest.fixture
+def stocked(database: Database) -> Database:
     with database.write() as connection:
         keys.add(connection, KEY)
         tokens.add(connection, TOKEN)
     return database
 
 
-def test_a_key_reads_back_as_it_was_stored(stocked: SqliteDatabase) -> None:
+def test_a_key_reads_back_as_it_was_stored(stocked: Database) -> None:
     with stocked.read() as connection:
         assert keys.find(connection, "key") == KEY
         assert keys.find(connection, "other") is None
@@ -33,7 +38,7 @@ def test_a_key_reads_back_as_it_was_stored(stocked: SqliteDatabase) -> None:
         assert keys.live_demo(connection) == []
 
 
-def test_a_demo_key_is_not_a_real_one(database: SqliteDatabase) -> None:
+def test_a_demo_key_is_not_a_real_one(database: Database) -> None:
     demo = dataclasses.replace(KEY, demo=True)
     with database.write() as connection:
         keys.add(connection, demo)
@@ -60,7 +65,7 @@ def test_a_key_is_live_until_it_is_revoked_or_expires(
     assert key.state(5.0) == state
 
 
-def test_use_is_noted_first_and_last(stocked: SqliteDatabase) -> None:
+def test_use_is_noted_first_and_last(stocked: Database) -> None:
     with stocked.write() as connection:
         keys.mark_used(connection, "key", 3.0)
         keys.mark_used(connection, "key", 4.0)
@@ -68,14 +73,14 @@ def test_use_is_noted_first_and_last(stocked: SqliteDatabase) -> None:
     assert found == dataclasses.replace(KEY, first_used_at=3.0, last_used_at=4.0)
 
 
-def test_a_token_reads_back_as_it_was_stored(stocked: SqliteDatabase) -> None:
+def test_a_token_reads_back_as_it_was_stored(stocked: Database) -> None:
     with stocked.read() as connection:
         assert tokens.find(connection, "token") == TOKEN
         assert tokens.find(connection, "other") is None
         assert tokens.of_key(connection, "key") == ["token"]
 
 
-def test_a_revoked_keys_tokens_are_revoked(stocked: SqliteDatabase) -> None:
+def test_a_revoked_keys_tokens_are_revoked(stocked: Database) -> None:
     with stocked.write() as connection:
         assert keys.revoke(connection, "key", 12.0)
         assert not keys.revoke(connection, "key", 13.0)
@@ -85,7 +90,7 @@ def test_a_revoked_keys_tokens_are_revoked(stocked: SqliteDatabase) -> None:
     assert found == dataclasses.replace(TOKEN, revoked_at=12.0)
 
 
-def test_a_revoked_token_is_told_once(stocked: SqliteDatabase) -> None:
+def test_a_revoked_token_is_told_once(stocked: Database) -> None:
     with stocked.write() as connection:
         assert tokens.live(connection, 15.0) == [TOKEN]
         assert tokens.revoke(connection, "token", 12.0)
@@ -97,14 +102,14 @@ def test_a_revoked_token_is_told_once(stocked: SqliteDatabase) -> None:
         assert tokens.revocations_after(connection, 1) == []
 
 
-def test_an_expired_token_is_not_listed(stocked: SqliteDatabase) -> None:
+def test_an_expired_token_is_not_listed(stocked: Database) -> None:
     with stocked.read() as connection:
         assert tokens.live(connection, 20.0) == []
         assert tokens.live(connection, 19.9) == [TOKEN]
 
 
 def test_expired_tokens_are_removed_a_batch_at_a_time(
-    stocked: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    stocked: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "TOKEN_PURGE_BATCH", 3)
     with stocked.write() as connection:
@@ -115,7 +120,7 @@ def test_expired_tokens_are_removed_a_batch_at_a_time(
         assert tokens.of_key(connection, "key") == ["token"]
 
 
-def test_old_revocations_are_removed_but_the_newest(stocked: SqliteDatabase) -> None:
+def test_old_revocations_are_removed_but_the_newest(stocked: Database) -> None:
     later = limits.REVOCATION_KEPT_SECONDS + 100.0
     with stocked.write() as connection:
         keys.revoke(connection, "key", 12.0)

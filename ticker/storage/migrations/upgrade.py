@@ -14,16 +14,18 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-
-class MadeByNewerError(Exception):
-    """The database has a revision that this Ticker does not know."""
+from ticker.storage.errors import DatabaseUnavailableError
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, place: str) -> None:
     """Bring the schema up to date within the transaction that the connection is in.
 
+    Args:
+        connection: of that transaction.
+        place: of the database, for people.
+
     Raises:
-        MadeByNewerError: it is ahead of this Ticker.
+        DatabaseUnavailableError: the database has a revision that this Ticker does not know.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -32,4 +34,8 @@ def upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError:
-        raise MadeByNewerError from None
+        raise DatabaseUnavailableError(
+            "schema",
+            f"database {place} was made by a newer Ticker: update this one, or move the database "
+            f"away to start anew",
+        ) from None
