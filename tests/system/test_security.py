@@ -238,7 +238,7 @@ def test_a_fault_in_the_settings_does_not_show_a_secret(tmp_path: Path, launch: 
     secret = "c4nary-" + secrets.token_hex(16)
     env = {
         "TICKER_TOKEN_KEY": f"{secret},,",
-        "TICKER_DATABASE_URL": f"postgresql://ticker:{secret}@db:x/prices",
+        "TICKER_DATABASE_URL": f"postgresql+psycopg://ticker:{secret}@db:x/prices",
         "TICKER_TICK": "soon",
     }
     with started(launch, tmp_path / "data", env=env, listen=False) as server:

@@ -26,8 +26,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SOURCE": "simulated:pace=1"}, "simulated: no option is called 'pace'"),
         ({"SOURCE": "kraken", "KRAKEN_URL": "ws://h:x/"}, "TICKER_KRAKEN_URL='ws://h:x/': expec"),
         (
-            {"DATABASE_URL": "postgresql://h/x"},
-            "TICKER_DATABASE_URL='postgresql://h/x': exp",
+            {"DATABASE_URL": "mysql://h/x"},
+            "TICKER_DATABASE_URL='mysql://h/x': exp",
         ),
         ({"TOKEN_KEY": "a,b,c,d,e,f,g,h,i"}, "TICKER_TOKEN_KEY=********: expected at most 8 keys"),
     ],
