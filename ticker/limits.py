@@ -253,6 +253,22 @@ DATABASE_IDLE_SECONDS: Final = 2.0
 #: How long a step of the schema may take. The other processes that start wait for it.
 DATABASE_MIGRATION_SECONDS: Final = 60
 
+# --- Machines that share one market (cluster/) --------------------------------------------
+
+#: How long a lease lasts that is not prolonged: what a killed feeder costs at most, with an
+#: election on top.
+LEASE_MS: Final = 1000
+#: How long Redis may take for an answer. A server that is paused would hang a call for ever.
+BUS_SECONDS: Final = 1.0
+#: The same for a tick. Before it is known to be published nobody is shown it.
+BUS_PUBLISH_SECONDS: Final = 0.75
+#: How long a reader waits for an entry at a time, and how many it takes at once: more wait in
+#: the log, not in this process.
+BUS_READ_MS: Final = 500
+BUS_ENTRIES_AT_ONCE: Final = 256
+#: Connections of one node: one that waits for entries, one that publishes, two to look around.
+BUS_CONNECTIONS: Final = 4
+
 # --- Bytes on their way (transport/) ------------------------------------------------------
 
 #: A reader that takes nothing for so long is cut off: what waits for it is worthless by then.
