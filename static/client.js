@@ -1,34 +1,25 @@
 /**
- * Ticker's client for the browser; it needs nothing but this file. More: docs/page.md.
+ * Ticker's client for browsers and Node; it needs nothing but this file. All of it: docs/page.md.
  *
- *     const client = await connect({ apiKey: "tk_…", symbols: ["BTC-USD"], intervalMs: 100 });
+ *     const client = await connect({ apiKey: "tk_…", symbols: ["BTC-USD"], mode: "changes" });
  *     client.addEventListener("ticker", ({ detail }) => show(detail.data));
  *     for await (const message of client) { … }   // or so
- *
- * `connect` returns the client at once; awaiting it waits for the stream, and rejects where
- * connecting again cannot mend what is wrong, as with an unknown symbol. Options: `apiKey`, or
- * `getToken`, or a `token`, which cannot be renewed; `url` (where this file came from), `symbols`
- * (all), `intervalMs` (every tick); `grant`, got by `exchange(apiKey)`.
- *
- * Events: each message under its type, `disconnected` and `reconnected` among them, and `state`
- * when `client.state` changes. Close codes 40xx end the client; but 4001 (token ended) gets one new
- * token where there is a way to. All else connects again. Secrets are kept in memory only.
  */
 
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 30_000;
-const STABLE_MS = 10_000; // a stream that lived this long starts the backoff anew
-const WAIT_MOST_MS = 300_000; // the longest wait a server may ask for
-const REQUEST_MS = 10_000; // for an HTTP request, and for a handshake until `welcome`
-const PROBE_AFTER_MS = 1000; // nothing heard: ask for a sign of life
-const PROBE_ANSWER_MS = 1500; // none came: the path is dead
+const STABLE_MS = 10_000; // from then on the backoff starts anew
+const WAIT_MOST_MS = 300_000;
+const REQUEST_MS = 10_000;
+const PROBE_AFTER_MS = 1000;
+const PROBE_ANSWER_MS = 1500;
 const WATCH_MS = 250;
-const RENEW_AT = [0.6, 0.2]; // of the token's lifetime: from there, spread over so much
-const TIMER_MOST_MS = 2 ** 31 - 1; // what setTimeout can hold
-const MESSAGE_MOST_BYTES = 4096; // the server's limit
-const INBOX_MOST = 64; // messages other than ticks kept for a slow loop
-const UNNAMED_SOURCE = "simulated"; // what a quote without a source is from
-const PROBE = "probe"; // the id of the client's own pings
+const RENEW_AT = [0.6, 0.2]; // of the token's life, and the spread
+const TIMER_MOST_MS = 2 ** 31 - 1;
+const MESSAGE_MOST_BYTES = 4096;
+const INBOX_MOST = 4096; // messages kept for a slow loop
+const UNNAMED_SOURCE = "simulated";
+const PROBE = "probe";
 
 const KINDS = {
 	400: "key_required",
@@ -47,7 +38,6 @@ export class TickerError extends Error {
 	}
 }
 
-/** The server's address with a slash at its end; by default where this file was served. */
 function baseOf(url) {
 	const base = new URL(url ?? "./", import.meta.url);
 	base.pathname = base.pathname.replace(/\/*$/, "/");
@@ -81,7 +71,7 @@ export const exchange = (apiKey, url) =>
 		body: JSON.stringify({ api_key: apiKey }),
 	});
 
-/** A message, each quote of it with its price also as `text`, digit for digit. */
+/** Each price also as `text`, digit for digit. */
 function parse(data) {
 	const message = JSON.parse(data);
 	if (message.type !== "ticker") return message;
@@ -90,10 +80,9 @@ function parse(data) {
 	return message;
 }
 
-/** Connect, and stay connected until `close()` or a refusal that is final. */
 export function connect(options) {
 	const client = new TickerClient(options);
-	// A promise of itself, as long as nothing came of it: a promise never fulfils with a promise.
+	// A promise of itself only until then: a promise never fulfils with a promise.
 	client.then = (fulfil, reject) =>
 		client.opened.then(() => {
 			delete client.then;
@@ -104,50 +93,53 @@ export function connect(options) {
 
 export class TickerClient extends EventTarget {
 	state = { name: "connecting" };
-	latest = new Map(); // symbol to newest quote, of the subscription in force
-	opened; // a promise of the first stream, subscribed as wanted
-	#settleOpened; // until the first stream
+	latest = new Map();
+	opened;
+	#settleOpened;
 	#url;
-	#obtain; // makes a grant, where there is a way to
+	#obtain;
 	#token;
 	#expiresAt = Infinity;
-	#granting = null; // the exchange under way
-	#renewal = 0; // its timer
-	#renewed = false; // after a 4001, and not stable since
-	#wanted; // the subscription in force, or the one to begin with
-	#asked = null; // a newer one that waits for its answer
-	#sentId = 0; // of the subscription that this stream was asked for last
-	#socket = null; // while welcome
-	#shown = false; // prices are passed on
-	#lost = false; // `disconnected` was told, and `reconnected` not yet
-	#stale = new Map(); // by source: its status
+	#granting = null;
+	#renewal = 0;
+	#renewed = false;
+	#wanted;
+	#granted = false; // the next handshake may ask for it
+	#epoch; // of the next tick
+	#position;
+	#asked = null;
+	#sentId; // of what was asked for last; none for the handshake's query
+	#socket = null;
+	#shown = false;
+	#lost = false;
+	#stale = new Map();
 	#check = null;
 	#hangUp = null;
 	#wake = null;
 	#attempt = 0;
 	#lastId = 0;
 	#inboxes = new Set();
-	#arrivals = 0;
 
-	constructor({ url, apiKey, getToken, token, grant, symbols, intervalMs }) {
+	constructor({ url, apiKey, getToken, token, grant, symbols, ...how }) {
 		super();
 		this.#url = baseOf(url);
 		this.#obtain = getToken ? () => tokenFrom(getToken) : apiKey && (() => exchange(apiKey, this.#url));
 		this.#token = token;
-		this.#wanted = subscription(symbols, intervalMs);
+		this.#wanted = subscription(symbols, how);
+		this.#position = how.resume;
 		this.opened = new Promise((resolve, reject) => (this.#settleOpened = { resolve, reject }));
-		this.opened.catch(() => {}); // it need not be looked at
+		this.opened.catch(() => {});
 		if (grant) this.#accept(grant);
 		globalThis.addEventListener?.("online", this.retryNow);
 		queueMicrotask(() => this.#run());
 	}
 
-	/**
-	 * Replace the subscription, now and after each reconnect; resolves to `subscribed`. A refusal
-	 * leaves the one before in force and rejects, as does a newer call.
-	 */
-	async subscribe(symbols, intervalMs) {
-		const message = subscription(symbols, intervalMs);
+	get position() {
+		return this.#position ?? null;
+	}
+
+	async subscribe(symbols, intervalMs, how) {
+		const message = subscription(symbols, { ...how, intervalMs });
 		this.#asked?.reject(new TickerError("superseded", "asked again", { terminal: false }));
 		return new Promise((resolve, reject) => {
 			this.#asked = { message, resolve, reject };
@@ -155,48 +147,37 @@ export class TickerClient extends EventTarget {
 		});
 	}
 
-	/** Whether the price in `latest` may be acted on: the stream is open, its source not stale. */
 	isLive(symbol) {
 		return this.#shown && this.latest.has(symbol) && !this.staleStatus(symbol);
 	}
 
-	/** The status message that says why a symbol's price is old, or null. */
 	staleStatus(symbol) {
 		const status = this.#stale.get(this.latest.get(symbol)?.source ?? UNNAMED_SOURCE);
 		return status && (!status.symbols || status.symbols.includes(symbol)) ? status : null;
 	}
 
-	/** GET JSON from the same server with our token, as in `prices/BTC-USD/history`. */
 	async get(path) {
 		const headers = { Authorization: `Bearer ${await this.#freshToken()}` };
 		return request(new URL(path.replace(/^\/+/, ""), this.#url), { headers });
 	}
 
-	/** Cut the wait for the next try short. */
 	retryNow = () => this.#wake?.();
 
-	/** Look now whether the stream still lives; the timers of a hidden page are slow. */
+	/** The timers of a hidden page are slow. */
 	check = () => this.#check?.();
 
-	/** End the client and forget its secrets. */
 	close() {
 		this.#end(null);
 	}
 
-	/**
-	 * Messages as they come. A loop slower than the stream gets the newest tick next, never
-	 * old ones late. Ends with close(); throws the TickerError of a final refusal.
-	 */
 	async *[Symbol.asyncIterator]() {
-		const inbox = { tick: null, others: [], wake: null };
+		const inbox = { queue: [], wake: null, error: null };
 		this.#inboxes.add(inbox);
 		try {
 			for (;;) {
-				const { tick, others } = inbox;
-				const next = tick && !(others[0]?.at < tick.at) ? tick : others.shift();
-				if (next === tick) inbox.tick = null;
-				if (next) yield next.message;
-				else if (this.state.error) throw this.state.error;
+				const error = inbox.error ?? this.state.error;
+				if (inbox.queue.length) yield inbox.queue.shift();
+				else if (error) throw error;
 				else if (this.#closed()) return;
 				else await new Promise((wake) => (inbox.wake = wake));
 			}
@@ -242,11 +223,15 @@ export class TickerClient extends EventTarget {
 		this.#deliver({ type: "disconnected", reason, retryInMs });
 	}
 
-	/** One stream, from handshake to end: how it ended, and how far it had come. */
 	#stream(token) {
 		return new Promise((resolve) => {
 			const url = new URL("ws/ticker", this.#url);
 			url.protocol = url.protocol.replace("http", "ws");
+			this.#sentId = 0;
+			if (this.#granted && !this.#asked) {
+				url.search = query(this.#request());
+				if (url.search) this.#sentId = undefined;
+			}
 			const socket = new WebSocket(url, ["ticker.v1", `bearer.${token}`]);
 			const end = { token, opened: false, welcomedAt: 0, retryAfterMs: 0 };
 			const begun = performance.now();
@@ -287,18 +272,27 @@ export class TickerClient extends EventTarget {
 		});
 	}
 
-	/** Take a message of the server in, and pass it on where it is for the user. */
 	#take(message) {
 		const { type, id } = message;
 		if (type === "pong" && id === PROBE) return;
 		if (type === "ticker") {
-			if (!this.#shown) return; // of the default subscription, which was not asked for
+			if (!this.#shown) {
+				// Of the default subscription: was the handshake's query passed over?
+				if (this.#sentId === undefined) this.#sendSubscription();
+				return;
+			}
+			const before = this.#position?.seq ?? -1;
+			this.#position = message.prev > before ? null : { epoch: this.#epoch, seq: message.seq };
+			if (!this.#position) return this.#hangUp(); // something is missing: begin anew
 			if (message.snapshot) this.latest.clear();
 			for (const quote of message.data) this.latest.set(quote.symbol, quote);
 		} else if (type === "status") {
 			if (message.state === "live") this.#stale.delete(message.source);
 			else this.#stale.set(message.source, message);
+		} else if (type === "epoch") {
+			this.#epoch = message.epoch;
 		} else if (type === "welcome") {
+			this.#epoch = message.epoch;
 			this.#stale.clear();
 			this.#become({ name: "open" });
 		} else if (type === "error" && id && id === this.#sentId) {
@@ -306,16 +300,21 @@ export class TickerClient extends EventTarget {
 		}
 		this.#deliver(message);
 		if (type === "welcome" && !this.#closed()) {
-			if (this.#asked || this.#wanted.symbols || this.#wanted.interval_ms) this.#sendSubscription();
-			else this.#show();
+			if (this.#asked || (this.#sentId === 0 && query(this.#wanted))) this.#sendSubscription();
+			else if (this.#sentId === 0) this.#show();
 		}
-		if (type === "subscribed" && id && id === this.#sentId) this.#confirmed(message);
+		if (type === "subscribed" && id === this.#sentId) this.#confirmed(message);
 	}
 
 	#sendSubscription() {
 		if (!this.#socket) return; // it is sent after the next `welcome`
 		this.#sentId = ++this.#lastId;
-		this.#send({ ...(this.#asked?.message ?? this.#wanted), id: this.#sentId });
+		this.#send({ ...(this.#asked?.message ?? this.#request()), id: this.#sentId });
+	}
+
+	#request() {
+		const resume = ["changes", "every"].includes(this.#wanted.mode) && this.#position;
+		return { ...this.#wanted, resume: resume || undefined };
 	}
 
 	#confirmed(answer) {
@@ -326,7 +325,10 @@ export class TickerClient extends EventTarget {
 			this.#asked.resolve(answer);
 			this.#asked = null;
 		}
-		this.#show();
+		this.#granted = true;
+		this.#epoch = answer.epoch;
+		if (!answer.resumed) this.#position = null;
+		this.#show(answer.resumed);
 	}
 
 	#refused(error) {
@@ -336,11 +338,10 @@ export class TickerClient extends EventTarget {
 		if (!this.#shown) this.#sendSubscription();
 	}
 
-	/** Prices are passed on from here on. */
-	#show() {
+	#show(resumed = false) {
 		if (this.#shown) return;
 		this.#shown = true;
-		if (this.#lost) this.#deliver({ type: "reconnected" });
+		if (this.#lost) this.#deliver({ type: "reconnected", resumed });
 		this.#lost = false;
 		this.#settleOpened?.resolve();
 		this.#settleOpened = null;
@@ -363,6 +364,7 @@ export class TickerClient extends EventTarget {
 			if (error.code === 401) return this.#renewOnce(token);
 			if (!error.terminal) return { reason: error.kind, ms: error.retryAfterMs };
 		}
+		this.#granted = false; // a refusal of the subscription is told to a message only
 		return { reason: "refused" };
 	}
 
@@ -394,7 +396,6 @@ export class TickerClient extends EventTarget {
 		if (ms < Infinity) this.#renewal = setTimeout(() => this.#renew(), Math.min(ms, TIMER_MOST_MS));
 	}
 
-	/** Hand the open stream a new token ahead of the old one's end. */
 	async #renew() {
 		try {
 			this.#accept(await this.#obtain());
@@ -410,12 +411,15 @@ export class TickerClient extends EventTarget {
 	}
 
 	#deliver(message) {
-		const at = ++this.#arrivals;
+		const every = this.#wanted.mode === "every";
+		const tick = ({ type }) => type === "ticker";
 		for (const inbox of this.#inboxes) {
-			if (message.type === "ticker") {
-				const snapshot = inbox.tick?.message.snapshot; // what takes its place is one
-				inbox.tick = { at, message: snapshot ? { ...message, snapshot } : message };
-			} else if (inbox.others.push({ at, message }) > INBOX_MOST) inbox.others.shift();
+			if (inbox.error) continue;
+			const { queue } = inbox;
+			const at = !every && tick(message) ? queue.findIndex(tick) : -1;
+			const length = queue.push(at < 0 ? message : merged(...queue.splice(at, 1), message));
+			if (length > INBOX_MOST && every) inbox.error = new TickerError("behind", "the loop is too slow");
+			else if (length > INBOX_MOST) queue.shift();
 			inbox.wake?.();
 		}
 		this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
@@ -446,7 +450,6 @@ export class TickerClient extends EventTarget {
 	}
 }
 
-/** What a page's own `getToken` gives: a token, or `{token, expires_in}` in seconds. */
 async function tokenFrom(getToken) {
 	let given;
 	try {
@@ -458,13 +461,28 @@ async function tokenFrom(getToken) {
 	return typeof given === "string" ? { token: given } : given;
 }
 
-function subscription(symbols, intervalMs) {
+/** A tick that waits, with a newer one on top of it. */
+function merged(old, message) {
+	if (!old) return message;
+	const { prev, snapshot } = old;
+	if (message.prev === undefined) return snapshot ? { ...message, snapshot } : message;
+	const quotes = new Map([...old.data, ...message.data].map((quote) => [quote.symbol, quote]));
+	return { ...message, data: [...quotes.values()], prev, snapshot };
+}
+
+function subscription(symbols, { intervalMs, mode, detail, resume }) {
 	if (typeof symbols === "string") throw new TypeError('symbols is a list, as in ["BTC-USD"]');
-	const message = { type: "subscribe", symbols: symbols ?? undefined };
-	if (intervalMs) message.interval_ms = intervalMs;
+	const interval_ms = intervalMs || undefined;
+	const message = { type: "subscribe", symbols: symbols ?? undefined, interval_ms, mode, detail, resume };
 	// 32 bytes are left for the id.
 	if (new TextEncoder().encode(JSON.stringify(message)).length > MESSAGE_MOST_BYTES - 32) {
 		throw new RangeError("too many symbols for one subscription; leave them out for all");
 	}
 	return message;
+}
+
+function query({ type, resume, ...fields }) {
+	const pairs = Object.entries(fields).filter(([, value]) => value !== undefined);
+	if (resume) pairs.push(["resume", `${resume.epoch}:${resume.seq}`]);
+	return String(new URLSearchParams(pairs));
 }
