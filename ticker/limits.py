@@ -393,6 +393,41 @@ HALF_OPEN_CROWD: Final = 1000
 #: Left of the graceful timeout for the process to wind up once every connection was cut.
 SHUTDOWN_MARGIN_SECONDS: Final = 0.3
 
+# --- Workers of one machine (cluster/) ----------------------------------------------------
+
+#: As many workers as one machine may run: a column each in the table of shared limits.
+WORKERS_MOST: Final = 64
+#: Subjects (tokens, addresses, keys) that may hold a stream at once: as many as there may be
+#: streams, with room between them.
+SHARED_SUBJECTS: Final = 65_536
+#: Addresses whose rates are remembered at once, as `LIMITER_ADDRESSES` in one process.
+SHARED_RATES: Final = 65_536
+#: How long a worker tries for the lock of that table, which is held for microseconds: longer,
+#: and a worker that was stopped while it held it would stop the others.
+SHARED_LOCK_SECONDS: Final = 0.002
+#: How often a worker tells its supervisor that it lives, and how long it may be silent: two
+#: silences and a half must pass in less than what a subscriber may wait for another feeder.
+WORKER_ALIVE_SECONDS: Final = 0.25
+WORKER_SILENT_SECONDS: Final = 2.0
+#: How long a start may take: a migration of a large database is part of it.
+WORKER_START_SECONDS: Final = 60.0
+#: How long a worker may take to end once it has closed its pipe; how many signs are read at once.
+WORKER_REAP_SECONDS: Final = 5.0
+WORKER_SIGNS: Final = 64
+
+#: A follower that hears nothing for so long, four heartbeats, looks for another feeder.
+RELAY_HEARTBEAT_SECONDS: Final = 0.25
+RELAY_SILENT_SECONDS: Final = 1.0
+#: A follower that did not run for so long has slept: its subscribers get no price older than it.
+RELAY_LATE_SECONDS: Final = 1.0
+#: What the kernel may hold for a follower: some hundred ticks of 250 symbols that stand still.
+RELAY_BUFFER_BYTES: Final = 212_992
+#: A packet of the relay; a part of a keyframe has at most so many rows of about 100 bytes.
+RELAY_MESSAGE_BYTES: Final = 262_144
+RELAY_PART_ROWS: Final = 500
+#: How many packets a follower takes at once.
+RELAY_MESSAGES_AT_ONCE: Final = 1024
+
 # --- The application (web/) ---------------------------------------------------------------
 
 #: A refused token exchange is answered no sooner than this: guessing stays slow.
