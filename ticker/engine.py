@@ -96,15 +96,15 @@ class Engine:
         The loop itself cannot say that it stands: then this answers late, or not at all.
         """
         bound = max(limits.STANDSTILL_SECONDS, 2 * self._market.interval.seconds)
-        return trio.current_time() - self._market.broadcast.turned_at >= bound
+        return trio.current_time() - self._market.turns.turned_at >= bound
 
     def statistics(self) -> EngineStatistics:
         """Return a frozen record of what is alive and what was done."""
         return EngineStatistics(
             connections=len(self._connections),
             sessions=len(self._sessions),
-            ticks=self._market.broadcast.ticks,
-            ticks_skipped=self._market.broadcast.ticks_skipped,
+            ticks=self._market.turns.ticks,
+            ticks_skipped=self._market.turns.skipped,
             draining=self.draining,
             hub=self._market.hub.statistics(),
             ingest=self._market.ingest.statistics(),

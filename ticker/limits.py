@@ -395,6 +395,10 @@ SHUTDOWN_MARGIN_SECONDS: Final = 0.3
 
 # --- Workers of one machine (cluster/) ----------------------------------------------------
 
+#: Epochs whose sequence numbers are still known: elections of which a client may have slept
+#: through.
+EPOCHS_KEPT: Final = 64
+
 #: As many workers as one machine may run: a column each in the table of shared limits.
 WORKERS_MOST: Final = 64
 #: Subjects (tokens, addresses, keys) that may hold a stream at once: as many as there may be

@@ -20,7 +20,8 @@ from ticker.engine import Engine
 from ticker.http.gate import Gate
 from ticker.http.refusal import RefusalCounter
 from ticker.market.book import Book
-from ticker.market.broadcast import Broadcast, TickInterval
+from ticker.market.broadcast import Broadcast, TickInterval, Turns
+from ticker.market.followed import Followed
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.market import Market
@@ -197,11 +198,26 @@ def _make_market(
         wall_ms=wall_ms,
         changed=sessions.tell_status,
     )
-    interval = TickInterval(settings.tick)
-    took = metrics.fanout_seconds.observe
-    broadcast = Broadcast(interval, hub, book, ingest, wall_ms=wall_ms, ticked=ticked, took=took)
+    interval, turns = TickInterval(settings.tick), Turns()
+    broadcast = Broadcast(
+        interval,
+        hub,
+        book,
+        ingest,
+        wall_ms=wall_ms,
+        turns=turns,
+        ticked=ticked,
+        took=metrics.fanout_seconds.observe,
+    )
     return Market(
-        book=book, hub=hub, ingest=ingest, broadcast=broadcast, interval=interval, wall=wall
+        book=book,
+        hub=hub,
+        ingest=ingest,
+        followed=Followed(book.symbols, sessions.tell_status),
+        broadcast=broadcast,
+        turns=turns,
+        interval=interval,
+        wall=wall,
     )
 
 

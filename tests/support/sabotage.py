@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.support.server import Server
 from ticker.market.hub import Hub
@@ -46,10 +46,10 @@ def install() -> None:
     """Make both parts breakable."""
     publish, batches = Hub.publish, Simulated.batches
 
-    async def broken_publish(self: Hub, seq: int, time_ms: int) -> None:
+    async def broken_publish(self: Hub, *args: Any, **named: Any) -> None:
         if _asked_for("engine"):
             raise SabotageError("the engine was asked to fail")
-        await publish(self, seq, time_ms)
+        await publish(self, *args, **named)
 
     async def broken_batches(self: Simulated) -> AsyncGenerator[Sequence[Quote], None]:
         async for batch in batches(self):

@@ -15,7 +15,7 @@ from tests.support.frames import TEXT
 from tests.support.inmemory import World, world
 from tests.support.made_up import quotes
 from tests.support.waiting import eventually
-from ticker.market.ingest import SourceState
+from ticker.market.condition import SourceState
 from ticker.market.market import Market
 
 

@@ -19,14 +19,27 @@ class Book:
         symbols: every symbol of the market, in the order to show them.
         quotes: the newest quote of each, at the same place; None until there is one.
         changes: grows with every quote taken in, so that what is derived can tell when it is old.
+        keeps_passed: whether `take` also gives the quotes that were newest only between two of
+            its calls, for a copy of this book that is to have the same past.
     """
 
-    __slots__ = ("_candles", "_place", "_touched", "changes", "quotes", "symbols")
+    __slots__ = (
+        "_candles",
+        "_passed",
+        "_place",
+        "_touched",
+        "changes",
+        "keeps_passed",
+        "quotes",
+        "symbols",
+    )
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
         self.quotes: list[Quote | None] = [None] * len(self.symbols)
         self.changes = 0
+        self.keeps_passed = False
+        self._passed: list[Quote] = []
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
         self._touched: dict[int, None] = {}
         self._candles: list[Candles | None] = [None] * len(self.symbols)
@@ -60,6 +73,8 @@ class Book:
                 continue
             before = self.quotes[place]
             self.quotes[place] = quote
+            if self.keeps_passed and before is not None and place in self._touched:
+                self._passed.append(before)
             self._touched[place] = None
             self.changes += 1
             if before is None or (before.time_ms, before.price) != (quote.time_ms, quote.price):
@@ -72,7 +87,20 @@ class Book:
             candles = self._candles[place] = Candles()
         candles.add(quote.time_ms, quote.price)
 
-    def take_touched(self) -> Iterable[int]:
-        """Return the places of the quotes that were taken in since this was asked last."""
+    def take(self) -> tuple[Sequence[Quote], Sequence[Quote]]:
+        """Return what was taken in since this was asked last.
+
+        Returns:
+            The newest quote of each symbol that has another one since; and those that had been
+            newest meanwhile, in the order they came, where this book keeps them.
+        """
         touched, self._touched = self._touched, {}
-        return touched
+        passed, self._passed = self._passed, []
+        quotes = self.quotes
+        return [quote for place in touched if (quote := quotes[place]) is not None], passed
+
+    def touch(self, published: Sequence[Quote | None]) -> None:
+        """Count as taken in what differs from the quotes that were published, by place."""
+        for place, quote in enumerate(self.quotes):
+            if quote is not None and quote is not published[place]:
+                self._touched[place] = None

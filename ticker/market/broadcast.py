@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, NoReturn
 
 import attrs
 import trio
@@ -17,6 +17,7 @@ import trio
 from ticker.market.book import Book
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
+from ticker.market.quote import Quote
 
 
 @attrs.frozen
@@ -40,13 +41,47 @@ class TickInterval:
         return max(1, -int(-interval_ms // self.milliseconds))
 
 
+@attrs.define
+class Turns:
+    """How the market moves in this process, by its own ticks or by another one's.
+
+    Attributes:
+        ticks: how many ticks went out.
+        skipped: how many had passed before their turn came.
+        turned_at: when the last turn was over, in trio's time.
+    """
+
+    ticks: int = 0
+    skipped: int = 0
+    turned_at: float = math.inf
+
+
+class Tick(NamedTuple):
+    """What is about to be published.
+
+    Attributes:
+        seq: its number.
+        time_ms: now, in milliseconds since the epoch.
+        taken: the quotes that are new since the last tick, the newest of each symbol.
+        passed: those that came before them, since the last tick, where the book keeps them.
+    """
+
+    seq: int
+    time_ms: int
+    taken: Sequence[Quote]
+    passed: Sequence[Quote]
+
+
+#: Tells other processes of a tick before anybody here sees it. What it raises ends the broadcast,
+#: and the tick is not published.
+Announce = Callable[[Tick], Awaitable[None]]
+
+
 class Broadcast:
     """Lets the market tick.
 
     Attributes:
-        ticks: how many ticks went out.
-        ticks_skipped: how many had passed before their turn came.
-        turned_at: when the last turn was over, in trio's time.
+        after: a sequence number that no tick may have, nor a smaller one.
     """
 
     def __init__(
@@ -57,6 +92,7 @@ class Broadcast:
         ingest: Ingest,
         *,
         wall_ms: Callable[[], int],
+        turns: Turns,
         ticked: trio.lowlevel.ParkingLot,
         took: Callable[[float], None],
     ) -> None:
@@ -68,6 +104,7 @@ class Broadcast:
             book: what a tick is made of.
             ingest: the sources, without which there is nothing to send.
             wall_ms: the wall clock, in milliseconds since the epoch.
+            turns: where its ticks are counted.
             ticked: where those are parked who wait for the next tick.
             took: told how long each tick took to go out, in seconds.
         """
@@ -78,19 +115,23 @@ class Broadcast:
         self._wall_ms = wall_ms
         self._ticked = ticked
         self._took = took
+        self._turns = turns
+        self._announce: Announce | None = None
         self._published = 0
-        self.ticks = 0
-        self.ticks_skipped = 0
-        self.turned_at = math.inf
+        self.after = 0
 
-    async def run(self) -> NoReturn:
+    async def run(self, announce: Announce | None = None) -> NoReturn:
         """Tick until cancelled; a tick whose turn has passed is skipped.
 
         The first tick goes out with the first prices, so that the first subscribers need not wait
         for theirs.
+
+        Args:
+            announce: is told of each tick; None where there is no other process to tell.
         """
+        self._announce = announce
         seconds = self._interval.seconds
-        self.turned_at = trio.current_time()
+        self._turns.turned_at = trio.current_time()
         with trio.move_on_after(seconds):
             await self._ingest.first_prices.wait()
         due = trio.current_time()
@@ -101,18 +142,28 @@ class Broadcast:
             if late >= seconds:
                 missed = int(late / seconds)
                 due += missed * seconds
-                self.ticks_skipped += missed
+                self._turns.skipped += missed
             await trio.sleep_until(due)
 
     async def _tick(self) -> None:
         # What a source brought last goes out even if it has stopped since.
         if self._ingest.live or self._book.changes != self._published:
             began = time.perf_counter()
-            await self._hub.publish(self._hub.published.seq + 1, self._wall_ms())
+            changes = self._book.changes
+            await self._publish()
             self._took(time.perf_counter() - began)
-            self.ticks += 1
-            self._published = self._book.changes
+            self._turns.ticks += 1
+            self._published = changes
         else:
             await self._hub.keep_alive(self._wall_ms())
-        self.turned_at = trio.current_time()
+        self._turns.turned_at = trio.current_time()
         self._ticked.unpark_all()
+
+    async def _publish(self) -> None:
+        seq, time_ms = max(self._hub.published.seq, self.after) + 1, self._wall_ms()
+        if self._announce is None:
+            await self._hub.publish(seq, time_ms)
+            return
+        tick = Tick(seq, time_ms, *self._book.take())
+        await self._announce(tick)
+        await self._hub.publish(seq, time_ms, tick.taken)

@@ -24,6 +24,11 @@ class Entries:
         self._seq = -1
         self.encoded: list[bytes] = [b""] * len(published.quotes)
 
+    def forget(self) -> None:
+        """Let go of everything: what was published may have been replaced by something older."""
+        self._seq = -1
+        self.encoded[:] = [b""] * len(self.encoded)
+
     def fresh(self) -> Sequence[bytes]:
         """Return the entry of each place as of the last tick; empty where there is no quote."""
         published = self._published

@@ -32,7 +32,8 @@ from ticker.encodings.encoding import Encoding, Format
 from ticker.market.book import Book
 from ticker.market.entries import Entries
 from ticker.market.missed_ticks import MissedTicks
-from ticker.market.published import Published
+from ticker.market.published import Published, Snapshot
+from ticker.market.quote import Quote
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.subscription import Subscription
 from ticker.market.tick_log import LoggedTick, TickLog
@@ -86,6 +87,9 @@ class Hub:
         self._tick_seconds = tick_seconds
         self._fanout = fanout
         self._missed = MissedTicks(self.published, self.log)
+        self._sent = 0
+        # Grows where what was published is replaced by what does not follow from it.
+        self._line = 0
         self._topics: dict[TopicKey, Topic] = {}
         self._entries: dict[tuple[Format, Detail], Entries] = {}
         self._subscriptions = 0
@@ -130,12 +134,12 @@ class Hub:
             topic = self._topics[key] = Topic(key, self._entries_in(encoding.format, detail))
         topic.behind += 1
         self._subscriptions += 1
-        return Subscription(self, topic, subscriber, fell_behind, seq)
+        return Subscription(self, topic, subscriber, fell_behind, seq, self._line)
 
     def resumable(self, mode: Mode, epoch: str, seq: int) -> bool:
         """Say whether a subscriber that has the tick `seq` of `epoch` can be brought on from it."""
         published = self.published
-        if mode == "latest" or epoch != published.epoch or not 0 <= seq <= published.seq:
+        if mode == "latest" or not published.proves(epoch, seq):
             return False
         return mode == "changes" or seq >= self.log.reaches
 
@@ -154,7 +158,14 @@ class Hub:
             del self._topics[topic.key]
             self._missed.forget(topic)
 
-    async def publish(self, seq: int, time_ms: int) -> None:
+    async def publish(
+        self,
+        seq: int,
+        time_ms: int,
+        taken: Iterable[Quote] | None = None,
+        *,
+        overtaken: bool = False,
+    ) -> None:
         """Publish what the book holds as the next tick, and offer it to every topic that is due.
 
         A checkpoint is passed after `limits.FANOUT_SLICE_FRAMES` frames or somewhat more, so
@@ -163,10 +174,13 @@ class Hub:
         Args:
             seq: the tick's number, greater than the last one's.
             time_ms: now, in milliseconds since the epoch.
+            taken: see `Published.tick`.
+            overtaken: whether the next tick follows at once: then only those are offered this one
+                who get every tick.
         """
         now = trio.current_time()
         published = self.published
-        published.tick(seq, time_ms)
+        published.tick(seq, time_ms, taken)
         changed = published.changed
         if changed["full"]:
             quotes = published.quotes
@@ -174,10 +188,42 @@ class Hub:
             self.log.add(LoggedTick(seq, time_ms, changed, shown), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a frame of this very tick already.
-        due = [topic for topic in self._topics.values() if seq % topic.key.every == 0]
+        due = self._due(seq, overtaken=overtaken)
         for topic in due:
             self._frames_skipped += topic.behind
         await self._fan_out(self._plan(due, now), now, time_ms)
+
+    def _due(self, seq: int, *, overtaken: bool) -> list[Topic]:
+        """Return the topics that are to be sent a tick, of an interval that may be several."""
+        if overtaken:
+            return [topic for topic in self._topics.values() if topic.key.mode == "every"]
+        sent, self._sent = self._sent, seq
+        if seq == sent + 1:
+            return [topic for topic in self._topics.values() if seq % topic.key.every == 0]
+        due = self._topics.values()
+        return [each for each in due if seq // each.key.every > sent // each.key.every]
+
+    async def load(self, snapshot: Snapshot) -> None:
+        """Publish the market of another process, and offer it to everybody.
+
+        Those who get changes, and whose last tick is proved to be on its line, get what has
+        changed since; all others a snapshot.
+        """
+        now = trio.current_time()
+        before = self.published.seq
+        proved, seq = self.published.load(snapshot), snapshot.seq
+        self.log.restart(seq)
+        self._missed.forget_all()
+        if not proved:
+            self._line += 1
+            for entries in self._entries.values():
+                entries.forget()
+        for topic in self._topics.values():
+            # Between the two ticks there may have been others, which were to be sent too.
+            if not proved or (topic.key.mode == "every" and seq > before):
+                topic.begin_anew()
+        self._sent = seq
+        await self._fan_out(self._plan(self._topics.values(), now), now, snapshot.time_ms)
 
     async def keep_alive(self, time_ms: int) -> None:
         """Let a turn pass at which the market did not tick, as while it is stale.
@@ -197,7 +243,7 @@ class Hub:
         """Offer what it lacks to a subscription that is behind; see `Subscription.resume`."""
         if subscription.ended or not subscription.behind:
             return True
-        seq, prev = self.published.seq, subscription.seq
+        seq, prev = self.published.seq, self._has(subscription)
         if prev != seq:
             first += self._frame(subscription.topic, prev, self.published.time_ms)
         try:
@@ -214,14 +260,20 @@ class Hub:
         if subscription.ended or not subscription.behind:
             return b""
         published, topic = self.published, subscription.topic
-        if subscription.seq is None:
+        if self._has(subscription) is None:
             frames = self._frame(topic, None, published.time_ms)
             subscription.seq = published.seq
         else:
+            assert subscription.seq is not None  # noqa: S101 - as was just found
             frames, subscription.seq = self._missed.after(topic, subscription.seq)
+        subscription.line = self._line
         if subscription.seq == published.seq:
             self._enter(subscription)
         return frames
+
+    def _has(self, subscription: Subscription) -> int | None:
+        """Return the tick that a subscription was last known to have, if that is of any use."""
+        return subscription.seq if subscription.line == self._line else None
 
     def statistics(self) -> HubStatistics:
         """Return what the hub holds now and has done so far."""
@@ -250,6 +302,9 @@ class Hub:
             if not topic.holds_changes:
                 plan.append((topic, slices, None))
                 continue
+            if topic.last is None:
+                plan.append((topic, slices, None))
+                continue
             changed = self.published.changed_since(topic.last, topic.key.detail)
             if topic.shows(changed) or self._silent(topic, now, topic.key.every):
                 plan.append((topic, slices, topic.last))
@@ -264,7 +319,7 @@ class Hub:
     async def _fan_out(self, plan: _Plan, now: float, time_ms: int) -> None:
         room = limits.FANOUT_SLICE_FRAMES
         for topic, slices, prev in plan:
-            frame = self._frame(topic, prev, time_ms, snapshot=False)
+            frame = self._frame(topic, prev, time_ms, snapshot=prev is None and topic.holds_changes)
             topic.last, topic.sent_at = self.published.seq, now
             for each in slices:
                 self._offer(each if topic.unchanged(slices) else self._still(each), frame, prev)
@@ -292,9 +347,10 @@ class Hub:
             return
         topic = subscription.topic
         subscription.behind = True
-        if prev is not None:
-            # It has all that came before, and maybe entered with more.
-            subscription.seq = max(prev, subscription.seq or 0)
+        has = self._has(subscription)
+        # It has all that came before, and maybe entered with more.
+        subscription.seq = None if prev is None else max(prev, has or 0)
+        subscription.line = self._line
         topic.leave(subscription)
         topic.behind += 1
         self._frames_skipped += 1
@@ -308,6 +364,7 @@ class Hub:
         subscription.behind = False
         topic.behind -= 1
         subscription.seq = seq if topic.holds_changes else None
+        subscription.line = self._line
         topic.enter(subscription, seq, trio.current_time())
 
     def _frame(

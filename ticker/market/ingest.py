@@ -8,15 +8,16 @@ source a symbol's price comes from is decided in `source_selection.py`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
 
 import attrs
 import structlog
 import trio
 
 from ticker.market.book import Book
+from ticker.market.condition import Condition, SourceState, common
 from ticker.market.offers import Offering
 from ticker.market.source_selection import (
     SelectionRules,
@@ -28,50 +29,6 @@ from ticker.market.sources import Batch, Source, SourceError, open_batches, subs
 from ticker.supervision import RestartPolicy, supervise
 
 log = structlog.get_logger()
-
-#: What a source is stale for, where it is stale in several symbols for several reasons.
-SEVERAL: Final = "several reasons"
-
-
-@attrs.frozen
-class SourceState:
-    """What is to be said of one source.
-
-    Attributes:
-        source: its name.
-        state: `live` from its first fresh price until it stops, while it has a good price of
-            every symbol that no other source has one of.
-        since: when that began, in milliseconds since the epoch; where it is stale, when the
-            last price was proved, or when the service began where there was none yet.
-        reason: why it is stale: `starting`, `crashed`, `ended`, or what all `reasons` have in
-            common.
-        reasons: where it is stale in some symbols only: those, and why.
-    """
-
-    source: str
-    state: Literal["live", "stale"]
-    since: int
-    reason: str = ""
-    reasons: Mapping[str, str] = attrs.field(factory=dict)
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The symbols that it is stale in; none where it is live, or stale altogether."""
-        return tuple(self.reasons)
-
-    def among(self, known: Collection[str]) -> SourceState:
-        """Return it as it is to a user for whom there are no other symbols than these."""
-        if not self.reasons:
-            return self
-        reasons = {symbol: why for symbol, why in self.reasons.items() if symbol in known}
-        if reasons:
-            return attrs.evolve(self, reason=_common(reasons.values()), reasons=reasons)
-        return attrs.evolve(self, state="live", reason="", reasons={})
-
-
-def _common(reasons: Iterable[str]) -> str:
-    distinct = set(reasons)
-    return distinct.pop() if len(distinct) == 1 else SEVERAL
 
 
 @attrs.frozen
@@ -138,6 +95,8 @@ class Ingest:
         self._reported: dict[tuple[str, str], str] = {}
         self._orphans: frozenset[str] = frozenset()
         self._up: set[str] = set()
+        self._inherited: Condition | None = None
+        self._inherited_until = -math.inf
         self.first_prices = trio.Event()
         self._restarts: Counter[str] = Counter({source.name: 0 for source in self.sources})
         self._faults: Counter[tuple[str, str]] = Counter()
@@ -149,12 +108,12 @@ class Ingest:
 
     @property
     def live(self) -> bool:
-        """Whether any source runs and has brought prices."""
-        return bool(self._up)
+        """Whether any source runs and has brought prices, or lately did so elsewhere."""
+        return bool(self._up) or self._inherits()
 
     def fresh(self) -> bool:
         """Whether any symbol has a good price."""
-        return self.live and self._selection.any_fresh(_now_ms())
+        return self._inherits() or (self.live and self._selection.any_fresh(_now_ms()))
 
     def stale(self) -> dict[str, str]:
         """Return the symbols that have no good price, and why the most preferred has none."""
@@ -163,7 +122,37 @@ class Ingest:
             state = self._states[each.source]
             why = each.reason if each.source in self._up else state.reason
             found.setdefault(each.symbol, why or each.reason)
+        if self._inherited is not None and self._inherits():
+            for symbol, why in self._inherited.stale.items():
+                if not self._selection.quoted(symbol):
+                    found.setdefault(symbol, why)
         return found
+
+    def condition(self) -> Condition:
+        """Return all that is to be said of the sources and prices now."""
+        return Condition(self.states, self.stale(), live=self.live, fresh=self.fresh())
+
+    def inherit(self, condition: Condition, seconds: float) -> None:
+        """Begin where another process ended, whose prices are good for so many seconds more.
+
+        Until then a source that has not brought anything here counts as it did there.
+        """
+        known = {state.source: state for state in condition.states}
+        self._states = {name: known.get(name, state) for name, state in self._states.items()}
+        if condition.fresh:
+            self._inherited = condition
+            self._inherited_until = trio.current_time() + seconds
+
+    def rest(self) -> None:
+        """Note that no source runs any more, since another process runs them."""
+        for source in self._up:
+            self._selection.lose(source, _now_ms())
+        self._up.clear()
+        self._reported.clear()
+        self._inherited_until = -math.inf
+
+    def _inherits(self) -> bool:
+        return trio.current_time() < self._inherited_until
 
     def statistics(self) -> IngestStatistics:
         """Return what the sources have done so far."""
@@ -242,6 +231,8 @@ class Ingest:
             found = stale.get(source.name, [])
             if source.name in self._up or self._refused(source):
                 self._set(self._partly_stale(source.name, found))
+            elif self._states[source.name].state == "live" and not self._inherits():
+                self._set(SourceState(source.name, "stale", self._began_ms, "starting"))
         self._tell_orphans()
 
     def _refused(self, source: Source) -> bool:
@@ -253,7 +244,7 @@ class Ingest:
             return SourceState(source, "live", self._wall_ms())
         reasons = {each.symbol: each.reason for each in symbols}
         since = min(self._began_ms if s.since_ms is None else s.since_ms for s in symbols)
-        return SourceState(source, "stale", since, _common(reasons.values()), reasons)
+        return SourceState(source, "stale", since, common(reasons.values()), reasons)
 
     def _tell_orphans(self) -> None:
         """Log each symbol that not one of the sources has, once."""

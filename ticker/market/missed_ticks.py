@@ -32,6 +32,10 @@ class MissedTicks:
         """Let go of what was made for a topic, which is no more."""
         self._kept.pop(topic, None)
 
+    def forget_all(self) -> None:
+        """Let go of what was made for every topic."""
+        self._kept.clear()
+
     def after(self, topic: Topic, seq: int) -> tuple[bytes, int]:
         """Return the frames that follow a tick.
 
@@ -93,7 +97,7 @@ class MissedTicks:
             return b""
         return encoding.ticker(
             [encoding.format.entry(quotes[place], detail) for place in places],
-            epoch=self._published.epoch,
+            epoch=self._published.epochs.at(tick.seq),
             seq=tick.seq,
             time_ms=tick.time_ms,
             prev=prev,

@@ -5,43 +5,78 @@ they are shown under a `seq` is kept here until the next tick, so that a `seq` n
 different prices, to any reader at any time: a subscriber that was behind, or `GET /prices`.
 
 For each symbol it is known at which tick a field last changed that a detail shows, so that a
-subscriber can be brought from any earlier tick of the same epoch to the last one.
+subscriber can be brought from any earlier tick to the last one, as far as it is proved that the
+tick was of the same line (`ticker.market.epochs`).
+
+A process that follows another one's market publishes what that one did: tick by tick, or, where
+it has missed some, by `load`.
 
 Rules for this module: values only, no clock and no I/O.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from ticker.market.book import Book
+from ticker.market.epochs import Epochs, Span, new_epoch
 from ticker.market.quote import Quote
 from ticker.protocol.details import DETAILS, FULL_FIELDS, Detail
 
-#: Bytes of chance in an epoch: no two starts ever share one.
-_EPOCH_BYTES = 8
+
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One symbol as it was published, and the last ticks that changed it.
+
+    Attributes:
+        price_seq: the last tick that changed something which the detail `price` shows.
+        full_seq: the same of the detail `full`.
+        quote: the symbol's quote.
+    """
+
+    price_seq: int
+    full_seq: int
+    quote: Quote
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """Everything that is published as of one tick.
+
+    Attributes:
+        spans: the epochs.
+        seq: the tick.
+        time_ms: when it was.
+        rows: every quote.
+    """
+
+    spans: Sequence[Span]
+    seq: int
+    time_ms: int
+    rows: Sequence[Row]
 
 
 class Published:
     """The quotes as of the last tick.
 
     Attributes:
-        epoch: drawn at each start; only within one epoch can two `seq` be compared.
+        epoch: of the last tick; drawn at each start, and by each process that takes over.
+        epochs: that of each `seq`.
         seq: the tick's number; 0 before the first, when nothing is published.
         time_ms: when it was published, in milliseconds since the epoch of Unix.
         quotes: the quote of each symbol at that tick, in the book's places; None before its first.
         changed: the places in which the last tick changed something that a detail shows.
     """
 
-    __slots__ = ("_book", "_changed_at", "changed", "epoch", "quotes", "seq", "time_ms")
+    __slots__ = ("_book", "_changed_at", "changed", "epoch", "epochs", "quotes", "seq", "time_ms")
 
     def __init__(self, book: Book, *, time_ms: int) -> None:
         self._book = book
         # The seq of each place's last change, the latest last.
         shared: dict[int, int] = {}
         self._changed_at: dict[Detail, dict[int, int]] = {"price": shared, "full": shared}
-        self.epoch = secrets.token_hex(_EPOCH_BYTES)
+        self.epoch = new_epoch()
+        self.epochs = Epochs([Span(self.epoch, 0)])
         self.seq = 0
         self.time_ms = time_ms
         self.quotes: list[Quote | None] = [None] * len(book.symbols)
@@ -51,30 +86,83 @@ class Published:
         """Return a symbol's quote, None before its first; KeyError if it is unknown."""
         return self.quotes[self._book.place(symbol)]
 
-    def tick(self, seq: int, time_ms: int) -> None:
-        """Publish what the book holds now under the next `seq`."""
+    def proves(self, epoch: str, seq: int) -> bool:
+        """Say whether a tick was of this line, so that what changed since is known."""
+        return self.epochs.proves(epoch, seq, self.seq)
+
+    def begin_epoch(self, epoch: str, first: int) -> None:
+        """Go on in another epoch: the ticks from `first` on, which is yet to come, are in it."""
+        self.epochs.begin(epoch, first)
+        self.epoch = epoch
+
+    def tick(self, seq: int, time_ms: int, taken: Iterable[Quote] | None = None) -> None:
+        """Publish the next `seq`.
+
+        Args:
+            seq: greater than the last.
+            time_ms: now.
+            taken: the newest quotes of what `Book.take` gave; None for what it gives now.
+        """
         self.seq = seq
         self.time_ms = time_ms
-        current, quotes = self._book.quotes, self.quotes
+        quotes = self.quotes
         price, rest = [], []
-        for place in self._book.take_touched():
-            new, old = current[place], quotes[place]
+        for new in self._book.take()[0] if taken is None else taken:
+            place = self._book.place(new.symbol)
+            old = quotes[place]
             quotes[place] = new
             # What the detail `price` shows, to the last digit; most quotes differ in the first.
-            if new is None or (
+            if (
                 old is not None
                 and old.price == new.price
                 and old.time_ms // 1000 == new.time_ms // 1000
                 and old.source == new.source
                 and not old.price.compare_total(new.price)
             ):
-                if new is not None and old is not None and not _rest_alike(old, new):
+                if not _rest_alike(old, new):
                     rest.append(place)
                 continue
             price.append(place)
         changed = tuple(price)
         self.changed = {"price": changed, "full": (*changed, *rest) if rest else changed}
         self._note(price, rest)
+
+    def snapshot(self) -> Snapshot:
+        """Return everything, for another process to `load`."""
+        price, full = self._changed_at["price"], self._changed_at["full"]
+        rows = [
+            Row(price.get(place, 0), full.get(place, 0), quote)
+            for place, quote in enumerate(self.quotes)
+            if quote is not None
+        ]
+        return Snapshot(self.epochs.spans, self.seq, self.time_ms, rows)
+
+    def load(self, snapshot: Snapshot) -> bool:
+        """Publish what another process has published, in the place of everything here.
+
+        Returns:
+            Whether the last tick here is proved to be on that line: what differs has changed since.
+        """
+        epochs, rows = Epochs(snapshot.spans), snapshot.rows
+        proved = epochs.proves(self.epoch, self.seq, snapshot.seq)
+        before = self.seq if proved else -1
+        placed = [
+            (self._book.place(row.quote.symbol), row)
+            for row in rows
+            if row.quote.symbol in self._book
+        ]
+        if not proved:
+            self.quotes[:] = [None] * len(self.quotes)
+        for place, row in placed:
+            self.quotes[place] = row.quote
+        self._changed_at = {
+            "price": {p: at for at, p in sorted((row.price_seq, p) for p, row in placed)},
+            "full": {p: at for at, p in sorted((row.full_seq, p) for p, row in placed)},
+        }
+        self.epochs, self.epoch = epochs, epochs.current.epoch
+        self.seq, self.time_ms = snapshot.seq, snapshot.time_ms
+        self.changed = {detail: tuple(self.changed_since(before, detail)) for detail in DETAILS}
+        return proved
 
     def changed_since(self, seq: int, detail: Detail) -> list[int]:
         """Return the places in which something changed after a tick, the latest first.

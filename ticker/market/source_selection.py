@@ -136,6 +136,10 @@ class SourceSelection:
         """Tell whether a source has brought a fresh price of any symbol since it last began."""
         return self._sources[source].came_ms is not None
 
+    def quoted(self, symbol: str) -> bool:
+        """Tell whether there has been a price of a symbol."""
+        return symbol in self._symbols and self._symbols[symbol].published is not None
+
     def lose(self, source: str, now_ms: int) -> None:
         """Learn that a source has stopped; what it had against symbols is forgotten."""
         self._sources[source].came_ms = None

@@ -33,11 +33,12 @@ class Subscription:
         fell_behind: see `Hub.subscribe`.
         seq: the tick as of which its subscriber held everything when it was last behind; None
             where it begins with a snapshot.
+        line: the hub's line of ticks that it is of.
         behind: whether it waits to be resumed.
         ended: whether it is over.
     """
 
-    __slots__ = ("_hub", "behind", "ended", "fell_behind", "seq", "subscriber", "topic")
+    __slots__ = ("_hub", "behind", "ended", "fell_behind", "line", "seq", "subscriber", "topic")
 
     def __init__(
         self,
@@ -46,12 +47,14 @@ class Subscription:
         subscriber: Subscriber,
         fell_behind: Callable[[Exception | None], None],
         seq: int | None,
+        line: int,
     ) -> None:
         self._hub = hub
         self.topic = topic
         self.subscriber = subscriber
         self.fell_behind = fell_behind
         self.seq = seq
+        self.line = line
         self.behind = True
         self.ended = False
 

@@ -87,6 +87,13 @@ class TickLog:
             self._size -= gone.size
             self.reaches = gone.seq
 
+    def restart(self, seq: int) -> None:
+        """Let go of everything, and go on after a tick."""
+        self._ticks.clear()
+        self._at.clear()
+        self._size = 0
+        self.reaches = seq
+
     def since(self, seq: int) -> Iterator[LoggedTick]:
         """Give the ticks after one, oldest first; `reaches` says whether that is all of them."""
         first = bisect_right(self._ticks, seq, key=lambda tick: tick.seq)

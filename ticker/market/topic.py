@@ -60,7 +60,8 @@ class Topic:
         key: in what they are.
         behind: how many subscriptions are waiting to be resumed.
         last: the `seq` of the last frame for those who are ready; of interest where frames hold
-            changes, and never beyond what any of them has.
+            changes, and never beyond what any of them has. None where they are to be sent
+            everything next.
         sent_at: when that was, in trio's time.
     """
 
@@ -81,11 +82,11 @@ class Topic:
     def __init__(self, key: TopicKey, entries: Entries) -> None:
         self.key = key
         self.behind = 0
-        self.last = 0
+        self.last: int | None = 0
         self.sent_at = float("-inf")
         self._entries = entries
         self._frame = b""
-        self._frame_key: tuple[int, int | None, int, bool] | None = None
+        self._frame_key: tuple[str, int, int | None, int, bool] | None = None
         self._ready: dict[Subscription, None] = {}
         self._slices: Sequence[Slice] | None = None
         self._order: Mapping[int, int] = {place: order for order, place in enumerate(key.places)}
@@ -100,6 +101,11 @@ class Topic:
     def holds_changes(self) -> bool:
         """Whether a frame holds changes only, where it is no snapshot."""
         return self.key.mode != "latest"
+
+    def begin_anew(self) -> None:
+        """Send everything next, to those who are ready and to those who are behind."""
+        self.last = None
+        self._frame_key = None
 
     def enter(self, subscription: Subscription, seq: int, now: float) -> None:
         """Let a subscription, which has everything up to `seq`, take part in the coming ticks."""
@@ -152,7 +158,7 @@ class Topic:
         Returns:
             The frame, and whether it was encoded now: it is kept for who asks next.
         """
-        key = (published.seq, prev, time_ms, snapshot)
+        key = (published.epoch, published.seq, prev, time_ms, snapshot)
         if self._frame_key == key:
             return self._frame, False
         encoded = self._entries.fresh()

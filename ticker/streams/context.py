@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ticker.market.ingest import SourceState
+from ticker.market.condition import SourceState
 from ticker.market.market import Market
 from ticker.security.access import Access
 from ticker.security.authority import Authority

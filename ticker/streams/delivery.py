@@ -15,7 +15,7 @@ import trio
 
 from ticker.encodings.encoding import Encoding
 from ticker.encodings.websocket import PING_FRAME
-from ticker.market.ingest import SourceState
+from ticker.market.condition import SourceState
 from ticker.market.missed_ticks import TicksLostError
 from ticker.market.subscriber import Subscriber
 from ticker.market.subscription import Subscription

@@ -90,7 +90,7 @@ def _readings(service: Service, symbols: Collection[str]) -> Readings:
         ticks_skipped=statistics.ticks_skipped,
         streams_stalled=service.router.streams.stalled,
         log_dropped=standard_streams.dropped(),
-        source_up={state.source: state.state == "live" for state in ingest.states},
+        source_up={state.source: state.state == "live" for state in service.market.status},
         source_restarts=ingest.restarts,
         source_faults=ingest.faults,
         keys_refused=authority.keys_refused,

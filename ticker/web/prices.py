@@ -29,7 +29,7 @@ async def latest() -> Response:
 
     def body() -> bytes:
         quotes = (published.get(symbol) for symbol in allowed)
-        stale = market.ingest.stale()
+        stale = market.stale()
         data = [_shown(quote, stale) for quote in quotes if quote is not None]
         return encoded(
             {
@@ -53,7 +53,7 @@ async def one(symbol: str) -> Response:
     quote = market.hub.published.get(symbol)
     if quote is None:
         return error(503, "no price yet")
-    return answer(_shown(quote, market.ingest.stale()))
+    return answer(_shown(quote, market.stale()))
 
 
 async def refused(symbol: str) -> Response | None:

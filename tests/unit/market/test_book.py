@@ -61,8 +61,26 @@ def test_the_last_quote_of_each_symbol_stands(batches: list[list[tuple[str, int]
 def test_what_was_taken_in_since_the_last_look_is_told_once() -> None:
     book = Book(SYMBOLS)
     book.apply([quote("BTC-USD", 1), quote("SOL-USD", 2), quote("BTC-USD", 3)])
-    assert set(book.take_touched()) == {book.place("BTC-USD"), book.place("SOL-USD")}
-    assert not set(book.take_touched())
+    taken, passed = book.take()
+    assert taken == [quote("BTC-USD", 3), quote("SOL-USD", 2)]
+    assert passed == []
+    assert book.take() == ([], [])
+
+
+def test_a_book_that_keeps_what_passed_gives_another_one_the_same_past() -> None:
+    book, copy = Book(SYMBOLS), Book(SYMBOLS)
+    book.keeps_passed = True
+    book.apply([quote("BTC-USD", price, 5000) for price in (3, 7)])
+    book.apply([quote("ETH-USD", 5), quote("BTC-USD", 2, 5000), quote("BTC-USD", 4, 5000)])
+    taken, passed = book.take()
+    assert passed == [quote("BTC-USD", price, 5000) for price in (3, 7, 2)]
+    copy.apply([*passed, *taken])
+    assert copy.quotes == book.quotes
+    for each in (book, copy):
+        candles = each.candles("BTC-USD")
+        assert candles is not None
+        bars = candles.bars(STEPS["1s"], now_ms=5000, begin=None, end=None, limit=None)
+        assert list(bars) == [(5000, "3", "7", "2", "4")]
 
 
 def test_quotes_become_bars() -> None:

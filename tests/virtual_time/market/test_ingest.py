@@ -17,7 +17,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.support.made_up import SYMBOLS, ScriptedSource
 from ticker.market.book import Book
-from ticker.market.ingest import SEVERAL, Ingest, SourceState
+from ticker.market.condition import SEVERAL, SourceState
+from ticker.market.ingest import Ingest
 from ticker.market.quote import Quote
 from ticker.market.source_selection import NEVER_PRICED, SILENT, SelectionRules
 from ticker.supervision import RestartPolicy
