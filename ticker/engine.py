@@ -1,5 +1,8 @@
 """The engine: the nursery that owns the sources, the broadcast, and every connection's task.
 
+Where several processes share one market, the sources and the broadcast belong to the role
+(`cluster/role.py`), which runs them while this process feeds the others.
+
 Read `Engine.run` for what lives as long as the service, and `Engine.drain` for how it stops. An
 exception that reaches that nursery ends the process: serving prices that no longer move would be
 worse. A connection's exceptions never do; they stop at its fault boundary
@@ -13,6 +16,7 @@ import structlog
 import trio
 
 from ticker import limits
+from ticker.cluster.role import Role
 from ticker.connections import Connections
 from ticker.market.hub import HubStatistics
 from ticker.market.ingest import IngestStatistics
@@ -53,19 +57,26 @@ class Engine:
         authority: Authority,
         sessions: Sessions,
         connections: Connections,
+        role: Role | None = None,
     ) -> None:
         self.draining = False
         self._market = market
         self._authority = authority
         self._sessions = sessions
         self._connections = connections
+        self._role = role
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own all that lives as long as the service; ends when it is cancelled or drained."""
         async with trio.open_nursery() as self.nursery:
-            for source in self._market.ingest.sources:
-                self.nursery.start_soon(self._market.ingest.supervise, source)
-            self.nursery.start_soon(self._market.broadcast.run)
+            if self._role is None:
+                for source in self._market.ingest.sources:
+                    self.nursery.start_soon(self._market.ingest.supervise, source)
+                self.nursery.start_soon(self._market.broadcast.run)
+            else:
+                self.nursery.start_soon(self._role.run)
+                with trio.move_on_after(limits.FOLLOWING_SECONDS):
+                    await self._role.ready.wait()
             self.nursery.start_soon(self._refresh)
             self.nursery.start_soon(self._sessions.watch)
             self.nursery.start_soon(self._authority.run, self._sessions.end_revoked)
@@ -80,6 +91,8 @@ class Engine:
         """
         log.info("draining", streams=len(self._sessions))
         self.draining = True
+        if self._role is not None:
+            self._role.stop()
         self._connections.begin_end()
         self._sessions.end_all(CloseCode.RESTART)
         self.nursery.cancel_scope.deadline = trio.current_time() + seconds

@@ -424,6 +424,14 @@ RELAY_HEARTBEAT_SECONDS: Final = 0.25
 RELAY_SILENT_SECONDS: Final = 1.0
 #: A follower that did not run for so long has slept: its subscribers get no price older than it.
 RELAY_LATE_SECONDS: Final = 1.0
+#: A follower that has heard nothing for so long, from a relay or a bus, calls every price stale:
+#: above what an election takes, below what a reader may be left to believe.
+FEED_LOST_SECONDS: Final = 1.25
+#: How long a follower waits before it looks for a feeder again, which is being elected meanwhile.
+ELECTION_PAUSE_SECONDS: Final = 0.01
+#: How long a start waits for the first prices of a feeder, so that the first subscribers of this
+#: worker can be brought on from where they were.
+FOLLOWING_SECONDS: Final = 2.0
 #: What the kernel may hold for a follower: some hundred ticks of 250 symbols that stand still.
 RELAY_BUFFER_BYTES: Final = 212_992
 #: A packet of the relay; a part of a keyframe has at most so many rows of about 100 bytes.

@@ -1,6 +1,6 @@
 """The register of live sessions, so that any of them can be told something, or ended.
 
-Rules for this module: nothing here awaits but the watch; a session's fault stays with the
+Rules for this module: nothing here awaits but for turns of others; a session's fault stays with the
 session, which sees to that itself.
 """
 
@@ -33,6 +33,9 @@ class LiveSession(Protocol):
     def tell_status(self) -> None:
         """Say what changed among the sources."""
 
+    def tell_epoch(self) -> None:
+        """Say that the market is in another epoch."""
+
 
 class Sessions:
     """Every live session."""
@@ -58,6 +61,13 @@ class Sessions:
         """Tell every session that the state of a source has changed."""
         for session in self:
             session.tell_status()
+
+    async def tell_epoch(self) -> None:
+        """Tell every session that the market is in another epoch; lets others run in between."""
+        for number, session in enumerate(self, 1):
+            session.tell_epoch()
+            if number % limits.WATCH_SLICE == 0:
+                await trio.lowlevel.checkpoint()
 
     def end_all(self, code: CloseCode) -> None:
         """End every session; each is asked to come back after a time of its own."""

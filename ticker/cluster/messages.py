@@ -1,8 +1,8 @@
-"""What a feeder tells its followers, as MessagePack: changes, keyframes, states, heartbeats.
+"""What a feeder tells its followers, as MessagePack: changes, keyframes, conditions, heartbeats.
 
-Quotes travel, not frames: topics and policies differ between workers. Each row carries the
-sequence number of its symbol's last change, so that a follower that came late can answer a
-client's `resume` as the feeder would. A keyframe is split into parts that fit one packet.
+Quotes travel, not frames: topics and policies differ between workers. What was taken in between
+two ticks travels too, so that a follower counts the same bars. A tick, or a keyframe, that does not
+fit into one packet comes in parts.
 
 Rules for this module: pure; values in, bytes out, and back.
 """
@@ -10,74 +10,77 @@ Rules for this module: pure; values in, bytes out, and back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from ticker import limits
+from ticker.market.condition import Condition
+from ticker.market.epochs import Span
+from ticker.market.published import Published, Row, Snapshot
 from ticker.market.quote import Quote
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One symbol's newest quote, and the sequence number of the tick that it changed in."""
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="y"):
+    """What a follower says first: the tick that it has; without an epoch where it has none."""
 
-    seq: int
-    quote: Quote
-
-
-class State(msgspec.Struct, frozen=True, array_like=True):
-    """The state of one source; see `market.ingest.SourceState`."""
-
-    source: str
-    state: Literal["live", "stale"]
-    since: int
-    reason: str
-    symbols: tuple[str, ...]
-
-
-class Span(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An epoch, and the first sequence number that it is proved for."""
-
-    epoch: str
-    first: int
+    epoch: str = ""
+    seq: int = 0
 
 
 class Changes(msgspec.Struct, frozen=True, array_like=True, tag="c"):
-    """One tick: what changed in it, with the term of the feeder that published it."""
-
-    term: int
-    epoch: str
-    seq: int
-    time_ms: int
-    rows: Sequence[Row]
-
-
-class Keyframe(msgspec.Struct, frozen=True, array_like=True, tag="k"):
-    """A part of the whole book as it was at one tick.
+    """One tick, or a part of it.
 
     Attributes:
-        part: which part it is, from 0.
-        parts: how many there are.
-        spans: the epochs within which sequence numbers go on without a loss, the newest last.
-        states: of the sources.
+        term: of the feeder that published it.
+        epoch: of the tick.
+        first: the first sequence number of that epoch.
+        prev_epoch: of the tick `prev`.
+        prev: the tick as of which a follower must have everything.
+        seq: the tick.
+        time_ms: when it was, in milliseconds since the epoch of Unix.
+        taken: the newest quotes of what was taken in since `prev`.
+        passed: the quotes before them, in the order they came.
+        more: whether another part of it follows.
     """
 
     term: int
     epoch: str
+    first: int
+    prev_epoch: str
+    prev: int
     seq: int
     time_ms: int
-    part: int
-    parts: int
-    spans: Sequence[Span]
-    states: Sequence[State]
-    rows: Sequence[Row]
+    taken: Sequence[Quote]
+    passed: Sequence[Quote]
+    more: bool = False
 
 
-class States(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    """The states of all sources, after one of them changed."""
+class Keyframe(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    """Everything that is published, or a part of it.
+
+    Attributes:
+        term: of the feeder.
+        seq: the tick as of which it is.
+        time_ms: when that was.
+        spans: the epochs.
+        rows: the quotes.
+        more: whether another part of it follows.
+    """
 
     term: int
-    states: Sequence[State]
+    seq: int
+    time_ms: int
+    spans: Sequence[Span]
+    rows: Sequence[Row]
+    more: bool = False
+
+
+class Conditions(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """The condition of the sources, where it has changed."""
+
+    term: int
+    condition: Condition
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
@@ -88,23 +91,24 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
     seq: int
 
 
-Message = Changes | Keyframe | States | Heartbeat
+Message = Changes | Keyframe | Conditions | Heartbeat
 
 _encoder: Final = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
+_hellos: Final = msgspec.msgpack.Decoder(Hello)
 
 
 class RelayMessageError(Exception):
     """Bytes that are no message: another version of the program wrote them."""
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | Hello) -> bytes:
     """Write one message."""
     return _encoder.encode(message)
 
 
 def decode(data: bytes) -> Message:
-    """Read one message.
+    """Read one message of a feeder.
 
     Raises:
         RelayMessageError: it is none.
@@ -115,28 +119,67 @@ def decode(data: bytes) -> Message:
         raise RelayMessageError(str(error)) from None
 
 
-def keyframe(
+def decode_hello(data: bytes) -> Hello:
+    """Read what a follower says first.
+
+    Raises:
+        RelayMessageError: it is nothing of the kind.
+    """
+    try:
+        return _hellos.decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise RelayMessageError(str(error)) from None
+
+
+def changes(
+    published: Published,
     *,
     term: int,
-    epoch: str,
+    prev: int,
     seq: int,
     time_ms: int,
-    spans: Sequence[Span],
-    states: Sequence[State],
-    rows: Sequence[Row],
-) -> Iterator[Keyframe]:
-    """Split a whole book into parts of `limits.RELAY_PART_ROWS` rows; there is always one."""
-    size = limits.RELAY_PART_ROWS
+    taken: Sequence[Quote],
+    passed: Sequence[Quote] = (),
+) -> Iterator[Changes]:
+    """Make the messages of one tick; one, unless it is very large.
+
+    Args:
+        published: knows the epochs.
+        term: of the feeder.
+        prev: the tick before.
+        seq: the tick, which may be one that is to be published now.
+        time_ms: when it is, or was.
+        taken: see `Changes`.
+        passed: see there.
+    """
+    epochs, size = published.epochs, limits.RELAY_PART_ROWS
+    span = epochs.span(seq)
+    parts = max(1, -(-len(taken) // size), -(-len(passed) // size))
+    for part in range(parts):
+        yield Changes(
+            term,
+            span.epoch,
+            span.first,
+            epochs.span(prev).epoch,
+            prev,
+            seq,
+            time_ms,
+            taken[part * size : (part + 1) * size],
+            passed[part * size : (part + 1) * size],
+            part + 1 < parts,
+        )
+
+
+def keyframe(snapshot: Snapshot, *, term: int) -> Iterator[Keyframe]:
+    """Make the messages of everything that is published; at least one."""
+    rows, size = snapshot.rows, limits.RELAY_PART_ROWS
     parts = max(1, -(-len(rows) // size))
     for part in range(parts):
         yield Keyframe(
             term,
-            epoch,
-            seq,
-            time_ms,
-            part,
-            parts,
-            spans if part == 0 else (),
-            states if part == 0 else (),
+            snapshot.seq,
+            snapshot.time_ms,
+            snapshot.spans,
             rows[part * size : (part + 1) * size],
+            part + 1 < parts,
         )

@@ -1,8 +1,9 @@
 """The relay: one feeder's messages to the followers on its machine, whole and in order.
 
 A Unix socket of the kind SOCK_SEQPACKET takes a message whole or not at all. While a follower
-keeps up, a message costs one system call. One whose socket is full is behind: it gets nothing
-until there is room again, and then a keyframe, as it does at the start.
+keeps up, a message costs one system call. A follower says first what it has, and is told what it
+lacks. One whose socket is full is behind: it gets nothing until there is room again, and then
+everything.
 
 A follower takes all that is there at once. Where that reaches further back than
 `limits.RELAY_LATE_SECONDS` it has slept: what it missed is of no use, and it connects anew.
@@ -14,10 +15,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import trio
 
@@ -28,27 +29,42 @@ _PATH_BYTES: Final = 107
 
 
 class RelayLostError(Exception):
-    """The feeder has gone, is silent, or is too far ahead; the text says which."""
+    """The feeder has gone or is silent; the text says which."""
+
+
+class SleptError(RelayLostError):
+    """This process has slept: what waits for it is old."""
+
+
+#: Makes what a follower needs to hold what is newest: given what it said first, or what was
+#: returned when it was last asked, or None where it is not known what it has. Returns the messages,
+#: and what stands for their end. An empty answer to None means that there is nothing yet.
+Greet = Callable[[bytes | None], tuple[Sequence[bytes], bytes]]
 
 
 class Relay:
-    """The feeder's side."""
+    """The feeder's side.
 
-    def __init__(self, keyframe: Callable[[], Sequence[bytes]]) -> None:
-        """Begin without a follower.
+    Attributes:
+        connected: how many followers there are.
+        behind: how often one of them could not keep up.
+    """
 
-        Args:
-            keyframe: makes what a follower needs to begin with, as of now.
-        """
-        self._keyframe = keyframe
+    def __init__(self, greet: Greet) -> None:
+        """Begin without a follower."""
+        self._greet = greet
         self._current: dict[socket.socket, trio.Event] = {}
         self._published = 0
         self.connected = 0
         self.behind = 0
 
-    def publish(self, message: bytes) -> None:
-        """Send a message to every follower that keeps up; never waits."""
+    def pass_on(self) -> bool:
+        """Note that something is to be published; says whether any follower is there to get it."""
         self._published += 1
+        return bool(self._current)
+
+    def publish(self, message: bytes) -> None:
+        """Send a message to every follower that keeps up; never waits. See `pass_on`."""
         for follower, fell_behind in tuple(self._current.items()):
             try:
                 follower.send(message)
@@ -80,10 +96,12 @@ class Relay:
         try:
             with follower:
                 follower.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.RELAY_BUFFER_BYTES)
+                has: bytes | None = await _first_word(follower)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_wait_gone, follower, nursery.cancel_scope)
                     while True:
-                        await self._bring_up_to_date(follower)
+                        await self._bring_up_to_date(follower, has)
+                        has = None
                         fell_behind = self._current[follower] = trio.Event()
                         await fell_behind.wait()
                         self.behind += 1
@@ -93,11 +111,12 @@ class Relay:
             self._current.pop(follower, None)
             self.connected -= 1
 
-    async def _bring_up_to_date(self, follower: socket.socket) -> None:
-        """Send keyframes until one was sent before the next message came."""
+    async def _bring_up_to_date(self, follower: socket.socket, has: bytes | None) -> None:
+        """Send what a follower lacks until nothing came after it."""
         while True:
             before = self._published
-            for part in self._keyframe():
+            parts, has = self._greet(has)
+            for part in parts:
                 while True:
                     try:
                         follower.send(part)
@@ -107,6 +126,13 @@ class Relay:
             if self._published == before:
                 return
             await trio.lowlevel.checkpoint()
+
+
+async def _first_word(follower: socket.socket) -> bytes:
+    """Receive what a follower says first; OSError where it says nothing."""
+    with trio.move_on_after(limits.RELAY_SILENT_SECONDS):
+        await trio.lowlevel.wait_readable(follower)
+    return follower.recv(limits.RELAY_MESSAGE_BYTES)
 
 
 def _listen(path: Path) -> socket.socket:
@@ -139,41 +165,62 @@ async def _wait_gone(follower: socket.socket, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def follow(path: Path, clock: Callable[[], float]) -> AsyncGenerator[list[bytes], None]:
-    """Yield what a feeder says: all messages that were there at once, oldest first.
+class Following:
+    """A follower's side, connected until the block is left."""
 
-    Args:
-        path: the feeder's socket.
-        clock: monotonic seconds that go on while this process is stopped.
+    def __init__(self, path: Path, clock: Callable[[], float], first_word: bytes) -> None:
+        """Connect to a feeder.
 
-    Raises:
-        RelayLostError: there is no feeder, it is silent, or this process has slept.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as feeder:
-        feeder.settimeout(0)
+        Args:
+            path: the feeder's socket.
+            clock: monotonic seconds that go on while this process is stopped.
+            first_word: what to say.
+
+        Raises:
+            RelayLostError: there is no feeder.
+        """
+        self._clock = clock
+        self._looked = self._heard = clock()
+        self._feeder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            self._feeder.settimeout(0)
             with _reachable(path) as address:
-                feeder.connect(address)
+                self._feeder.connect(address)
+            self._feeder.send(first_word)
         except OSError as error:
+            self._feeder.close()
             raise RelayLostError(f"no feeder: {error.strerror}") from None
-        looked = clock()
-        while True:
-            with trio.move_on_after(limits.RELAY_SILENT_SECONDS) as silence:
-                await trio.lowlevel.wait_readable(feeder)
-            slept = clock() - looked - limits.RELAY_SILENT_SECONDS
-            if slept > limits.RELAY_LATE_SECONDS:
-                raise RelayLostError("this process has slept")
-            if silence.cancelled_caught:
-                raise RelayLostError("the feeder is silent")
-            messages = _receive_all(feeder)
-            looked = clock()
-            if not messages:
-                raise RelayLostError("the feeder has gone")
-            yield messages
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._feeder.close()
+
+    async def receive(self, seconds: float) -> list[bytes]:
+        """Return all messages that are there, oldest first; empty where none came in time.
+
+        Args:
+            seconds: how long to wait for the first of them.
+
+        Raises:
+            RelayLostError: the feeder has gone or is silent, or this process has slept.
+        """
+        with trio.move_on_after(seconds):
+            await trio.lowlevel.wait_readable(self._feeder)
+        before, self._looked = self._looked, self._clock()
+        if self._looked - before > seconds + limits.RELAY_LATE_SECONDS:
+            raise SleptError("this process has slept")
+        messages = _receive_all(self._feeder)
+        if messages:
+            self._heard = self._looked
+        elif self._looked - self._heard >= limits.RELAY_SILENT_SECONDS:
+            raise RelayLostError("the feeder is silent")
+        return messages
 
 
 def _receive_all(feeder: socket.socket) -> list[bytes]:
-    """Receive what is there; empty at the end."""
+    """Receive what is there; raises RelayLostError at the end."""
     messages: list[bytes] = []
     for _ in range(limits.RELAY_MESSAGES_AT_ONCE):
         try:
@@ -181,9 +228,11 @@ def _receive_all(feeder: socket.socket) -> list[bytes]:
         except BlockingIOError:
             break
         except OSError:
-            return []
+            message = b""
         if not message:
-            break
+            if messages:
+                break  # the next look finds the end again
+            raise RelayLostError("the feeder has gone")
         messages.append(message)
     return messages
 

@@ -59,12 +59,12 @@ class Epochs:
         kept = tuple(span for span in self.spans if span.first < first)
         self.spans = (*kept, Span(epoch, first))[-limits.EPOCHS_KEPT :]
 
-    def at(self, seq: int) -> str:
-        """Return the epoch that a sequence number was given in."""
+    def span(self, seq: int) -> Span:
+        """Return the span that a sequence number was given in, or will be."""
         for span in reversed(self.spans):
             if seq >= span.first:
-                return span.epoch
-        return self.spans[0].epoch
+                return span
+        return self.spans[0]
 
     def proves(self, epoch: str, seq: int, last: int) -> bool:
         """Say whether a number was given in an epoch on this line, the last tick being `last`."""

@@ -22,7 +22,7 @@ frame look is the business of a topic's encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import attrs
 import trio
@@ -203,11 +203,15 @@ class Hub:
         due = self._topics.values()
         return [each for each in due if seq // each.key.every > sent // each.key.every]
 
-    async def load(self, snapshot: Snapshot) -> None:
+    async def load(self, snapshot: Snapshot, loaded: Callable[[], Awaitable[None]]) -> None:
         """Publish the market of another process, and offer it to everybody.
 
         Those who get changes, and whose last tick is proved to be on its line, get what has
         changed since; all others a snapshot.
+
+        Args:
+            snapshot: that market.
+            loaded: is awaited once it is published, before the first frame of it goes out.
         """
         now = trio.current_time()
         before = self.published.seq
@@ -223,6 +227,7 @@ class Hub:
             if not proved or (topic.key.mode == "every" and seq > before):
                 topic.begin_anew()
         self._sent = seq
+        await loaded()
         await self._fan_out(self._plan(self._topics.values(), now), now, snapshot.time_ms)
 
     async def keep_alive(self, time_ms: int) -> None:

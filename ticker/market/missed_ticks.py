@@ -97,7 +97,7 @@ class MissedTicks:
             return b""
         return encoding.ticker(
             [encoding.format.entry(quotes[place], detail) for place in places],
-            epoch=self._published.epochs.at(tick.seq),
+            epoch=self._published.epochs.span(tick.seq).epoch,
             seq=tick.seq,
             time_ms=tick.time_ms,
             prev=prev,

@@ -75,7 +75,7 @@ class Subscription:
         last frame.
 
         Args:
-            first: what goes out before it, in the same write.
+            first: what goes out before it, in the same write, also where nothing is missed.
 
         Returns:
             Whether it did. If not, nothing was sent, and the subscription is still behind.

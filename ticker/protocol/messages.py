@@ -55,6 +55,16 @@ class Subscribed(Message, tag="subscribed", kw_only=True):
     resumed: bool | None = None
 
 
+class Epoch(Message, tag="epoch", kw_only=True):
+    """From the next frame on, `seq` counts in another epoch.
+
+    Nothing was lost where that frame goes on from the one before; where it is a snapshot, some
+    ticks may have been.
+    """
+
+    epoch: str
+
+
 class Unsubscribed(Message, tag="unsubscribed"):
     """The answer to `unsubscribe`."""
 

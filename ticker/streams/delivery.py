@@ -9,6 +9,7 @@ one that reads. One of `every` has a bounded channel and a writer task besides (
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, Self
 
 import trio
@@ -19,7 +20,7 @@ from ticker.market.condition import SourceState
 from ticker.market.missed_ticks import TicksLostError
 from ticker.market.subscriber import Subscriber
 from ticker.market.subscription import Subscription
-from ticker.protocol.messages import Status
+from ticker.protocol.messages import Epoch, Status
 from ticker.streams.context import StreamContext
 from ticker.streams.subscribing import Wanted
 from ticker.streams.tick_queue import TickQueue
@@ -59,6 +60,7 @@ class Delivery:
         "_context",
         "_encoding",
         "_ended",
+        "_epoch_told",
         "_nursery",
         "_pinged",
         "_queue",
@@ -103,6 +105,7 @@ class Delivery:
         self._catching_up: trio.CancelScope | None = None
         self._pinged = False
         self._status_told: tuple[SourceState, ...] = ()
+        self._epoch_told = ""
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +128,7 @@ class Delivery:
 
     def begin(self, greeting: bytes, wanted: Wanted) -> None:
         """Send the first bytes of the stream, and subscribe, if there are any symbols."""
+        self._epoch_told = self._context.market.hub.published.epoch  # the greeting says it
         self._status_told = self._context.status_for(self._role)
         # A subscriber takes a source for live; only what is stale is worth a word at the start.
         stale = [self._status(state) for state in self._status_told if state.state != "live"]
@@ -179,12 +183,32 @@ class Delivery:
         if not news or self.offer(b"".join(map(self._status, news))):
             self._status_told = states
 
+    def tell_epoch(self) -> None:
+        """Tell of another epoch, where the subscriber does not know yet, before its next frame."""
+        message = self._epoch()
+        if not message:
+            return
+        if self._queue is None:
+            told = self.offer(message)
+        else:
+            # After the ticks that wait, which are of the epoch before.
+            with suppress(trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+                self._queue.send_nowait(message)
+            told = True  # where there is no room, the next tick ends it
+        if told:
+            self._epoch_told = self._context.market.hub.published.epoch
+
     def watch_silence(self, *, silent: bool) -> None:
         """Send one ping each time the peer has become silent."""
         if not silent:
             self._pinged = False
         elif not self._pinged:
             self._pinged = self.offer(PING_FRAME)
+
+    def _epoch(self) -> bytes:
+        """Return the message that tells of another epoch; empty where it is known."""
+        epoch = self._context.market.hub.published.epoch
+        return b"" if epoch == self._epoch_told else self._encoding.message(Epoch(epoch=epoch))
 
     def _status(self, state: SourceState) -> bytes:
         return self._encoding.message(
@@ -281,7 +305,14 @@ class Delivery:
     def _resumed(self) -> bool:
         """Whether there is nothing, or nothing more, that the hub has for a stream with room."""
         # A subscriber of `every` has a task of its own for that.
-        return self._subscription is None or self._queue is not None or self._subscription.resume()
+        if self._subscription is None or self._queue is not None:
+            self.tell_epoch()
+            return True
+        epoch = self._context.market.hub.published.epoch
+        if not self._subscription.resume(self._epoch()):
+            return False
+        self._epoch_told = epoch
+        return True
 
 
 def _ignore(_error: Exception) -> None:

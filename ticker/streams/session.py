@@ -171,6 +171,12 @@ class Session:
             with self._contained():
                 self._delivery.tell_status()
 
+    def tell_epoch(self) -> None:
+        """Tell the subscriber that the market is in another epoch, before its next frame."""
+        if self.close_code is None:
+            with self._contained():
+                self._delivery.tell_epoch()
+
     @contextmanager
     def _contained(self) -> Iterator[None]:
         """Keep a fault of this session from the engine, which looks after all of them."""

@@ -189,6 +189,11 @@ class HttpSession:
         if self.close_code is None:
             self._delivery.tell_status()
 
+    def tell_epoch(self) -> None:
+        """Tell that the market is in another epoch, before the next frame."""
+        if self.close_code is None:
+            self._delivery.tell_epoch()
+
     def _undeliverable(self, error: Exception) -> None:
         if isinstance(error, TooSlowError):
             self.end(CloseCode.TOO_SLOW)

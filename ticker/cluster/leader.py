@@ -1,0 +1,205 @@
+"""The leader of one machine: the worker that tells its siblings of every tick.
+
+It either feeds, which is to run the sources and make the ticks, or mirrors the feeder of another
+machine. Its siblings see no difference: they follow its relay.
+
+Rules for this module: it does what it is asked; when to do which is decided by an `Upstream`
+(`ticker.cluster.role`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import structlog
+import trio
+
+from ticker import limits
+from ticker.cluster import messages
+from ticker.cluster.messages import Changes, Conditions, Heartbeat, Keyframe, Message
+from ticker.cluster.mirror import Mirror
+from ticker.cluster.relay import Relay
+from ticker.market.broadcast import Tick
+from ticker.market.condition import Condition
+from ticker.market.epochs import new_epoch
+from ticker.market.market import Market
+from ticker.market.quote import Quote
+
+log = structlog.get_logger()
+
+#: Tells other machines of a tick, as one or more messages, before anybody sees it.
+Outlet = Callable[[Sequence[Changes]], Awaitable[None]]
+
+
+class Leader:
+    """What the worker that holds the feeder lock can do.
+
+    Attributes:
+        relay: to its siblings.
+        term: of the feeder, which is this process or the one that is mirrored.
+        feeding: whether it makes the ticks.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        mirror: Mirror,
+        epoch_changed: Callable[[], Awaitable[None]],
+        *,
+        price_seconds: float,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            market: of this process.
+            mirror: for another machine's feeder.
+            epoch_changed: tells every subscriber of another epoch, before its first frame.
+            price_seconds: for how long a price is good that is not proved again.
+        """
+        self.relay = Relay(self._greet)
+        self.term = 0
+        self.feeding = False
+        self._market = market
+        self._mirror = mirror
+        self._epoch_changed = epoch_changed
+        self._price_seconds = price_seconds
+        self._outlet: Outlet | None = None
+        self._told: Condition | None = None
+        self._spoke_at = 0.0
+
+    async def feed(self, term: int, *, after: int = 0, outlet: Outlet | None = None) -> NoReturn:
+        """Run the sources and make the ticks until cancelled.
+
+        It goes on from what was published here, under another epoch.
+
+        Args:
+            term: of this feeder, higher than every one before.
+            after: the last sequence number that anybody may have published.
+            outlet: is awaited with each tick before anybody here sees it; what it raises comes
+                out of here, and the tick is not published.
+        """
+        market = self._market
+        self.term = self._mirror.term = term
+        self._outlet = outlet
+        published = market.hub.published
+        market.broadcast.after = max(after, published.seq)
+        if self._mirror.synced:
+            # What others may have heard beyond what was heard here is proved by nothing.
+            published.begin_epoch(new_epoch(), published.seq + 1)
+            await self._epoch_changed()
+        self._inherit()
+        market.book.keeps_passed = self.feeding = self._mirror.synced = True
+        market.book.touch(published.quotes)
+        log.info("feeding", term=term, epoch=published.epoch, seq=published.seq)
+        try:
+            async with trio.open_nursery() as nursery:
+                for source in market.ingest.sources:
+                    nursery.start_soon(market.ingest.supervise, source)
+                await market.broadcast.run(self._announce)
+        finally:
+            market.followed.hear(market.ingest.condition())
+            market.ingest.rest()
+            market.book.keeps_passed = self.feeding = False
+
+    async def mirror(self, heard: Sequence[Message]) -> None:
+        """Publish what another machine's feeder says, here and on all siblings.
+
+        Raises:
+            GapError: it does not follow from what is here: a keyframe is needed.
+        """
+        # Before the ticks are published here: siblings are never behind what they are told of.
+        if self.relay.pass_on():
+            for message in heard:
+                if isinstance(message, Changes | Keyframe):
+                    self._say(message)
+        try:
+            await self._mirror.apply(heard)
+        finally:
+            self.term = self._mirror.term
+
+    async def tell(self) -> NoReturn:
+        """Tell siblings of the sources' condition, and that this process lives, until cancelled."""
+        while True:
+            condition = self._market.condition()
+            if condition != self._told:
+                self._told = condition
+                self._say(Conditions(self.term, condition))
+            elif trio.current_time() - self._spoke_at >= limits.RELAY_HEARTBEAT_SECONDS / 2:
+                published = self._market.hub.published
+                self._say(Heartbeat(self.term, published.epoch, published.seq))
+            await trio.sleep(limits.RELAY_HEARTBEAT_SECONDS)
+
+    def _inherit(self) -> None:
+        """Take over the condition of the sources from the feeder before."""
+        market, condition = self._market, self._market.followed.condition
+        if condition is not None:
+            quotes = market.hub.published.quotes
+            newest = max((quote.received_ms for quote in quotes if quote), default=0)
+            age = max(0, market.wall_ms() - newest) / 1000
+            market.ingest.inherit(condition, self._price_seconds - age)
+            market.followed.end()
+
+    async def _announce(self, tick: Tick) -> None:
+        """Tell other machines, then siblings, of a tick that is about to be published."""
+        if not self.relay.pass_on() and self._outlet is None:
+            return
+        published = self._market.hub.published
+        made = tuple(
+            messages.changes(
+                published,
+                term=self.term,
+                prev=published.seq,
+                seq=tick.seq,
+                time_ms=tick.time_ms,
+                taken=tick.taken,
+                passed=tick.passed,
+            )
+        )
+        if self._outlet is not None:
+            await self._outlet(made)
+        for message in made:
+            self._say(message)
+
+    def _say(self, message: Message) -> None:
+        self._spoke_at = trio.current_time()
+        self.relay.publish(messages.encode(message))
+
+    def _greet(self, has: bytes | None) -> tuple[Sequence[bytes], bytes]:
+        """Return what a sibling lacks; see `relay.Greet`."""
+        published = self._market.hub.published
+        now = messages.encode(messages.Hello(published.epoch, published.seq))
+        made: list[Message] = []
+        if published.seq:
+            made += self._lacking(has)
+            made.append(Conditions(self.term, self._market.condition()))
+        return [messages.encode(message) for message in made], now
+
+    def _lacking(self, has: bytes | None) -> Sequence[Changes] | Sequence[Keyframe]:
+        hub, published = self._market.hub, self._market.hub.published
+        hello = messages.Hello()
+        if has is not None:
+            with suppress(messages.RelayMessageError):
+                hello = messages.decode_hello(has)
+        if hello.seq > published.seq:
+            # It heard more of the feeder before: no number may be given twice to anybody.
+            self._market.broadcast.after = max(self._market.broadcast.after, hello.seq)
+        if not published.proves(hello.epoch, hello.seq) or hello.seq < hub.log.reaches:
+            return tuple(messages.keyframe(published.snapshot(), term=self.term))
+        prev = hello.seq
+        made: list[Changes] = []
+        for tick in hub.log.since(hello.seq):
+            made += self._logged(prev, tick.seq, tick.time_ms, tick.quotes)
+            prev = tick.seq
+        if prev < published.seq:
+            made += self._logged(prev, published.seq, published.time_ms, ())
+        return made
+
+    def _logged(
+        self, prev: int, seq: int, time_ms: int, quotes: Sequence[Quote]
+    ) -> Iterator[Changes]:
+        published = self._market.hub.published
+        return messages.changes(
+            published, term=self.term, prev=prev, seq=seq, time_ms=time_ms, taken=quotes
+        )

@@ -1,0 +1,161 @@
+"""The mirror: another process's market, published here tick by tick under the same numbers.
+
+What a feeder says comes as messages, from a relay or from a bus; here they become ticks of the hub.
+Each must follow from what is here already (`Changes.prev`), in the same line of epochs; what does
+not is refused, and whoever brings the messages asks for a keyframe.
+
+Rules for this module: it knows messages, not where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from ticker import limits
+from ticker.cluster.messages import (
+    Changes,
+    Conditions,
+    Heartbeat,
+    Hello,
+    Keyframe,
+    Message,
+)
+from ticker.market.market import Market
+from ticker.market.published import Row, Snapshot
+from ticker.market.quote import Quote
+
+
+class GapError(Exception):
+    """A message does not follow from what is here; the text says why."""
+
+
+class Mirror:
+    """Publishes what a feeder says.
+
+    Attributes:
+        term: the highest that was heard of; what comes with a lower one is passed over.
+        synced: whether there is a market of some feeder here, or of this process.
+        heard_at: when something was heard last, in trio's time.
+    """
+
+    def __init__(self, market: Market, epoch_changed: Callable[[], Awaitable[None]]) -> None:
+        """Begin with nothing.
+
+        Args:
+            market: where to publish.
+            epoch_changed: tells every subscriber of another epoch, before its first frame.
+        """
+        self.term = 0
+        self.synced = False
+        self.heard_at = trio.current_time()
+        self._heard_ms = market.wall_ms()
+        self._market = market
+        self._epoch_changed = epoch_changed
+        self._taken: list[Quote] = []
+        self._passed: list[Quote] = []
+        self._rows: list[Row] = []
+
+    def hello(self) -> Hello:
+        """Return what is here already."""
+        published = self._market.hub.published
+        return Hello(published.epoch, published.seq) if self.synced else Hello()
+
+    async def apply(self, messages: Sequence[Message]) -> None:
+        """Publish what some messages say, which came together, the oldest first.
+
+        Raises:
+            GapError: one does not follow from what is here. What came before it is published.
+        """
+        self.heard_at, self._heard_ms = trio.current_time(), self._market.wall_ms()
+        ticks = [n for n, each in enumerate(messages) if isinstance(each, Changes)]
+        last = ticks[-1] if ticks else -1
+        for number, message in enumerate(messages):
+            if message.term < self.term:
+                continue
+            self.term = message.term
+            if isinstance(message, Changes):
+                await self._change(message, overtaken=number < last)
+            elif isinstance(message, Keyframe):
+                await self._load(message)
+            elif isinstance(message, Conditions):
+                self._market.followed.hear(message.condition)
+            else:
+                self._check(message)
+
+    async def idle(self) -> None:
+        """Let a turn pass in which nothing came: subscribers of changes are told that they live."""
+        if trio.current_time() - self.heard_at >= limits.FEED_LOST_SECONDS:
+            self._market.followed.lose(self._heard_ms)
+        await self._market.hub.keep_alive(self._market.wall_ms())
+        self._market.turns.turned_at = trio.current_time()
+
+    def begin_anew(self) -> None:
+        """Forget the parts of a message whose end will not come."""
+        self._taken.clear()
+        self._passed.clear()
+        self._rows.clear()
+
+    async def _change(self, message: Changes, *, overtaken: bool) -> None:
+        published = self._market.hub.published
+        if not self.synced or message.prev > published.seq:
+            raise GapError(f"tick {message.seq} follows {message.prev}, not {published.seq}")
+        if message.seq <= published.seq and published.proves(message.epoch, message.seq):
+            return  # it was in the keyframe
+        inside = published.seq >= message.first
+        line = message.epoch if inside else message.prev_epoch
+        if published.epoch != line or message.seq <= published.seq:
+            raise GapError(f"tick {message.seq} is of another line")
+        self._taken += message.taken
+        self._passed += message.passed
+        if message.more:
+            return
+        taken, passed = self._taken, self._passed
+        self._taken, self._passed = [], []
+        if not inside:
+            published.begin_epoch(message.epoch, message.first)
+            await self._epoch_changed()
+        await self._publish(message, taken, passed, overtaken=overtaken)
+
+    async def _publish(
+        self, tick: Changes, taken: list[Quote], passed: list[Quote], *, overtaken: bool
+    ) -> None:
+        market = self._market
+        market.book.apply([*passed, *taken])
+        market.book.take()
+        known = [quote for quote in taken if quote.symbol in market.book]
+        await market.hub.publish(tick.seq, tick.time_ms, known, overtaken=overtaken)
+        market.turns.ticks += 1
+        market.turns.turned_at = trio.current_time()
+
+    async def _load(self, message: Keyframe) -> None:
+        self._rows += message.rows
+        if message.more:
+            return
+        rows, self._rows = self._rows, []
+        market, published = self._market, self._market.hub.published
+        epoch = message.spans[-1].epoch
+        if self.synced and message.seq <= published.seq:
+            if message.seq == published.seq and epoch == published.epoch:
+                return
+            # Numbers never go back; the feeder goes on beyond ours, which it was told of.
+            raise GapError(f"a keyframe of tick {message.seq} is behind {published.seq}")
+        before = published.epoch
+        market.book.apply(row.quote for row in rows)
+        market.book.take()
+
+        async def loaded() -> None:
+            if published.epoch != before:
+                await self._epoch_changed()
+
+        self.synced = True
+        snapshot = Snapshot(message.spans, message.seq, message.time_ms, rows)
+        await market.hub.load(snapshot, loaded)
+        market.turns.ticks += 1
+        market.turns.turned_at = trio.current_time()
+
+    def _check(self, message: Heartbeat) -> None:
+        published = self._market.hub.published
+        if message.seq > published.seq:
+            raise GapError(f"the feeder is at tick {message.seq}, not {published.seq}")
