@@ -1,18 +1,21 @@
 """How many streams may be open: in all, per token, per address and per API key.
 
-Rules for this module: it counts and nothing else. A place is taken before the handshake is
+Rules for this module: what counts is in `ticker.places`. A place is taken before the handshake is
 answered, so that any number of handshakes at once cannot pass a limit together.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Final, Literal, Self
 
 import attrs
 
+from ticker.places import LimitReachedError, LocalPlaces, NoRoomError, Places
+
 Scope = Literal["server", "token", "address", "key"]
-_Subject = tuple[Scope, str]
+#: In the order in which they are asked for.
+_SCOPES: Final[tuple[Scope, ...]] = ("server", "token", "address", "key")
 
 
 class FullError(Exception):
@@ -43,30 +46,38 @@ class StreamLimits:
 class Place:
     """A place that is held until the block is left."""
 
-    __slots__ = ("_subjects", "_taken")
+    __slots__ = ("_admission", "_subjects")
 
-    def __init__(self, taken: Counter[_Subject], subjects: tuple[_Subject, ...]) -> None:
-        self._taken = taken
+    def __init__(self, admission: Admission, subjects: Sequence[str]) -> None:
+        self._admission = admission
         self._subjects = subjects
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for subject in self._subjects:
-            self._taken[subject] -= 1
-            if not self._taken[subject]:
-                # What has no place is not remembered, or the table would only grow.
-                del self._taken[subject]
-        self._subjects = ()
+        subjects, self._subjects = self._subjects, ()
+        if subjects:
+            self._admission.give_back(subjects)
 
 
 class Admission:
-    """The places that are taken."""
+    """The places that are taken.
 
-    def __init__(self, limits: StreamLimits) -> None:
+    Attributes:
+        taken: how many streams of this process hold one.
+    """
+
+    def __init__(self, limits: StreamLimits, places: Places | None = None) -> None:
+        """Begin without a stream.
+
+        Args:
+            limits: the most there may be, in all processes that count in the same places.
+            places: where to count; in this process alone where it is left out.
+        """
+        self.taken = 0
         self._limits = limits
-        self._taken: Counter[_Subject] = Counter()
+        self._places: Places = LocalPlaces() if places is None else places
 
     def place(self, *, token: str, address: str, key: str, key_limit: int | None) -> Place:
         """Take one place, at once.
@@ -80,23 +91,21 @@ class Admission:
         Raises:
             FullError: one of the limits is reached.
         """
-        wanted: tuple[_Subject, ...] = (
-            ("server", ""),
-            ("token", token),
-            ("address", address),
-            ("key", key),
-        )
+        # What a name begins with keeps a token and a key apart that are called the same.
+        subjects = ("server", f"token {token}", f"address {address}", f"key {key}")
         limits = self._limits
         key_most = limits.key if key_limit is None else key_limit
         most = (limits.server, limits.token, limits.address, key_most)
-        for subject, limit in zip(wanted, most, strict=True):
-            if limit and self._taken[subject] >= limit:
-                raise FullError(subject[0])
-        for subject in wanted:
-            self._taken[subject] += 1
-        return Place(self._taken, wanted)
+        try:
+            self._places.take(subjects, most)
+        except LimitReachedError as reached:
+            raise FullError(_SCOPES[reached.place]) from None
+        except NoRoomError:
+            raise FullError("server") from None
+        self.taken += 1
+        return Place(self, subjects)
 
-    @property
-    def taken(self) -> int:
-        """How many places are taken in all."""
-        return self._taken["server", ""]
+    def give_back(self, subjects: Sequence[str]) -> None:
+        """Give the place of one stream back."""
+        self._places.give_back(subjects)
+        self.taken -= 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+import structlog
+
 from ticker import logs, standard_streams
 from ticker.server import worker
 from ticker.server.exit_watcher import start_exit_watcher
@@ -26,5 +28,8 @@ except SettingsError as error:
     sys.exit(2)
 
 logs.configure(_settings.log_format)
+if _settings.workers > 1:
+    hint = "hypercorn --workers N, or better `ticker serve --workers N`"
+    structlog.get_logger().warning("workers_ignored", workers=_settings.workers, hint=hint)
 worker.install(_exit_watcher)
 app = create_app(_settings)

@@ -409,6 +409,10 @@ SHARED_RATES: Final = 65_536
 #: How long a worker tries for the lock of that table, which is held for microseconds: longer,
 #: and a worker that was stopped while it held it would stop the others.
 SHARED_LOCK_SECONDS: Final = 0.002
+#: How often a worker gives back what dead workers held in it.
+RECLAIM_SECONDS: Final = 0.5
+#: How long the lock of the data directory may be between two states while workers start.
+SERVICE_LOCK_SECONDS: Final = 1.0
 #: How often a worker tells its supervisor that it lives, and how long it may be silent: two
 #: silences and a half must pass in less than what a subscriber may wait for another feeder.
 WORKER_ALIVE_SECONDS: Final = 0.25

@@ -24,20 +24,35 @@ from ticker import standard_streams
 from ticker.log_throttle import Throttle
 from ticker.log_writer import LossyStream
 
-_SHARED: Final[tuple[Processor, ...]] = (
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-)
+#: What every line has, to tell processes that log into one place apart.
+_process: dict[str, int] = {}
 _throttle = Throttle()
 _throttle_lock = RLock()
 
 
-def configure(log_format: str) -> None:
+def _name_process(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+    """Add which process it is."""
+    for name, value in _process.items():
+        event.setdefault(name, value)
+    return event
+
+
+_SHARED: Final[tuple[Processor, ...]] = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _name_process,
+)
+
+
+def configure(log_format: str, *, worker: int | None = None) -> None:
     """Send our events to standard error.
 
     Args:
         log_format: `console`, `json`, or `auto` for console on a terminal and JSON elsewhere.
+        worker: which worker this process is, of several that log into one place.
     """
+    if worker is not None:
+        _process["worker"] = worker
     stream = standard_streams.standard("stderr")
     renderers = _renderers(log_format, stream)
     stream.writer.report = lambda count: _line(renderers, "log_lines_dropped", count=count)

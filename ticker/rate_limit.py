@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
 
 import attrs
+
+from ticker import limits
 
 
 @attrs.frozen
@@ -88,6 +92,20 @@ class Budget:
         return max(0.0, self._paid_at - now)
 
 
+class Limiter(Protocol):
+    """One limit for each of many subjects."""
+
+    def admit(self, key: str, now: float, /) -> float:
+        """Count one event of a subject; 0.0 where it is within the limit, else the wait."""
+
+    def wait(self, key: str, now: float, /) -> float:
+        """Say how long a subject would have to wait, without counting anything."""
+
+
+#: Makes a limiter, given its name and its limit.
+MakeLimiter = Callable[[str, Rate], Limiter]
+
+
 class KeyedLimiter:
     """One limit for each of many subjects, in a table of bounded size.
 
@@ -122,3 +140,8 @@ class KeyedLimiter:
 
     def __len__(self) -> int:
         return len(self._due)
+
+
+def local_limiter(_name: str, limit: Rate) -> Limiter:
+    """Make a limiter that counts in this process alone."""
+    return KeyedLimiter(limit, capacity=limits.LIMITER_ADDRESSES)

@@ -7,14 +7,16 @@ data directory, the database, the secrets, the engine.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 import attrs
 import trio
 
 from ticker import limits
 from ticker.admission import Admission, StreamLimits
+from ticker.cluster.role import Alone, Role
+from ticker.cluster.siblings import Siblings
 from ticker.connections import Connections
 from ticker.engine import Engine
 from ticker.http.gate import Gate
@@ -28,17 +30,20 @@ from ticker.market.market import Market
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
+from ticker.places import NoRoomError
+from ticker.rate_limit import Limiter, local_limiter
 from ticker.security.access import Access
 from ticker.security.authority import Authority
 from ticker.security.secrets_file import SecretFileError
-from ticker.server import process
+from ticker.server import process, service_lock
 from ticker.server.process import ServiceError
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import Settings
 from ticker.settings.sources import load_sources, restart_policy, selection_rules
-from ticker.startup import open_authority, warn
+from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.interface import Database
 from ticker.storage.urls import DatabaseUrlError, open_database
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
@@ -61,7 +66,9 @@ class Service:
         admission: the places for streams.
         engine: what runs.
         gate: which requests of HTTP are answered.
+        token_limiter: counts the token requests of each address.
         router: the connections.
+        siblings: what it shares with other workers; None where there can be none.
         demo_key: the demo key, while there is one.
     """
 
@@ -76,7 +83,9 @@ class Service:
     admission: Admission
     engine: Engine
     gate: Gate
+    token_limiter: Limiter
     router: Router
+    siblings: Siblings | None
     demo_key: str | None = attrs.field(default=None, repr=False)
 
 
@@ -86,6 +95,7 @@ def make_service(
     *,
     fanout: Fanout = ONE_BY_ONE,
     demo_key: str | None = None,
+    siblings: Siblings | None = None,
     load: Callable[[str, SourceContext], Source] = load_source,
     wall: Callable[[], float] = time.time,
 ) -> Service:
@@ -96,6 +106,7 @@ def make_service(
         authority: which keys and tokens are good.
         fanout: how a frame gets to many subscribers.
         demo_key: the demo key, if there is one.
+        siblings: what it shares with other workers; None where there can be none.
         load: makes a source from what the settings say of it.
         wall: the wall clock, in seconds since the epoch.
 
@@ -112,11 +123,14 @@ def make_service(
             token=settings.max_streams_per_token,
             address=settings.max_streams_per_address,
             key=settings.max_streams_per_key,
-        )
+        ),
+        None if siblings is None else siblings.table,
     )
-    refusals = RefusalCounter(settings.refused_rate, metrics)
+    make_limiter = local_limiter if siblings is None else siblings.make_limiter
+    refusals = RefusalCounter(make_limiter("refused", settings.refused_rate), metrics)
     connections = Connections()
-    engine = Engine(market, authority, sessions, connections)
+    role = None if siblings is None else _make_role(settings, siblings, market, sessions)
+    engine = Engine(market, authority, sessions, connections, role)
     streams = Streams(
         StreamContext(
             market=market,
@@ -136,6 +150,7 @@ def make_service(
         metrics,
         trusted_hops=settings.trusted_hops,
         allowed_origins=settings.allowed_origins,
+        make_limiter=make_limiter,
     )
     return Service(
         settings=settings,
@@ -149,8 +164,20 @@ def make_service(
         admission=admission,
         engine=engine,
         gate=gate,
+        token_limiter=make_limiter("tokens", settings.auth_rate),
         router=Router(engine, connections, streams, metrics),
+        siblings=siblings,
         demo_key=demo_key,
+    )
+
+
+def _make_role(settings: Settings, siblings: Siblings, market: Market, sessions: Sessions) -> Role:
+    return Role(
+        market,
+        siblings.data_dir,
+        Alone(),
+        sessions.tell_epoch,
+        price_seconds=settings.stale_after,
     )
 
 
@@ -222,28 +249,43 @@ def _make_market(
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: Settings, worker: int | None = None) -> AsyncIterator[Service]:
     """Run the whole service until the block is left.
+
+    Args:
+        settings: of everything.
+        worker: which of our supervisor's workers this process is, from 1; None if it is none.
 
     Raises:
         ServiceError: it cannot start.
         ExceptionGroup: the engine failed while it ran.
     """
     process.allow_descriptors(settings.max_streams)
+    group = service_lock.service_of_workers(supervised=worker is not None)
+    if settings.token_store == "memory":  # noqa: S105 - a place, not a secret
+        group = None  # a token would be good in one worker alone
     try:
         with (
-            process.locked(settings.data_dir),
+            service_lock.locked(settings.data_dir, group),
             closing(open_database(settings.database)) as database,
             open_fanout(settings.io_uring) as fanout,
+            _open_siblings(settings, group, worker) as siblings,
         ):
-            opened = await trio.to_thread.run_sync(open_authority, settings, database)
+            opened = await trio.to_thread.run_sync(_open_authority, settings, database)
             service = make_service(
-                settings, opened.authority, fanout=fanout, demo_key=opened.demo_key
+                settings,
+                opened.authority,
+                fanout=fanout,
+                demo_key=opened.demo_key,
+                siblings=siblings,
             )
             # Only now is it sure that the service starts, and what to tell is of use.
-            warn(settings, opened)
+            if worker is None:
+                warn(settings, opened)
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.engine.run)
+                if siblings is not None:
+                    nursery.start_soon(siblings.watch)
                 with process.collecting_seldom():
                     yield service
                 nursery.cancel_scope.cancel()
@@ -253,3 +295,25 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         raise ServiceError(str(error), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
+
+
+@contextmanager
+def _open_siblings(
+    settings: Settings, group: str | None, worker: int | None
+) -> Iterator[Siblings | None]:
+    """Join the workers of a service; None for a process by itself."""
+    if group is None:
+        yield None
+        return
+    try:
+        siblings = Siblings(settings.data_dir, worker)
+    except (OSError, NoRoomError) as error:
+        raise ServiceError(f"{settings.data_dir} cannot be shared by workers: {error}") from None
+    with siblings:
+        yield siblings
+
+
+def _open_authority(settings: Settings, database: Database) -> Opened:
+    """Open it while no sibling does; for a thread."""
+    with service_lock.starting(settings.data_dir):
+        return open_authority(settings, database)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.server import environment, script, started, ticker
 from tests.support.terminal import on_terminal
 from tests.support.waiting import wait_until
-from ticker.cli.serve import sign_in_address
+from ticker.cli.sign_in import sign_in_address
 
 
 @pytest.mark.parametrize(

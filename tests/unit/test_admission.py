@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ticker.admission import Admission, FullError, Place, StreamLimits
+from ticker.places import LocalPlaces
 
 UNLIMITED = StreamLimits(server=0, token=0, address=0, key=0)
 
@@ -71,7 +72,8 @@ class Places(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.admission = Admission(StreamLimits(server=5, token=2, address=3, key=0))
+        self.places = LocalPlaces()
+        self.admission = Admission(StreamLimits(server=5, token=2, address=3, key=0), self.places)
         self.held: list[tuple[str, str, Place]] = []
 
     @rule(token=st.sampled_from("abc"), address=st.sampled_from("xy"))
@@ -95,7 +97,8 @@ class Places(RuleBasedStateMachine):
     @invariant()
     def counts(self) -> None:
         assert self.admission.taken == len(self.held)
-        remembered = {name for scope, name in self.admission._taken if scope == "token"}
+        taken = self.places._taken
+        remembered = {name.split()[1] for name in taken if name.startswith("token ")}
         assert remembered == {token for token, _, _ in self.held}
 
 

@@ -1,24 +1,31 @@
-"""`ticker serve`: the whole service in this process."""
+"""`ticker serve`: the whole service, in this process or in several workers."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import structlog
 import trio
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
+from hypercorn.typing import AppWrapper
 from hypercorn.utils import wrap_app
 
 from ticker import limits, logs, standard_streams
 from ticker.cli import quitting_on_interrupt
+from ticker.cli.sign_in import print_sign_in_address
+from ticker.cli.workers import supervise
 from ticker.exception_groups import leaves
 from ticker.server import worker
+from ticker.server.handed_over import HandedOver
 from ticker.server.process import ServiceError
+from ticker.server.supervisor import Handover
 from ticker.service import Service
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
@@ -32,6 +39,7 @@ log = structlog.get_logger()
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", help="The port to listen on; 0 lets the system choose.")
 @click.option("--source", help="Where prices come from, as in simulated or replay:FILE.")
+@click.option("--workers", help="How many processes serve, of one market.")
 @click.option("--tick", help="The broadcast interval, as in 10ms.")
 @click.option("--data-dir", help="The directory of the database and of development secrets.")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
@@ -48,13 +56,17 @@ def _serve_process(
 ) -> int:
     options = {name: value or common.get(name) for name, value in options.items()}
     settings = load(config=config or common["config"], options=options).settings
+    handover = Handover.of(os.environ)
     standard_streams.take()
-    logs.configure(settings.log_format)
-    app = create_app(settings)
-    server = _server_config(settings, logs.adopt_libraries(settings.log_format))
+    logs.configure(settings.log_format, worker=None if handover is None else handover.number)
     failure: BaseException | None = None
     try:
-        trio.run(_serve, app, server)
+        if settings.workers > 1 and handover is None:
+            return supervise(settings)
+        handed = None if handover is None else HandedOver(handover)
+        app = create_app(settings, None if handed is None else handed.number)
+        server = _server_config(settings, logs.adopt_libraries(settings.log_format))
+        trio.run(_serve, app, server, handed)
     except* Exception as group:  # noqa: BLE001 - the end of the process follows
         failure = group
     if failure is None:
@@ -68,9 +80,12 @@ def _serve_process(
     return 1
 
 
-async def _serve(app: TickerApp, server: Config) -> None:
+async def _serve(app: TickerApp, server: Config, handed: HandedOver | None) -> None:
+    wrapped = wrap_app(app, server.wsgi_max_body_size, "asgi")
+    if handed is not None:
+        await _serve_handed(app, wrapped, server, handed)
+        return
     async with trio.open_nursery() as nursery:
-        wrapped = wrap_app(app, server.wsgi_max_body_size, "asgi")
         urls = await nursery.start(worker.serve, app, wrapped, server)
         for url in urls:
             log.info("listening", url=url)
@@ -81,22 +96,27 @@ async def _serve(app: TickerApp, server: Config) -> None:
                 while service.engine.not_ready() is not None:  # noqa: ASYNC110 - no event tells
                     await trio.sleep(service.settings.tick)
                 await trio.sleep(limits.LOG_SETTLE_SECONDS)
-            click.echo(sign_in_address(urls[0], service.demo_key))
+            print_sign_in_address(urls[0], service.demo_key)
 
 
-def sign_in_address(url: str, api_key: str) -> str:
-    """Return the address to open in a browser on this machine to be signed in with a key.
-
-    The key is in the fragment, which a browser sends to no server and no proxy.
-
-    Args:
-        url: where the server listens, as in `http://0.0.0.0:8081`.
-        api_key: the key.
-    """
-    scheme, _, place = url.partition("://")
-    host, _, port = place.rpartition(":")
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"{scheme}://{here}:{port}/#key={api_key}"
+async def _serve_handed(
+    app: TickerApp, wrapped: AppWrapper, server: Config, handed: HandedOver
+) -> None:
+    """Serve as one of several workers, on the socket that the supervisor handed over."""
+    serve = partial(
+        worker.serve,
+        app,
+        wrapped,
+        server,
+        sockets=Sockets([], [handed.listening], []),
+        shutdown_trigger=handed.wait_end,
+        accepts_while_draining=handed.accepts_while_draining,
+    )
+    async with trio.open_nursery() as living:
+        async with trio.open_nursery() as serving:
+            await serving.start(serve)
+            living.start_soon(handed.show_life)
+        living.cancel_scope.cancel()
 
 
 def _server_config(settings: Settings, logger: logging.Logger) -> Config:

@@ -22,7 +22,7 @@ from ticker.http.head import Head
 from ticker.http.origin import origin_allowed
 from ticker.http.refusal import ORIGIN, Refusal, RefusedError
 from ticker.metrics import Metrics
-from ticker.rate_limit import KeyedLimiter, Rate
+from ticker.rate_limit import Limiter, MakeLimiter, Rate, local_limiter
 
 log = structlog.get_logger()
 
@@ -41,7 +41,13 @@ class Gate:
     """Lets requests through, within the rate of their address."""
 
     def __init__(
-        self, rate: Rate, metrics: Metrics, *, trusted_hops: int, allowed_origins: Sequence[str]
+        self,
+        rate: Rate,
+        metrics: Metrics,
+        *,
+        trusted_hops: int,
+        allowed_origins: Sequence[str],
+        make_limiter: MakeLimiter = local_limiter,
     ) -> None:
         """Make a gate.
 
@@ -52,13 +58,14 @@ class Gate:
             metrics: where refusals are counted.
             trusted_hops: how many of the proxies nearest to us are trusted.
             allowed_origins: exact origins besides our own, or `*`.
+            make_limiter: makes what counts the requests of each address.
         """
         times = limits.HTTP_BURST_TIMES
         burst = Rate(rate.count * times, rate.seconds * times)
         files = Rate(burst.count * limits.PAGE_FILES_TIMES, burst.seconds)
-        self._requests = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
-        self._page_files = KeyedLimiter(files, capacity=limits.LIMITER_ADDRESSES)
-        self._operations = KeyedLimiter(burst, capacity=limits.LIMITER_ADDRESSES)
+        self._requests = make_limiter("requests", burst)
+        self._page_files = make_limiter("page files", files)
+        self._operations = make_limiter("operations", burst)
         self._metrics = metrics
         self._hops = trusted_hops
         self._origins = allowed_origins
@@ -98,7 +105,7 @@ class Gate:
         wait = self._limiter(head.path).admit(limit_key(address), trio.current_time())
         return too_many_requests(wait) if wait else None
 
-    def _limiter(self, path: str) -> KeyedLimiter:
+    def _limiter(self, path: str) -> Limiter:
         if path in _OPERATIONS:
             return self._operations
         return self._page_files if path.endswith(_PAGE_FILES) else self._requests

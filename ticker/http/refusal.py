@@ -19,7 +19,7 @@ import trio
 from ticker import limits
 from ticker.addresses import limit_key
 from ticker.metrics import Metrics
-from ticker.rate_limit import KeyedLimiter, Rate
+from ticker.rate_limit import Limiter
 
 log = structlog.get_logger()
 
@@ -110,8 +110,8 @@ class RefusalCounter:
     good: a client that shares its address with one that guesses goes on.
     """
 
-    def __init__(self, rate: Rate, metrics: Metrics) -> None:
-        self._addresses = KeyedLimiter(rate, capacity=limits.LIMITER_ADDRESSES)
+    def __init__(self, addresses: Limiter, metrics: Metrics) -> None:
+        self._addresses = addresses
         self._metrics = metrics
 
     def wait(self, address: str) -> float:

@@ -1,9 +1,8 @@
-"""What the service asks of its process: one lock, many descriptors, a collector out of the way."""
+"""What the service asks of its process: many descriptors, a collector out of the way."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import gc
 import multiprocessing
@@ -20,11 +19,9 @@ from typing import Final
 import structlog
 
 from ticker import limits
-from ticker.storage.files import UnsafeFileError, make_directory, open_private
 
 log = structlog.get_logger()
 
-_LOCK_FILE: Final = "server.lock"
 #: <linux/prctl.h>
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -39,38 +36,6 @@ class ServiceError(Exception):
     def __init__(self, text: str, *, settings: bool = False) -> None:
         super().__init__(text)
         self.settings = settings
-
-
-@contextmanager
-def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for this process alone: two would each invent prices.
-
-    Raises:
-        ServiceError: another process holds it, or it cannot be used.
-    """
-    try:
-        make_directory(data_dir)
-        descriptor = open_private(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    except UnsafeFileError as error:
-        raise ServiceError(str(error)) from None
-    except OSError as error:
-        raise ServiceError(
-            f"{data_dir} cannot be used as data directory: {error.strerror}"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-            raise ServiceError(f"{data_dir} cannot be locked: {error.strerror}") from None
-        raise ServiceError(
-            f"another Ticker serves from {data_dir}: give each its own TICKER_DATA_DIR "
-            f"and put a proxy in front, and start Hypercorn with --workers 1"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -83,6 +83,7 @@ async def serve(
     *,
     sockets: Sockets | None = None,
     shutdown_trigger: ShutdownTrigger | None = None,
+    accepts_while_draining: Callable[[], bool] = lambda: True,
     task_status: Listening = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until a signal, the trigger or Hypercorn's bound on requests asks for the end.
@@ -93,6 +94,8 @@ async def serve(
         config: Hypercorn's.
         sockets: those to listen on; without them they are made as the configuration says.
         shutdown_trigger: returns when the end is asked for.
+        accepts_while_draining: whether what still connects is to be accepted, and told that the
+            service ends; not where a successor accepts on the same socket.
         task_status: is given the addresses.
 
     Raises:
@@ -108,22 +111,32 @@ async def serve(
     async with application.running() as service:
         with open_listeners(config, sockets, tls) as listeners:
             http = HttpBridge(app, config, context, service.gate)
+            accepting = trio.CancelScope()
             for listener in listeners:
-                _accept(listener, service, http)
+                _accept(listener, service, http, accepting)
                 await config.log.info("Running on %s (CTRL + C to quit)", listener.url)
             task_status.started([listener.url for listener in listeners])
             await _end_is_asked_for(context, shutdown_trigger)
+            if not accepts_while_draining():
+                accepting.cancel()
             await context.terminated.set()  # Hypercorn's idle connections end by that
             grace = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
             await service.engine.drain(max(0.0, grace))
 
 
-def _accept(listener: Listener, service: Service, http: HttpBridge) -> None:
-    """Accept connections, each into a task of the engine's nursery."""
+def _accept(
+    listener: Listener, service: Service, http: HttpBridge, accepting: trio.CancelScope
+) -> None:
+    """Accept connections, each into a task of the engine's nursery, until that is cancelled."""
     nursery = service.engine.nursery
     handler = partial(service.router.serve, http=http)
     crowded = service.router.crowded
-    nursery.start_soon(accept_all, listener.listening, listener.connect, nursery, handler, crowded)
+
+    async def accept() -> None:
+        with accepting:
+            await accept_all(listener.listening, listener.connect, nursery, handler, crowded)
+
+    nursery.start_soon(accept)
 
 
 async def _end_is_asked_for(

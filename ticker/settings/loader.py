@@ -28,8 +28,9 @@ __all__ = ["Loaded", "Origin", "SettingsError", "load"]
 DEFAULT_FILE: Final = Path("ticker.toml")
 #: The environment variable that names another file, for launches without a `--config`.
 FILE_VARIABLE: Final = "TICKER_CONFIG"
-#: Variables that are no settings: the file's name, and what the command line's client takes.
-_NO_SETTINGS: Final = frozenset({FILE_VARIABLE, "TICKER_API_KEY"})
+#: Variables that are no settings: the file's name, what the command line's client takes, and what
+#: a worker is handed by its supervisor.
+_NO_SETTINGS: Final = frozenset({FILE_VARIABLE, "TICKER_API_KEY", "TICKER_WORKER_HANDOVER"})
 #: What Kubernetes names the address of a service by (https://kubernetes.io/docs/concepts/
 #: services-networking/service/#environment-variables), for one whose name begins with `ticker`.
 _KUBERNETES: Final = re.compile(
@@ -202,6 +203,11 @@ def _cross_check(chosen: Mapping[str, Any]) -> list[str]:
         faults.append("restart_factor: expected 1 or more")
     if chosen.get("restart_jitter", 0.1) > 1:
         faults.append("restart_jitter: expected at most 1")
+    if chosen.get("workers", 1) > 1 and chosen.get("token_store") == "memory":
+        faults.append(
+            "token_store: expected database where there are several workers, or a token would be "
+            "good on one of them alone"
+        )
     if chosen.get("allowed_origins") == ("*",) and "cookie" in chosen.get("token_from", ()):
         faults.append(
             "allowed_origins: expected exact origins where token_from has cookie, or any page "

@@ -73,6 +73,12 @@ class Settings:
         "the directory of the database and of development secrets",
         "/var/lib/ticker",
     )
+    workers: int = setting(
+        1,
+        read.workers,
+        "processes that serve, of one market; 1 for a single one",
+        "4",
+    )
     database_url: str = setting(
         "",
         _database_url,

@@ -43,6 +43,14 @@ def whole(raw: object) -> int:
     raise ValueError("expected a whole number, 0 or more")
 
 
+def workers(raw: object) -> int:
+    """Read a number of processes, from 1 to `limits.WORKERS_MOST`."""
+    value = whole(raw)
+    if not 1 <= value <= limits.WORKERS_MOST:
+        raise ValueError(f"expected 1 to {limits.WORKERS_MOST}")
+    return value
+
+
 def number(raw: object) -> float:
     """Read a finite number of 0 or more."""
     if isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < float("inf"):

@@ -48,15 +48,17 @@ class TickerApp(QuartTrio):
 
     Attributes:
         settings: what it was made with.
+        worker: which of our supervisor's workers it is in, from 1; None in none.
     """
 
     asgi_lifespan_class = RefusingLifespan  # type: ignore[assignment]  # it has the same interface
     settings: Settings
+    worker: int | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Service]:
         """Run the service behind it until the block is left; raises as `service.running`."""
-        async with service.running(self.settings) as running:
+        async with service.running(self.settings, self.worker) as running:
             self.extensions[EXTENSION] = running
             if isinstance(self.settings.metrics, Endpoint):
                 await running.engine.nursery.start(serve_metrics, running, self.settings.metrics)
@@ -90,15 +92,20 @@ class TickerApp(QuartTrio):
             return _complete(await _http_error(problem), request.method)
 
 
-def create_app(settings: Settings) -> TickerApp:
-    """Make the application; `running` starts and stops everything it needs."""
+def create_app(settings: Settings, worker: int | None = None) -> TickerApp:
+    """Make the application; `running` starts and stops everything it needs.
+
+    Args:
+        settings: of everything.
+        worker: which of our supervisor's workers this process is, from 1; None if it is none.
+    """
     app = TickerApp(__name__, static_folder=None)
-    app.settings = settings
+    app.settings, app.worker = settings, worker
     app.extensions[answer_cache.EXTENSION] = answer_cache.AnswerCache()
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["BODY_TIMEOUT"] = limits.BODY_SECONDS
     app.url_map.converters["page"] = pages.PagePath
-    app.register_blueprint(auth.make_blueprint(settings))
+    app.register_blueprint(auth.blueprint)
     app.register_blueprint(prices.blueprint)
     app.register_blueprint(history.blueprint)
     app.register_blueprint(operations.blueprint)

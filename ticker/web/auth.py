@@ -13,57 +13,50 @@ from quart import Blueprint, Response, request
 from ticker import limits
 from ticker.addresses import limit_key
 from ticker.protocol.paths import TOKEN_PATH
-from ticker.rate_limit import KeyedLimiter
 from ticker.security.authority import DatabaseUnavailableError, InvalidApiKeyError
-from ticker.settings.model import Settings
 from ticker.web.responses import address, answer, error, running
 
 log = structlog.get_logger()
+
+blueprint = Blueprint("auth", __name__)
 
 
 class BadBodyError(Exception):
     """The body is not what it should be; the text is the error to answer."""
 
 
-def make_blueprint(settings: Settings) -> Blueprint:
-    """Make the routes, with the limiter that counts the requests of each address."""
-    blueprint = Blueprint("auth", __name__)
-    limiter = KeyedLimiter(settings.auth_rate, capacity=limits.LIMITER_ADDRESSES)
-
-    @blueprint.post(TOKEN_PATH)
-    async def token() -> Response:
-        """Exchange an API key for a token."""
-        client = address()
-        wait = limiter.admit(limit_key(client), trio.current_time())
-        if wait:
-            retry_after = str(math.ceil(wait))
-            return _refused(429, "too many requests", "rate", client, Retry_After=retry_after)
-        try:
-            api_key = read_api_key(bytes(await request.body))
-        except BadBodyError as problem:
-            return _refused(400, str(problem), "bad_request", client)
-        authority = running().authority
-        started = trio.current_time()
-        try:
-            issued = await authority.exchange(api_key, client)
-        except InvalidApiKeyError as refused:
-            # Guessing is kept slow, and how long an answer takes says nothing about the key.
-            await trio.sleep_until(started + limits.REFUSED_EXCHANGE_SECONDS)
-            return _refused(401, "invalid API key", refused.reason, client)
-        except DatabaseUnavailableError:
-            return _refused(503, "database unavailable", "database", client)
-        running().metrics.tokens_issued.inc()
-        grant = issued.grant
-        return answer(
-            {
-                "token": issued.token,
-                "user_id": grant.user_id,
-                "role": grant.role,
-                "expires_in": round(grant.expires_at - grant.issued_at),
-            }
-        )
-
-    return blueprint
+@blueprint.post(TOKEN_PATH)
+async def token() -> Response:
+    """Exchange an API key for a token."""
+    client = address()
+    wait = running().token_limiter.admit(limit_key(client), trio.current_time())
+    if wait:
+        retry_after = str(math.ceil(wait))
+        return _refused(429, "too many requests", "rate", client, Retry_After=retry_after)
+    try:
+        api_key = read_api_key(bytes(await request.body))
+    except BadBodyError as problem:
+        return _refused(400, str(problem), "bad_request", client)
+    authority = running().authority
+    started = trio.current_time()
+    try:
+        issued = await authority.exchange(api_key, client)
+    except InvalidApiKeyError as refused:
+        # Guessing is kept slow, and how long an answer takes says nothing about the key.
+        await trio.sleep_until(started + limits.REFUSED_EXCHANGE_SECONDS)
+        return _refused(401, "invalid API key", refused.reason, client)
+    except DatabaseUnavailableError:
+        return _refused(503, "database unavailable", "database", client)
+    running().metrics.tokens_issued.inc()
+    grant = issued.grant
+    return answer(
+        {
+            "token": issued.token,
+            "user_id": grant.user_id,
+            "role": grant.role,
+            "expires_in": round(grant.expires_at - grant.issued_at),
+        }
+    )
 
 
 def _refused(status: int, text: str, reason: str, client: str, **headers: str) -> Response:

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 from ticker import limits
-from ticker.cluster.shared_table import LimitReachedError, SharedTable
+from ticker.cluster.shared_table import SharedTable
+from ticker.places import LimitReachedError
 from ticker.rate_limit import Rate
 
 #: A worker that takes places of its own and of all until there are none, says how many, and waits.
 WORKER = """
 import sys
 from pathlib import Path
-from ticker.cluster.shared_table import LimitReachedError, SharedTable
+from ticker.cluster.shared_table import SharedTable
+from ticker.places import LimitReachedError
 table = SharedTable(Path(sys.argv[1]))
 taken = 0
 sys.stdin.readline()

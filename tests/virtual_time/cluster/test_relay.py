@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import trio.testing
 
 from tests.support.waiting import eventually
 from ticker import limits
-from ticker.cluster.relay import Relay, RelayLostError, follow
+from ticker.cluster.relay import Following, Relay, RelayLostError, SleptError
 
 
 class Feeder:
@@ -21,10 +21,12 @@ class Feeder:
     def __init__(self) -> None:
         self.newest = 0
         self.padding = b""
-        self.relay = Relay(self.keyframe)
+        self.greeted: list[bytes | None] = []
+        self.relay = Relay(self.greet)
 
-    def keyframe(self) -> Sequence[bytes]:
-        return [b"k%d" % self.newest]
+    def greet(self, has: bytes | None) -> tuple[Sequence[bytes], bytes]:
+        self.greeted.append(has)
+        return [b"k%d" % self.newest], b"has %d" % self.newest
 
     def publish(self) -> None:
         self.newest += 1
@@ -41,9 +43,9 @@ async def feeding(path: Path) -> AsyncIterator[Feeder]:
 
 
 async def heard(path: Path, into: list[bytes]) -> None:
-    async with aclosing(follow(path, trio.current_time)) as batches:
-        async for batch in batches:
-            into += batch
+    with Following(path, trio.current_time, b"hello") as following:
+        while True:
+            into += await following.receive(0.1)
 
 
 async def test_a_follower_gets_a_keyframe_and_then_every_message(tmp_path: Path) -> None:
@@ -58,6 +60,7 @@ async def test_a_follower_gets_a_keyframe_and_then_every_message(tmp_path: Path)
         assert messages == [b"k1", b"c2", b"c3", b"c4"]
         nursery.cancel_scope.cancel()
     assert feeder.relay.connected == 0
+    assert feeder.greeted == [b"hello"]
 
 
 async def test_a_path_that_is_too_long_for_an_address_is_reached(tmp_path: Path) -> None:
@@ -75,15 +78,15 @@ async def test_one_that_is_behind_gets_a_keyframe_and_no_message_before_it(tmp_p
     path = tmp_path / "feeder.sock"
     async with feeding(path) as feeder:
         feeder.padding = bytes(10_000)
-        async with aclosing(follow(path, trio.current_time)) as batches:
-            assert await anext(batches) == [b"k0"]
+        with Following(path, trio.current_time, b"hello") as following:
+            assert await following.receive(1) == [b"k0"]
             await trio.testing.wait_all_tasks_blocked()
             while not feeder.relay.behind:
                 feeder.publish()
                 await trio.lowlevel.checkpoint()
             messages: list[bytes] = []
             while not messages or messages[-1] != b"k%d" % feeder.newest:
-                messages += await anext(batches)
+                messages += await following.receive(1)
         numbers = [int(message.rstrip(b"\0")[1:]) for message in messages]
         assert numbers[:-1] == list(range(1, len(numbers)))
         assert numbers[-1] == feeder.newest > numbers[-2]
@@ -127,13 +130,14 @@ async def test_a_follower_that_has_slept_drops_what_it_missed(tmp_path: Path) ->
         return trio.current_time() + skipped
 
     clocked: Callable[[], float] = clock
-    async with feeding(path) as feeder, aclosing(follow(path, clocked)) as batches:
-        assert await anext(batches) == [b"k0"]
+    async with feeding(path) as feeder:
+        following = Following(path, clocked, b"hello")
+        assert await following.receive(1) == [b"k0"]
         await trio.testing.wait_all_tasks_blocked()
         feeder.publish()
         skipped = 30.0
-        with pytest.raises(RelayLostError, match="slept"):
-            await anext(batches)
+        with following, pytest.raises(SleptError):
+            await following.receive(1)
 
 
 async def test_a_socket_that_a_killed_feeder_left_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""What the workers of one machine share, as one of them sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+import trio
+
+from ticker import limits
+from ticker.cluster.shared_table import SharedLimiter, SharedTable
+from ticker.rate_limit import Limiter, Rate
+
+#: The table of shared limits, in the data directory.
+LIMITS_FILE: Final = "limits.table"
+
+
+class Siblings:
+    """The directory, the limits and the name of one worker, until the block is left.
+
+    Attributes:
+        data_dir: the directory that all workers share.
+        table: where limits are counted for all of them.
+        name: of this worker, in metrics and logs.
+    """
+
+    def __init__(self, data_dir: Path, number: int | None) -> None:
+        """Take a place among the workers.
+
+        Args:
+            data_dir: the directory that all workers share.
+            number: of this worker, from 1; None where nobody gave it one.
+
+        Raises:
+            OSError, TableFullError: the table cannot be used, or holds no more workers.
+        """
+        self.data_dir = data_dir
+        self.table = SharedTable(data_dir / LIMITS_FILE)
+        self.name = str(self.table.column + 1 if number is None else number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.table.close()
+
+    def make_limiter(self, name: str, limit: Rate) -> Limiter:
+        """Make a limiter that counts for all workers."""
+        return SharedLimiter(self.table, name, limit)
+
+    async def watch(self) -> NoReturn:
+        """Give back what ended workers held, until cancelled."""
+        while True:
+            self.table.reclaim()
+            await trio.sleep(limits.RECLAIM_SECONDS)
