@@ -19,6 +19,7 @@ SAID: Final = (
     messages.Welcome,
     messages.Pong,
     messages.Subscribed,
+    messages.Epoch,
     messages.Unsubscribed,
     messages.Authenticated,
     messages.Status,
@@ -27,7 +28,7 @@ SAID: Final = (
 )
 ASKED: Final = get_args(requests.Request)
 #: What answers no request.
-_OVER_HTTP: Final = frozenset({"Welcome", "Subscribed", "Status", "Closing"})
+_OVER_HTTP: Final = frozenset({"Welcome", "Subscribed", "Epoch", "Status", "Closing"})
 _QUERY: Final = {
     "type": "object",
     "properties": {

@@ -69,6 +69,8 @@ async def test_every_message_of_a_life_is_as_the_document_says(
             running.source.put.send_nowait(quotes(trio.current_time(), 2, source="kraken"))
             await trio.sleep(0.1)
             await hear(client)
+        running.market.hub.published.begin_epoch("another", running.market.hub.published.seq + 1)
+        await running.context.sessions.tell_epoch()
         running.source.put.send_nowait(RuntimeError("crash"))
         await trio.sleep(0.1)
         await hear(client)
