@@ -264,10 +264,21 @@ BUS_SECONDS: Final = 1.0
 BUS_PUBLISH_SECONDS: Final = 0.75
 #: How long a reader waits for an entry at a time, and how many it takes at once: more wait in
 #: the log, not in this process.
-BUS_READ_MS: Final = 500
+BUS_READ_SECONDS: Final = 0.5
 BUS_ENTRIES_AT_ONCE: Final = 256
 #: Connections of one node: one that waits for entries, one that publishes, two to look around.
 BUS_CONNECTIONS: Final = 4
+#: How long to wait before the bus is tried again.
+BUS_RETRY_SECONDS: Final = 0.1
+#: How long the last word of a feeder that ends may take.
+BUS_RESIGN_SECONDS: Final = 0.3
+#: How many seconds of ticks the log on the bus is to hold: for a reader that stumbles. One that has
+#: missed more begins with the snapshot, which is kept so often.
+BUS_LOG_SECONDS: Final = 5.0
+SNAPSHOT_SECONDS: Final = 0.5
+#: How often a node says what is to be known of it, and how long that is kept.
+NODE_STATUS_SECONDS: Final = 1.0
+NODE_FORGOTTEN_SECONDS: Final = 60
 
 # --- Bytes on their way (transport/) ------------------------------------------------------
 

@@ -15,7 +15,7 @@ import trio
 
 from ticker import limits
 from ticker.admission import Admission, StreamLimits
-from ticker.cluster.role import Alone, Role
+from ticker.cluster.role import Alone, Role, Upstream
 from ticker.cluster.siblings import Siblings
 from ticker.connections import Connections
 from ticker.engine import Engine
@@ -129,7 +129,7 @@ def make_service(
     make_limiter = local_limiter if siblings is None else siblings.make_limiter
     refusals = RefusalCounter(make_limiter("refused", settings.refused_rate), metrics)
     connections = Connections()
-    role = None if siblings is None else _make_role(settings, siblings, market, sessions)
+    role = _make_role(settings, market, sessions) if siblings or settings.bus else None
     engine = Engine(market, authority, sessions, connections, role)
     streams = Streams(
         StreamContext(
@@ -171,14 +171,23 @@ def make_service(
     )
 
 
-def _make_role(settings: Settings, siblings: Siblings, market: Market, sessions: Sessions) -> Role:
+def _make_role(settings: Settings, market: Market, sessions: Sessions) -> Role:
     return Role(
         market,
-        siblings.data_dir,
-        Alone(),
+        settings.data_dir,
+        _upstream(settings, market, sessions),
         sessions.tell_epoch,
         price_seconds=settings.stale_after,
     )
+
+
+def _upstream(settings: Settings, market: Market, sessions: Sessions) -> Upstream:
+    if not settings.bus:
+        return Alone()
+    from ticker.cluster.node import node_name, open_machines  # noqa: PLC0415 - an extra
+
+    node = node_name(settings.data_dir)
+    return open_machines(market, settings.bus, settings.market, node, lambda: len(sessions))
 
 
 def _make_market(

@@ -20,7 +20,7 @@ from ticker.cluster.bus import (
     SupersededError,
     open_bus,
 )
-from ticker.cluster.bus_address import parse_bus
+from ticker.settings.bus_address import parse_bus
 
 
 @pytest.fixture(params=["redis-server", VALKEY], ids=["redis", "valkey"])
@@ -85,7 +85,7 @@ async def test_a_reader_gets_every_entry_in_order_and_none_twice(server: RedisSe
             nursery.start_soon(publish)
             with trio.fail_after(20):
                 while len(got) < 300:
-                    for entry in await two.read(place):
+                    for entry in await two.read(place, 0.5):
                         place = entry.place
                         got.append(int(entry.payload))
         assert got == list(range(300))
@@ -173,15 +173,22 @@ async def test_a_place_is_in_the_log_until_it_was_trimmed(server: RedisServer) -
         assert [entry.place for entry in await one.log(places[-3])] == places[-2:]
 
 
-async def test_nodes_are_known_with_the_age_of_what_they_said(server: RedisServer) -> None:
+async def test_nodes_are_known_by_what_they_said_last(server: RedisServer) -> None:
     async with nodes(server.url, "one", "two") as (one, two):
         await one.register(b"{}")
-        await two.register(b"[]")
-        known = await one.nodes()
-        assert {name: status for name, (_, status) in known.items()} == {"one": b"{}", "two": b"[]"}
-        assert all(0 <= age < 5 for age, _ in known.values())
-        await one.forget("two")
-        assert set(await one.nodes()) == {"one"}
+        await two.register(b"old")
+        await two.register(b"new words")
+        assert await one.nodes() == {"one": b"{}", "two": b"new words"}
+
+
+async def test_a_node_that_said_nothing_for_long_is_forgotten(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "NODE_FORGOTTEN_SECONDS", -1)
+    async with nodes(server.url, "one", "two") as (one, two):
+        await one.register(b"{}")
+        await two.register(b"{}")
+        assert await one.nodes() == {}
 
 
 async def test_two_markets_in_one_server_do_not_meet(server: RedisServer) -> None:

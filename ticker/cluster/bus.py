@@ -23,6 +23,7 @@ Rules for this module: what is in Redis, and nothing else; when to ask is said i
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,8 +37,8 @@ from coredis.exceptions import RedisError
 from coredis.retry import NoRetryPolicy
 
 from ticker import limits
-from ticker.cluster.bus_address import BusAddress
 from ticker.exception_groups import first
+from ticker.settings.bus_address import BusAddress
 
 _ELECT: Final = """
 local lease = redis.call('GET', KEYS[1])
@@ -71,10 +72,19 @@ end
 return 1
 """
 _RESIGN: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] .. ' ' .. ARGV[2] then
-  return redis.call('DEL', KEYS[1])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
+redis.call('XADD', KEYS[2], '*', 'm', ARGV[3])
+return redis.call('DEL', KEYS[1])
+"""
+_REGISTER: Final = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+local nodes = redis.call('HGETALL', KEYS[1])
+for at = 1, #nodes, 2 do
+  local said = tonumber(string.match(nodes[at + 1], '^%d+'))
+  if said + tonumber(ARGV[3]) < now then redis.call('HDEL', KEYS[1], nodes[at]) end
 end
-return 0
+return 1
 """
 #: A primary that was replaced answers READONLY; one without enough replicas, NOREPLICAS.
 _UNAVAILABLE: Final = (RedisError, OSError, trio.TooSlowError, EOFError)
@@ -143,6 +153,7 @@ class Bus:
         self._publish = client.register_script(_PUBLISH)
         self._meet = client.register_script(_MEET)
         self._resign = client.register_script(_RESIGN)
+        self._register = client.register_script(_REGISTER)
 
     async def elect(self, known: int = 0) -> Elected | Held:
         """Ask for the lease.
@@ -185,9 +196,10 @@ class Bus:
         """Tell of the highest term and sequence number that this node has heard of."""
         await self._ask(self._meet([self._term, self._head], [term, seq]))
 
-    async def resign(self, term: int) -> None:
-        """Give the lease up, for another to take at once."""
-        await self._ask(self._resign([self._lease], [self._node, term]))
+    async def resign(self, term: int, payload: bytes = b"") -> None:
+        """Give the lease up, for another to take at once, with a last entry that says so."""
+        keys: list[Any] = [self._lease, self._log]
+        await self._ask(self._resign(keys, [self._node, term, payload]))
 
     async def holder(self) -> str | None:
         """Return the name of the node that holds the lease."""
@@ -210,6 +222,11 @@ class Bus:
         """Whether an entry is in the log."""
         return bool(await self._ask(self._client.xrange(self._log, start=place, end=place)))
 
+    async def newest(self) -> str:
+        """Return the place of the newest entry of the log."""
+        entries = await self._ask(self._client.xrevrange(self._log, count=1))
+        return entries[0].identifier.decode() if entries else BEGINNING
+
     async def log(self, after: str = BEGINNING) -> Sequence[Entry]:
         """Return all entries after a place, oldest first, without waiting."""
         found: list[Entry] = []
@@ -219,9 +236,10 @@ class Bus:
                 return found
             found += more
 
-    async def read(self, after: str) -> Sequence[Entry]:
-        """Wait for entries after a place; none where nothing came for `limits.BUS_READ_MS`."""
-        return await self._read(after, block=limits.BUS_READ_MS)
+    async def read(self, after: str, seconds: float) -> Sequence[Entry]:
+        """Wait for entries after a place; none where nothing came in time."""
+        # To Redis, no time at all is for ever.
+        return await self._read(after, block=max(1, math.ceil(seconds * 1000)))
 
     async def _read(self, after: str, block: int | None) -> Sequence[Entry]:
         asked = {self._log: after}
@@ -230,24 +248,14 @@ class Bus:
         return [_entry(each) for entries in (found or {}).values() for each in entries]
 
     async def register(self, status: bytes) -> None:
-        """Say what is to be known of this node; it is forgotten by itself some time after."""
-        now = await self._ask(self._client.time())
-        stamp = b"%d " % int(now.timestamp() * 1000)
-        await self._ask(self._client.hset(self._nodes, {self._node: stamp + status}))
+        """Say what is to be known of this node; it is forgotten some time after the last word."""
+        values: list[Any] = [self._node, status, limits.NODE_FORGOTTEN_SECONDS]
+        await self._ask(self._register([self._nodes], values))
 
-    async def nodes(self) -> dict[str, tuple[float, bytes]]:
-        """Return, for each node, how many seconds ago it said something of itself, and what."""
-        now = (await self._ask(self._client.time())).timestamp()
+    async def nodes(self) -> dict[str, bytes]:
+        """Return what each node said of itself last."""
         found: dict[bytes, bytes] = await self._ask(self._client.hgetall(self._nodes))
-        nodes: dict[str, tuple[float, bytes]] = {}
-        for name, value in found.items():
-            stamp, _, status = value.partition(b" ")
-            nodes[name.decode()] = max(0.0, now - int(stamp) / 1000), status
-        return nodes
-
-    async def forget(self, node: str) -> None:
-        """Say nothing more of a node."""
-        await self._ask(self._client.hdel(self._nodes, [node]))
+        return {name.decode(): said.partition(b" ")[2] for name, said in found.items()}
 
     @staticmethod
     async def _ask(command: Any, seconds: float = limits.BUS_SECONDS) -> Any:

@@ -95,6 +95,8 @@ Message = Changes | Keyframe | Conditions | Heartbeat
 
 _encoder: Final = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
+_list_encoder: Final = msgspec.msgpack.Encoder()
+_list_decoder: Final = msgspec.msgpack.Decoder(list[bytes])
 _hellos: Final = msgspec.msgpack.Decoder(Hello)
 
 
@@ -115,6 +117,23 @@ def decode(data: bytes) -> Message:
     """
     try:
         return _decoder.decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise RelayMessageError(str(error)) from None
+
+
+def pack(messages: Sequence[Message]) -> bytes:
+    """Write messages that belong together, for a log; none say that the feeder has resigned."""
+    return _list_encoder.encode([encode(message) for message in messages])
+
+
+def unpack(payload: bytes) -> list[Message]:
+    """Read what `pack` wrote.
+
+    Raises:
+        RelayMessageError: another version of the program wrote it.
+    """
+    try:
+        return [decode(message) for message in _list_decoder.decode(payload)]
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise RelayMessageError(str(error)) from None
 

@@ -68,7 +68,7 @@ class Mirror:
         Raises:
             GapError: one does not follow from what is here. What came before it is published.
         """
-        self.heard_at, self._heard_ms = trio.current_time(), self._market.wall_ms()
+        self.note()
         ticks = [n for n, each in enumerate(messages) if isinstance(each, Changes)]
         last = ticks[-1] if ticks else -1
         for number, message in enumerate(messages):
@@ -83,6 +83,10 @@ class Mirror:
                 self._market.followed.hear(message.condition)
             else:
                 self._check(message)
+
+    def note(self) -> None:
+        """Note that the market is alive now: a feeder was heard, or this process feeds."""
+        self.heard_at, self._heard_ms = trio.current_time(), self._market.wall_ms()
 
     async def idle(self) -> None:
         """Let a turn pass in which nothing came: subscribers of changes are told that they live."""

@@ -14,7 +14,6 @@ import attrs
 
 from ticker import limits
 from ticker.addresses import is_loopback
-from ticker.cluster.bus_address import bus_url, market_name
 from ticker.market.exchanges.address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
@@ -23,6 +22,7 @@ from ticker.rate_limit import Rate
 from ticker.security.policy import PolicySet
 from ticker.settings import network_readers as network
 from ticker.settings import readers as read
+from ticker.settings.bus_address import bus_url, market_name
 from ticker.settings.fields import setting
 from ticker.settings.network_readers import Endpoint
 from ticker.settings.origins import read_origins
