@@ -77,6 +77,7 @@ class Engine:
                 self.nursery.start_soon(self._role.run)
                 with trio.move_on_after(limits.FOLLOWING_SECONDS):
                     await self._role.ready.wait()
+            self.nursery.start_soon(self._market.past.run)
             self.nursery.start_soon(self._refresh)
             self.nursery.start_soon(self._sessions.watch)
             self.nursery.start_soon(self._authority.run, self._sessions.end_revoked)

@@ -36,16 +36,31 @@ KEEP_ALIVE_SECONDS: Final = 1.0
 #: twice the time for 5 % fewer bytes (250 symbols: 18 % of the plain size in 0.28 ms).
 DEFLATE_BYTES: Final = 1024
 DEFLATE_LEVEL: Final = 3
-#: The tick log, and what one of its ticks and one of its quotes take of it, rounded up.
+#: The tick log, and what one of its ticks, one of its quotes, and what an exchange tells besides
+#: the price take of it, rounded up.
 LOG_BYTES: Final = 64 * 1024 * 1024
 LOG_TICK_BYTES: Final = 400
 LOG_QUOTE_BYTES: Final = 320
+LOG_DETAILS_BYTES: Final = 900
 #: Ticks that a resumed subscriber of `every` is sent in one write, and bytes after which such a
 #: write ends: a millisecond's work between two checkpoints.
 MISSED_PIECE_TICKS: Final = 64
 MISSED_PIECE_BYTES: Final = 64 * 1024
 #: Such writes that a topic keeps: those who were cut off together ask for the same ones.
 MISSED_PIECES_KEPT: Final = 32
+
+#: Seconds of one symbol that are laid aside before they are put into its bars at once: those of
+#: late prices too, between two turns of the task that does so.
+CANDLES_LAID_ASIDE: Final = 8
+#: How often the past is looked after, and symbols of it between two turns for others: each costs
+#: some 20 microseconds, and a slice less than a millisecond.
+PAST_SECONDS: Final = 1.0
+PAST_SLICE: Final = 25
+#: What a day made anew counts for among those: at most a millisecond, with bars of others in it.
+PAST_DAY_WEIGHT: Final = 8
+#: How often the figures of the last 24 hours of a symbol are made anew; in between, each price
+#: that is beyond them widens them.
+DAY_REFRESH_SECONDS: Final = 60
 
 # --- Sources (market/sources/) ------------------------------------------------------------
 

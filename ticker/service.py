@@ -27,6 +27,7 @@ from ticker.market.followed import Followed
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.market import Market
+from ticker.market.past import Past
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
@@ -252,6 +253,7 @@ def _make_market(
         followed=Followed(book.symbols, sessions.tell_status),
         broadcast=broadcast,
         turns=turns,
+        past=Past(book, wall_ms),
         interval=interval,
         wall=wall,
     )

@@ -41,14 +41,15 @@ class Binance(Manners):
     ) -> Answer:
         request = json.loads(message)
         if request["method"] == "LIST_SUBSCRIPTIONS":
-            streams = [f"{self.theirs(symbol).lower()}@trade" for symbol in holds]
+            names = [self.theirs(symbol).lower() for symbol in holds]
+            streams = [f"{name}@{kind}" for name in names for kind in ("trade", "ticker")]
             return Answer([encoded({"result": streams, "id": request["id"]})])
         if request["method"] != "SUBSCRIBE" or not path.startswith(self.path):
             fault = {"code": 2, "msg": "Invalid request: unknown variant"}
             return Answer([encoded({"error": fault, "id": request["id"]})])
         # Unknown streams are accepted, and silent.
-        names = [stream.removesuffix("@trade").upper() for stream in request["params"]]
-        accepted = self.find(markets, names)
+        trades = [stream for stream in request["params"] if stream.endswith("@trade")]
+        accepted = self.find(markets, [each.removesuffix("@trade").upper() for each in trades])
         return Answer([encoded({"result": None, "id": request["id"]})], accepted)
 
     def price(self, market: Market) -> str:
@@ -60,12 +61,35 @@ class Binance(Manners):
             "s": name,
             "t": market.number,
             "p": market.price,
-            "q": "100",
+            "q": market.size,
             "T": time,
             "m": True,
             "M": True,
         }
         return encoded(data if self.raw else {"stream": f"{name.lower()}@trade", "data": data})
+
+    def ticker(self, market: Market) -> str:
+        name = self.theirs(market.symbol)
+        data = {
+            "e": "24hrTicker",
+            "E": market.time_ms * 1000 if self.micros else market.time_ms,
+            "s": name,
+            "P": market.change,
+            "c": market.price,
+            "b": market.bid or market.price,
+            "a": market.ask or market.price,
+            "o": market.open,
+            "h": market.high,
+            "l": market.low,
+            "v": market.volume,
+            "L": market.number,
+        }
+        return encoded(data if self.raw else {"stream": f"{name.lower()}@ticker", "data": data})
+
+    def heartbeat(self, markets: Mapping[str, Market], holds: Sequence[str]) -> Sequence[str]:
+        """Return the tickers, which come each second of what was ever traded."""
+        known = [markets[symbol] for symbol in holds if symbol in markets]
+        return [self.ticker(market) for market in known if market.price is not None]
 
     def shutdown(self) -> str:
         event = {"e": "serverShutdown", "E": 1770123456789}

@@ -42,7 +42,8 @@ class Bitstamp(Manners):
         data = {
             "id": market.number,
             "timestamp": str(market.time_ms // 1000),
-            "amount": 0.005,
+            "amount": 0.25,
+            "amount_str": market.size,
             "price": float(market.price or "0") if _plain(market.price) else 0,
             "price_str": market.price,
             "type": 0,
@@ -68,7 +69,20 @@ class Bitstamp(Manners):
 
     def _ticker(self, market: Market) -> object:
         pair = f"{market.base}/{market.quote}"
-        return {"last": market.price, "pair": pair, "timestamp": "1707130110", "side": "0"}
+        return {
+            "last": market.price,
+            "pair": pair,
+            "timestamp": "1707130110",
+            "side": "0",
+            "open": market.open,
+            "open_24": market.open,
+            "high": market.high,
+            "low": market.low,
+            "volume": market.volume,
+            "percent_change_24": market.change,
+            "bid": market.bid or market.price,
+            "ask": market.ask or market.price,
+        }
 
     def _market(self, market: Market) -> object:
         return {

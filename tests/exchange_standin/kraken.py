@@ -57,10 +57,11 @@ class Kraken(Manners):
         pair, price = self.theirs(market.symbol), market.price
         # Spelled out, since a float would lose the digits that the exchange sends.
         return (
-            f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{pair}","bid":{price},'
-            f'"bid_qty":740.0,"ask":{price},"ask_qty":1361.44813783,"last":{price},'
-            '"volume":997038.98383185,"vwap":0.10148,"low":0.09979,"high":0.10285,'
-            '"change":-0.00017,"change_pct":-0.17}]}'
+            f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{pair}",'
+            f'"bid":{market.bid or price},"bid_qty":740.0,"ask":{market.ask or price},'
+            f'"ask_qty":1361.44813783,"last":{price},"volume":{market.volume},"vwap":0.10148,'
+            f'"low":{market.low},"high":{market.high},"change":-0.00017,'
+            f'"change_pct":{market.change}}}]}}'
         )
 
     def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:

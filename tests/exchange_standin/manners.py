@@ -23,7 +23,10 @@ LISTED = (
 
 @attrs.define
 class Market:
-    """One symbol at an exchange: its last trade, and whether it is traded."""
+    """One symbol at an exchange: its last trade, whether it is traded, and the figures of a day.
+
+    Where `bid` and `ask` are None they are the price.
+    """
 
     symbol: str
     price: str | None = None
@@ -31,6 +34,14 @@ class Market:
     time_ms: int = 1_672_515_782_136
     trading: bool = True
     tick: str = "0.00000001"
+    size: str = "0.25"
+    bid: str | None = None
+    ask: str | None = None
+    open: str = "100.5"
+    high: str = "120.50"
+    low: str = "90.25"
+    volume: str = "5000.125"
+    change: str = "1.75"
 
     @property
     def base(self) -> str:

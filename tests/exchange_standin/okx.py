@@ -69,9 +69,13 @@ class Okx(Manners):
             "instType": "SPOT",
             "instId": market.symbol,
             "last": market.price,
-            "lastSz": "0.1",
-            "askPx": market.price,
-            "bidPx": market.price,
+            "lastSz": market.size,
+            "askPx": market.ask or market.price,
+            "bidPx": market.bid or market.price,
+            "open24h": market.open,
+            "high24h": market.high,
+            "low24h": market.low,
+            "vol24h": market.volume,
             "ts": str(market.time_ms),
         }
 

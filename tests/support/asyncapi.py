@@ -39,6 +39,16 @@ _QUERY: Final = {
         "resume": {"description": "EPOCH:SEQ", "type": "string"},
     },
 }
+#: What only the detail `full` shows of a quote.
+_FULL: Final = {
+    "bid": "The best price that is bid.",
+    "ask": "The best price that is asked.",
+    "open_24h": "The price 24 hours ago.",
+    "high_24h": "The highest price within 24 hours.",
+    "low_24h": "The lowest price within 24 hours.",
+    "volume_24h": "What was traded within 24 hours, in the base currency.",
+    "change_24h": "From `open_24h` to the price, in per cent.",
+}
 _REF: Final = "#/components/schemas/{name}"
 _ID: Final = {
     "description": "A number or a text, which comes back in the answer just as it was sent.",
@@ -75,6 +85,18 @@ _TICKER: Final = {
             },
             "timestamp": {"description": "In seconds since the epoch.", "type": "integer"},
             "source": {"description": "Unless it is simulated.", "type": "string"},
+            **{
+                name: {
+                    "description": f"{text} With `detail` `full`, where it is known.",
+                    "type": ["number", "string"],
+                }
+                for name, text in _FULL.items()
+            },
+            "since": {
+                "description": "With `detail` `full`, since when the figures of 24 hours are "
+                "known, where that is less than 24 hours; in milliseconds since the epoch.",
+                "type": "integer",
+            },
         },
         "required": ["symbol", "price", "timestamp"],
         "additionalProperties": False,

@@ -23,6 +23,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         open_24h, high_24h, low_24h: of the last 24 hours.
         volume_24h: how much of the base currency was traded in them.
         change_24h: by how many per cent the price has changed in them.
+        since: since when these are known, where that is less than 24 hours, in milliseconds since
+            the epoch.
     """
 
     symbol: str
@@ -36,6 +38,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     low_24h: Decimal | None = None
     volume_24h: Decimal | None = None
     change_24h: Decimal | None = None
+    since: int | None = None
 
     def __post_init__(self) -> None:
         if not self.price.is_finite():

@@ -86,9 +86,9 @@ class JsonFormat:
 def _full(quote: ShownQuote) -> Iterator[str]:
     """Write what only the detail `full` shows, each where it is known."""
     for name in FULL_FIELDS:
-        value: Decimal | None = getattr(quote, name)
+        value: Decimal | int | None = getattr(quote, name)
         if value is not None:
-            yield f',"{name}":{value:f}'
+            yield f',"{name}":{value}' if isinstance(value, int) else f',"{name}":{value:f}'
 
 
 def _checked_id(request_id: RequestId) -> RequestId:

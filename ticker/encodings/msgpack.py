@@ -58,7 +58,7 @@ class MessagePackFormat:
             for name in FULL_FIELDS:
                 value = getattr(quote, name)
                 if value is not None:
-                    shown[name] = plain(value)
+                    shown[name] = value if isinstance(value, int) else plain(value)
         return _encode(shown)
 
     def ticker(

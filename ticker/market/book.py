@@ -1,7 +1,12 @@
-"""The book: the newest quote of every symbol.
+"""The book: the newest quote of every symbol, and its past in bars.
 
 Rules for this module: values only, no clock and no I/O. Symbols are known from the start
 and keep their place, so that an encoder can hold positions instead of names.
+
+**Another process with the same bars.** Bars are a function of the quotes that `apply` was given,
+in the order of each symbol, and of nothing else. A copy that is given the quotes of `take`, those
+that had passed before the newest ones, has the same bars. One that comes late takes what was kept
+so far (`Candles.put` and `packed_bars.unpack`: what is given twice as bars does no harm).
 """
 
 from __future__ import annotations
@@ -9,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ticker.market.candles import Candles
-from ticker.market.quote import Quote
+from ticker.market.day import day_of, widened
+from ticker.market.quote import Details, Quote
 
 
 class Book:
@@ -18,6 +24,7 @@ class Book:
     Attributes:
         symbols: every symbol of the market, in the order to show them.
         quotes: the newest quote of each, at the same place; None until there is one.
+        days: the figures of its last 24 hours from our own bars, likewise.
         changes: grows with every quote taken in, so that what is derived can tell when it is old.
         keeps_passed: whether `take` also gives the quotes that were newest only between two of
             its calls, for a copy of this book that is to have the same past.
@@ -25,10 +32,12 @@ class Book:
 
     __slots__ = (
         "_candles",
+        "_moved_days",
         "_passed",
         "_place",
         "_touched",
         "changes",
+        "days",
         "keeps_passed",
         "quotes",
         "symbols",
@@ -37,12 +46,14 @@ class Book:
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = tuple(symbols)
         self.quotes: list[Quote | None] = [None] * len(self.symbols)
+        self.days: list[Details | None] = [None] * len(self.symbols)
         self.changes = 0
         self.keeps_passed = False
         self._passed: list[Quote] = []
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
         self._touched: dict[int, None] = {}
-        self._candles: list[Candles | None] = [None] * len(self.symbols)
+        self._moved_days: set[int] = set()
+        self._candles = tuple(Candles() for _ in self.symbols)
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._place
@@ -55,8 +66,8 @@ class Book:
         """Return the newest quote of a symbol, None before its first; KeyError if unknown."""
         return self.quotes[self._place[symbol]]
 
-    def candles(self, symbol: str) -> Candles | None:
-        """Return the past of a symbol, None before its first quote; KeyError if unknown."""
+    def candles(self, symbol: str) -> Candles:
+        """Return the past of a symbol; KeyError if unknown."""
         return self._candles[self._place[symbol]]
 
     def apply(self, batch: Iterable[Quote]) -> int:
@@ -77,15 +88,38 @@ class Book:
                 self._passed.append(before)
             self._touched[place] = None
             self.changes += 1
-            if before is None or (before.time_ms, before.price) != (quote.time_ms, quote.price):
+            if (
+                before is None
+                or before.time_ms != quote.time_ms
+                or before.price != quote.price
+                or quote.traded is not None
+            ):
                 self._count(place, quote)  # not a price that was only affirmed
         return unknown
 
     def _count(self, place: int, quote: Quote) -> None:
         candles = self._candles[place]
-        if candles is None:
-            candles = self._candles[place] = Candles()
-        candles.add(quote.time_ms, quote.price)
+        if candles.add(quote.time_ms, quote.price, quote.traded):
+            candles.day = widened(candles.day, quote.time_ms, quote.price)
+            self._set_day(place, candles.day)
+
+    def refresh_day(self, place: int, now_ms: int) -> None:
+        """Make the figures of a symbol's last 24 hours anew, without what has grown older."""
+        candles = self._candles[place]
+        candles.day = day_of(candles, now_ms)
+        if candles.day != self.days[place]:
+            self._set_day(place, candles.day)
+
+    def _set_day(self, place: int, day: Details | None) -> None:
+        self.days[place] = day
+        self._moved_days.add(place)
+
+    def take_moved_days(self) -> set[int]:
+        """Return the places whose figures of 24 hours moved since this was asked last."""
+        moved = self._moved_days
+        if moved:
+            self._moved_days = set()
+        return moved
 
     def take(self) -> tuple[Sequence[Quote], Sequence[Quote]]:
         """Return what was taken in since this was asked last.

@@ -6,21 +6,31 @@ bars in it, always: it is made of them, not beside them. Within a second the ord
 counts, so that the last that came is the close.
 
 Theory of operation. The second that is being filled is kept apart, as plain values: a price
-costs two comparisons. When another second begins it goes into the seconds, and from there into
-the minute and the hour. Where that is not the newest second (a late price, a clock that stepped
-back), the minute is folded anew from its seconds, and the hour from its minutes; only where those
-are no longer kept does a late price widen the old bar and leave its open and close.
+costs two comparisons. When another second begins it is laid aside, and `settle`, which is called
+now and then or when bars are asked for, puts it into the seconds, and from there into the minute
+and the hour. Where that is not the newest second (a late price, a clock that stepped back), the
+minute is folded anew from its seconds, and the hour from its minutes; only where those are no
+longer kept does a late price widen the old bar and leave its open and close.
+
+Bars of an exchange's own (`fill`) are kept beside ours and never mixed with them: they are shown
+where ours has none. An hour of which some minutes are ours and some the exchange's is shown as the
+fold of those minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Context, Decimal
-from typing import Final
+from itertools import islice
+from typing import Final, TypeAlias
 
-from ticker.market.bars import Bar, Series, Step, fold
+import msgspec
 
-__all__ = ["STEPS", "Candles", "Step"]
+from ticker.limits import CANDLES_LAID_ASIDE
+from ticker.market.bars import UNKNOWN, Bar, Series, Step, fold
+from ticker.market.quote import Details
+
+__all__ = ["HOUR", "MINUTE", "SECOND", "STEPS", "Candles", "ExactBar", "ShownBar", "Step"]
 
 SECOND: Final = Step("1s", 1_000, 3_600)
 MINUTE: Final = Step("1m", 60_000, 7 * 24 * 60)
@@ -28,42 +38,106 @@ HOUR: Final = Step("1h", 3_600_000, 366 * 24)
 #: Every step by its name, the finest first.
 STEPS: Final = {step.name: step for step in (SECOND, MINUTE, HOUR)}
 
+#: A bar with its prices as they came: begin in milliseconds, open, high, low, close, and volume.
+ExactBar: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal | None]
+
 #: Prices have 28 digits at most, the mean of two has 29: no digit is lost.
 _EXACT: Final = Context(prec=80)
 
 
-class Candles:
-    """The bars of one symbol."""
+class ShownBar(msgspec.Struct, frozen=True, gc=False):
+    """A bar as it is shown.
 
-    __slots__ = ("_begin", "_close", "_high", "_low", "_open", "_places", "_series")
+    Attributes:
+        begin: in milliseconds since the epoch.
+        prices: open, high, low and close, as plain decimals.
+        volume: in the base currency, as a plain decimal; None where it is not known.
+        theirs: whether any of it is of the exchange's own bars.
+    """
+
+    begin: int
+    prices: tuple[str, str, str, str]
+    volume: str | None
+    theirs: bool
+
+
+class Candles:
+    """The bars of one symbol.
+
+    Attributes:
+        day: the figures of the last 24 hours, as of the last `refresh_day` and the prices since;
+            see `ticker.market.day`.
+        unsaved: the bars that have changed since they were last taken for keeping, by the name of
+            their step and their begin; None while nothing keeps them.
+    """
+
+    __slots__ = (
+        "_aside",
+        "_begin",
+        "_close",
+        "_high",
+        "_low",
+        "_open",
+        "_places",
+        "_series",
+        "_theirs",
+        "_volume",
+        "_volume_places",
+        "day",
+        "unsaved",
+    )
 
     def __init__(self) -> None:
         self._series = {name: Series(step) for name, step in STEPS.items()}
+        self._theirs: dict[str, Series] = {}
         self._places = 0
+        self._volume_places = 0
         self._begin: int | None = None
         self._open = self._high = self._low = self._close = Decimal(0)
+        self._volume: Decimal | None = None
+        self._aside: list[ExactBar] = []
+        self.day: Details | None = None
+        self.unsaved: set[tuple[str, int]] | None = None
 
-    def add(self, time_ms: int, price: Decimal) -> None:
+    def add(self, time_ms: int, price: Decimal, volume: Decimal | None = None) -> bool:
         """Count one price in.
 
         Args:
             time_ms: when the price was made, in milliseconds since the epoch.
             price: finite.
+            volume: what was traded, where that is known of every trade.
+
+        Returns:
+            Whether the price is beyond the highest or the lowest of the day, or there is none
+            yet; then `day` is due to be made anew.
         """
-        begin = time_ms - time_ms % SECOND.ms
+        begin = time_ms - time_ms % 1_000
         if begin != self._begin:
-            self._keep()
+            self._lay_aside()
             self._begin = begin
             self._open = self._high = self._low = price
-        elif price > self._high:
-            self._high = price
-        elif price < self._low:
-            self._low = price
+            self._volume = volume
+        else:
+            if volume is not None and self._volume is not None:
+                self._volume += volume
+            elif self._volume is not None:
+                self._volume = None
+            if price > self._high:
+                self._high = price
+            elif price < self._low:
+                self._low = price
+            else:
+                self._close = price
+                return False
         self._close = price
+        day = self.day
+        if day is None or day.high_24h is None or day.low_24h is None:
+            return True
+        return price > day.high_24h or price < day.low_24h
 
     def bars(
         self, step: Step, *, now_ms: int, begin: int | None, end: int | None, limit: int | None
-    ) -> Iterator[tuple[int, str, str, str, str]]:
+    ) -> Iterator[ShownBar]:
         """Return bars as they are now, the oldest first; to be written one by one.
 
         Args:
@@ -72,63 +146,230 @@ class Candles:
             begin: the first time, inclusive; None for all that is kept.
             end: the last time, exclusive; None for no end. The last bar may still grow.
             limit: the newest so many; None for all.
-
-        Returns:
-            Time in milliseconds, then open, high, low and close as plain decimals.
         """
-        self._keep()
-        series = self._series[step.name]
-        oldest = step.begin(now_ms) - (step.bars - 1) * step.ms
+        self.settle()
+        oldest = step.oldest(now_ms)
         first = oldest if begin is None else max(begin, oldest)
-        newest = series.last_begin()
-        last = (first if newest is None else newest + step.ms) if end is None else end
-        found = series.newest(first, last, step.bars if limit is None else limit)
-        return _written(found, self._places)
+        last = self._end(step, first) if end is None else end
+        most = step.bars if limit is None else limit
+        if not self._theirs:
+            ours = self._series[step.name].newest(first, last, most)
+            return self._written((bar, False) for bar in ours)
+        merged = self._merged(step, first, last)
+        return self._written(islice(merged, max(0, len(merged) - most), None))
 
-    def _keep(self) -> None:
-        """Put the second that is being filled into the series, and begin another."""
+    def columns(self, step: Step, begin: int, end: int) -> tuple[Sequence[int], ...]:
+        """Return bars as they are now, ours and theirs, column by column; see `Series.columns`."""
+        self.settle()
+        series = self._series[step.name]
+        if not self._theirs:
+            return series.columns(begin, end)
+        bars = [bar for bar, _ in self._merged(step, begin, end)]
+        if not bars:
+            return ((),) * 5
+        begins, *rest = zip(*bars, strict=True)
+        return tuple(time // step.ms for time in begins), *rest
+
+    def first_begin(self, step: Step) -> int | None:
+        """Return when the oldest bar of a step begins, of ours or theirs."""
+        kept = (self._series[step.name], self._theirs.get(step.name))
+        begins = [series.first_begin() for series in kept if series is not None]
+        return min((begin for begin in begins if begin is not None), default=None)
+
+    def last_begin(self) -> int | None:
+        """Return when the newest second of ours begins."""
+        self.settle()
+        return self._series[SECOND.name].last_begin()
+
+    def last_price(self) -> Decimal | None:
+        """Return the newest price of ours."""
+        self.settle()
+        newest = self._series[SECOND.name].last_begin()
+        bar = None if newest is None else self._series[SECOND.name].get(newest)
+        return None if bar is None else self.price(bar[4])
+
+    def price(self, units: int) -> Decimal:
+        """Return a price that bars have in units."""
+        return _EXACT.scaleb(Decimal(units), -self._places)
+
+    def volume(self, units: int) -> Decimal | None:
+        """Return a volume that bars have in units; None where it is not known."""
+        return None if units == UNKNOWN else _EXACT.scaleb(Decimal(units), -self._volume_places)
+
+    def exact(self, bar: Bar) -> ExactBar:
+        """Return a bar with its prices as decimals."""
+        begin, *prices, volume = bar
+        opening, high, low, close = map(self.price, prices)
+        return begin, opening, high, low, close, self.volume(volume)
+
+    # --- what is laid aside
+
+    def settle(self) -> None:
+        """Put what came since the last time into the bars."""
+        self._lay_aside()
+        aside, self._aside = self._aside, []
+        for each in aside:
+            self._settle(each)
+
+    def _lay_aside(self) -> None:
+        """Lay the second that is being filled aside, and begin another."""
         if self._begin is None:
             return
         prices = (self._open, self._high, self._low, self._close)
-        self._measure(prices)
-        opening, high, low, close = (self._units(price) for price in prices)
-        added: Bar = self._begin, opening, high, low, close
+        self._aside.append((self._begin, *prices, self._volume))
         self._begin = None
+        if len(self._aside) >= CANDLES_LAID_ASIDE:
+            self.settle()
+
+    def _settle(self, second: ExactBar) -> None:
+        added = self._in_units(second)
         finer = self._series[SECOND.name]
         known = finer.get(added[0])
-        finer.put(added if known is None else fold((known, added), added[0]))
+        kept = finer.put(added if known is None else fold((known, added), added[0]))
+        if kept:
+            self._note(SECOND, added[0])
         newest = added[0] == finer.last_begin()
         for step in (MINUTE, HOUR):
             coarser = self._series[step.name]
             begin = step.begin(added[0])
             known = coarser.get(begin)
             if newest and known is not None:
-                coarser.put(fold((known, added), begin))
+                put = coarser.put(fold((known, added), begin))
             else:
-                coarser.put(_refolded(finer, known, added, step))
+                put = coarser.put(_refolded(finer, known, added, step))
+            if put and not kept:  # what is kept finer brings it back
+                self._note(step, begin)
             finer = coarser
 
-    def _measure(self, prices: tuple[Decimal, ...]) -> None:
-        """Count in smaller units where a price has more decimals than any before."""
-        places = max(-int(price.as_tuple().exponent) for price in prices)
+    def _note(self, step: Step, begin: int) -> None:
+        if self.unsaved is not None:
+            self.unsaved.add((step.name, begin))
+
+    # --- exact numbers in units
+
+    def _in_units(self, bar: ExactBar) -> Bar:
+        """Count in smaller units where a number has more decimals than any before."""
+        begin, opening, high, low, close, volume = bar
+        places = max(-int(price.as_tuple().exponent) for price in (opening, high, low, close))
+        self.measure(places, 0 if volume is None else -int(volume.as_tuple().exponent))
+        return (
+            begin,
+            self._units(opening),
+            self._units(high),
+            self._units(low),
+            self._units(close),
+            UNKNOWN if volume is None else int(_EXACT.scaleb(volume, self._volume_places)),
+        )
+
+    def measure(self, places: int, volume_places: int) -> tuple[int, int]:
+        """Count prices and volumes with at least so many decimals; return with how many."""
+        kept = (*self._series.values(), *self._theirs.values())
         if places > self._places:
-            for series in self._series.values():
+            for series in kept:
                 series.scale(10 ** (places - self._places))
             self._places = places
+        if volume_places > self._volume_places:
+            for series in kept:
+                series.scale_volumes(10 ** (volume_places - self._volume_places))
+            self._volume_places = volume_places
+        return self._places, self._volume_places
 
     def _units(self, price: Decimal) -> int:
         return int(_EXACT.scaleb(price, self._places))
 
+    # --- bars of an exchange's own, and bars that were kept
 
-def _written(bars: Iterator[Bar], places: int) -> Iterator[tuple[int, str, str, str, str]]:
-    for begin, opening, high, low, close in bars:
-        yield (
-            begin,
-            _text(opening, places),
-            _text(high, places),
-            _text(low, places),
-            _text(close, places),
-        )
+    def fill(self, step: Step, bars: Iterable[ExactBar]) -> None:
+        """Take in bars of an exchange's own."""
+        series = self._theirs.setdefault(step.name, Series(step))
+        for bar in bars:
+            if series.put(self._in_units(bar)):
+                self._note_theirs(step, bar[0])
+
+    def _note_theirs(self, step: Step, begin: int) -> None:
+        if self.unsaved is not None:
+            self.unsaved.add((f"{step.name}*", begin))
+
+    def series(self, name: str) -> Series:
+        """Return the bars of a step by its name, with `*` for those of an exchange."""
+        if not name.endswith("*"):
+            return self._series[name]
+        step = STEPS[name.removesuffix("*")]
+        return self._theirs.setdefault(step.name, Series(step))
+
+    def put(self, kept: Iterable[tuple[str, ExactBar]]) -> None:
+        """Put bars as they once were in the place of those that are there; fold the coarser anew.
+
+        Args:
+            kept: bars with the name of their step, the newest state of each last.
+        """
+        touched: dict[Step, set[int]] = {MINUTE: set(), HOUR: set()}
+        for name, bar in kept:
+            self.series(name).put(self._in_units(bar))
+            if name == SECOND.name:
+                touched[MINUTE].add(MINUTE.begin(bar[0]))
+            if name in {SECOND.name, MINUTE.name}:
+                touched[HOUR].add(HOUR.begin(bar[0]))
+        for finer, coarser in ((SECOND, MINUTE), (MINUTE, HOUR)):
+            for begin in sorted(touched[coarser]):
+                self._fold_anew(self._series[finer.name], self._series[coarser.name], begin)
+
+    def _fold_anew(self, finer: Series, coarser: Series, begin: int) -> None:
+        bars = finer.between(begin, begin + coarser.step.ms)
+        if not bars:
+            return
+        known = coarser.get(begin)
+        if known is None or finer.complete_from <= begin:
+            coarser.put(fold(bars, begin))
+        else:
+            whole = fold((known, *bars), begin)
+            coarser.put((begin, known[1], *whole[2:5], known[5]))
+
+    # --- as they are shown
+
+    def _end(self, step: Step, first: int) -> int:
+        """Return the time after the newest bar, or `first` where there is none."""
+        kept = (self._series[step.name], self._theirs.get(step.name))
+        begins = [series.last_begin() for series in kept if series is not None]
+        newest = max((begin for begin in begins if begin is not None), default=None)
+        return first if newest is None else newest + step.ms
+
+    def _merged(self, step: Step, begin: int, end: int) -> list[tuple[Bar, bool]]:
+        """Return ours and, where there is none, theirs, with a mark."""
+        theirs = self._theirs.get(step.name)
+        found = {} if theirs is None else {b[0]: (b, True) for b in theirs.between(begin, end)}
+        found.update((bar[0], (bar, False)) for bar in self._series[step.name].between(begin, end))
+        if step is HOUR and MINUTE.name in self._theirs:
+            self._mend_hours(found, begin, end)
+        return [found[time] for time in sorted(found)]
+
+    def _mend_hours(self, found: dict[int, tuple[Bar, bool]], begin: int, end: int) -> None:
+        """Fold the hours anew of which some minutes are theirs."""
+        minutes = self._theirs[MINUTE.name]
+        ours = self._series[MINUTE.name]
+        complete = max(ours.complete_from, minutes.complete_from)
+        hours = {HOUR.begin(number * MINUTE.ms) for number in minutes.columns(begin, end)[0]}
+        for hour in hours:
+            if hour < max(begin, complete):
+                continue
+            merged = self._merged(MINUTE, hour, hour + HOUR.ms)
+            if any(theirs for _, theirs in merged):
+                found[hour] = fold([bar for bar, _ in merged], hour), True
+
+    def _written(self, bars: Iterable[tuple[Bar, bool]]) -> Iterator[ShownBar]:
+        places, volume_places = self._places, self._volume_places
+        for (begin, opening, high, low, close, volume), theirs in bars:
+            yield ShownBar(
+                begin,
+                (
+                    _text(opening, places),
+                    _text(high, places),
+                    _text(low, places),
+                    _text(close, places),
+                ),
+                None if volume == UNKNOWN else _text(volume, volume_places),
+                theirs,
+            )
 
 
 def _text(units: int, places: int) -> str:
@@ -144,4 +385,5 @@ def _refolded(finer: Series, known: Bar | None, added: Bar, step: Step) -> Bar:
     if known is None or finer.complete_from <= begin:
         return fold(finer.between(begin, begin + step.ms) or [added], begin)
     # Some of what it was made of is no longer kept: its open and close stay as they were.
-    return begin, known[1], max(known[2], added[2]), min(known[3], added[3]), known[4]
+    whole: Sequence[int] = fold((known, added), begin)
+    return begin, known[1], whole[2], whole[3], known[4], whole[5]

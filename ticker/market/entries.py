@@ -33,10 +33,10 @@ class Entries:
         """Return the entry of each place as of the last tick; empty where there is no quote."""
         published = self._published
         if self._seq != published.seq:
-            quotes, encoded, detail = published.quotes, self.encoded, self._detail
-            entry = self._format.entry
+            encoded, detail = self.encoded, self._detail
+            shown, entry = published.shown, self._format.entry
             for place in published.changed_since(self._seq, detail):
-                quote = quotes[place]
+                quote = shown(place, detail)
                 assert quote is not None  # noqa: S101 - it has changed
                 encoded[place] = entry(quote, detail)
             self._seq = published.seq

@@ -185,7 +185,7 @@ class Hub:
         if changed["full"]:
             quotes = published.quotes
             shown = tuple(quote for place in changed["full"] if (quote := quotes[place]))
-            self.log.add(LoggedTick(seq, time_ms, changed, shown), now)
+            self.log.add(LoggedTick(seq, time_ms, changed, shown, published.days), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a frame of this very tick already.
         due = self._due(seq, overtaken=overtaken)

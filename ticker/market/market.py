@@ -12,6 +12,7 @@ from ticker.market.condition import Condition, SourceState
 from ticker.market.followed import Followed
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
+from ticker.market.past import Past
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +26,7 @@ class Market:
         followed: what another process says of them that runs them instead.
         broadcast: the ticks, where this process makes them.
         turns: how the market moves, whoever makes the ticks.
+        past: what looks after the bars.
         interval: between two ticks.
         wall: the wall clock, in seconds since the epoch.
     """
@@ -35,6 +37,7 @@ class Market:
     followed: Followed
     broadcast: Broadcast
     turns: Turns
+    past: Past
     interval: TickInterval
     wall: Callable[[], float]
 

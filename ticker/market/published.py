@@ -22,8 +22,8 @@ import msgspec
 
 from ticker.market.book import Book
 from ticker.market.epochs import Epochs, Span, new_epoch
-from ticker.market.quote import Quote
-from ticker.protocol.details import DETAILS, FULL_FIELDS, Detail
+from ticker.market.quote import Details, Quote, in_full
+from ticker.protocol.details import DETAILS, Detail
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -65,10 +65,22 @@ class Published:
         seq: the tick's number; 0 before the first, when nothing is published.
         time_ms: when it was published, in milliseconds since the epoch of Unix.
         quotes: the quote of each symbol at that tick, in the book's places; None before its first.
+        days: the figures of 24 hours from our own bars at that tick, in the same places; replaced
+            as a whole where one of them changes, so that who keeps it keeps what was.
         changed: the places in which the last tick changed something that a detail shows.
     """
 
-    __slots__ = ("_book", "_changed_at", "changed", "epoch", "epochs", "quotes", "seq", "time_ms")
+    __slots__ = (
+        "_book",
+        "_changed_at",
+        "changed",
+        "days",
+        "epoch",
+        "epochs",
+        "quotes",
+        "seq",
+        "time_ms",
+    )
 
     def __init__(self, book: Book, *, time_ms: int) -> None:
         self._book = book
@@ -80,11 +92,21 @@ class Published:
         self.seq = 0
         self.time_ms = time_ms
         self.quotes: list[Quote | None] = [None] * len(book.symbols)
+        self.days: tuple[Details | None, ...] = (None,) * len(book.symbols)
         self.changed: Mapping[Detail, tuple[int, ...]] = dict.fromkeys(DETAILS, ())
 
     def get(self, symbol: str) -> Quote | None:
         """Return a symbol's quote, None before its first; KeyError if it is unknown."""
         return self.quotes[self._book.place(symbol)]
+
+    def in_full(self, symbol: str) -> Quote | None:
+        """Return a symbol's quote as the detail `full` shows it; as `get`."""
+        return self.shown(self._book.place(symbol), "full")
+
+    def shown(self, place: int, detail: Detail) -> Quote | None:
+        """Return the quote at a place as a detail shows it, None before its first."""
+        quote = self.quotes[place]
+        return quote if detail == "price" or quote is None else in_full(quote, self.days[place])
 
     def proves(self, epoch: str, seq: int) -> bool:
         """Say whether a tick was of this line, so that what changed since is known."""
@@ -123,6 +145,9 @@ class Published:
                     rest.append(place)
                 continue
             price.append(place)
+        if days := self._book.take_moved_days():
+            self.days = tuple(self._book.days)
+            rest += self._differing(days.difference(price, rest))
         changed = tuple(price)
         self.changed = {"price": changed, "full": (*changed, *rest) if rest else changed}
         self._note(price, rest)
@@ -176,6 +201,15 @@ class Published:
             places.append(place)
         return places
 
+    def _differing(self, places: Iterable[int]) -> list[int]:
+        """Return those of some places whose figures of 24 hours are those of our own bars."""
+        return [
+            place
+            for place in places
+            if (quote := self.quotes[place]) is not None
+            and (quote.details is None or not quote.details.has_day)
+        ]
+
     def _note(self, price: Sequence[int], rest: Sequence[int]) -> None:
         """Note the places that changed in what `price` shows, and in what only `full` does."""
         if rest and self._changed_at["price"] is self._changed_at["full"]:
@@ -192,5 +226,7 @@ class Published:
 
 
 def _rest_alike(old: Quote, new: Quote) -> bool:
-    """Whether two quotes agree in what only the detail `full` shows."""
-    return all(getattr(old, name) == getattr(new, name) for name in FULL_FIELDS)
+    """Whether two quotes agree, to the last digit, in what only the detail `full` shows."""
+    if old.details is new.details:
+        return True
+    return old.details == new.details and repr(old.details) == repr(new.details)

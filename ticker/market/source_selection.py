@@ -25,7 +25,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from ticker.market.median import combine
+from ticker.market.median import combine, combine_details
 from ticker.market.offers import Offer, Offering, offers_of
 from ticker.market.quote import Quote
 from ticker.market.selection_values import SelectionRules, SelectionStatistics, StaleSymbol
@@ -270,7 +270,7 @@ class SourceSelection:
             if self._fresh(offer, now_ms) and (recovered or not held):
                 self._changes += holder is not None
                 symbol.holder = offer
-                return offer.quote
+                return _again(offer.quote)
         return None
 
     def _combined(self, symbol: _Symbol, now_ms: int) -> Quote | None:
@@ -281,7 +281,7 @@ class SourceSelection:
         if not quotes:
             return None
         if len(quotes) == 1:
-            return msgspec.structs.replace(quotes[0], counted=(quotes[0].source,))
+            return msgspec.structs.replace(quotes[0], counted=(quotes[0].source,), traded=None)
         combined = combine([quote.price for quote in quotes])
         counted = [q for q, counts in zip(quotes, combined.counted, strict=True) if counts]
         left_out = [q for q, counts in zip(quotes, combined.counted, strict=True) if not counts]
@@ -293,4 +293,12 @@ class SourceSelection:
             MEDIAN,
             counted=tuple(quote.source for quote in counted),
             left_out=tuple(quote.source for quote in left_out),
+            details=combine_details([quote.details for quote in counted]),
         )
+
+
+def _again(quote: Quote | None) -> Quote | None:
+    """Return a quote that may have been shown before: what was traded has counted then."""
+    if quote is None or quote.traded is None:
+        return quote
+    return msgspec.structs.replace(quote, traded=None)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from ticker import limits
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote, in_full
 from ticker.protocol.details import Detail
 
 
@@ -26,21 +26,30 @@ class LoggedTick(msgspec.Struct, frozen=True, gc=False):
         time_ms: when it was published, in milliseconds since the epoch.
         changed: the places that changed in what a detail shows.
         quotes: the quotes that the detail `full` shows changed, in that order.
+        days: the figures of 24 hours from our own bars, of all places.
     """
 
     seq: int
     time_ms: int
     changed: Mapping[Detail, tuple[int, ...]]
     quotes: tuple[Quote, ...]
+    days: tuple[Details | None, ...] = ()
 
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        return limits.LOG_TICK_BYTES + limits.LOG_QUOTE_BYTES * len(self.quotes)
+        each = limits.LOG_QUOTE_BYTES
+        # As a rule all sources tell more than the price, or none does.
+        if any(quote.details is not None for quote in (*self.quotes[:1], *self.quotes[-1:])):
+            each += limits.LOG_DETAILS_BYTES
+        return limits.LOG_TICK_BYTES + each * len(self.quotes)
 
     def shown(self, detail: Detail) -> Iterator[tuple[int, Quote]]:
         """Give the place and the quote of what it changed in what a detail shows."""
-        pairs = zip(self.changed["full"], self.quotes, strict=True)
+        pairs: Iterator[tuple[int, Quote]] = zip(self.changed["full"], self.quotes, strict=True)
+        if detail == "full":
+            days = self.days
+            return ((at, in_full(quote, days[at] if days else None)) for at, quote in pairs)
         if self.changed[detail] is self.changed["full"]:
             return pairs
         changed = frozenset(self.changed[detail])

@@ -15,7 +15,7 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
 from ticker import limits
-from ticker.market.candles import STEPS, Step
+from ticker.market.candles import STEPS, ShownBar, Step
 from ticker.web.answer_cache import costly
 from ticker.web.prices import refused
 from ticker.web.responses import bearer, encoded_answer, error, running
@@ -139,12 +139,9 @@ def _symbols(text: str) -> Sequence[str]:
     return symbols
 
 
-def _bars(symbol: str, query: HistoryQuery) -> Iterator[tuple[int, str, str, str, str]]:
+def _bars(symbol: str, query: HistoryQuery) -> Iterator[ShownBar]:
     market = running().market
-    kept = market.book.candles(symbol)
-    if kept is None:
-        return iter(())
-    return kept.bars(
+    return market.book.candles(symbol).bars(
         query.step, now_ms=market.wall_ms(), begin=query.begin, end=query.end, limit=query.limit
     )
 
@@ -155,8 +152,9 @@ async def _written(symbols: Sequence[str], query: HistoryQuery) -> dict[str, byt
     room = limits.HISTORY_SLICE_BARS
     for symbol in symbols:
         parts = []
-        for begin, opening, high, low, close in _bars(symbol, query):
-            parts.append(f"[{begin},{opening},{high},{low},{close},null]")
+        for bar in _bars(symbol, query):
+            opening, high, low, close = bar.prices
+            parts.append(f"[{bar.begin},{opening},{high},{low},{close},{bar.volume or 'null'}]")
             room -= 1
             if not room:
                 await trio.lowlevel.checkpoint()

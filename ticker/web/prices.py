@@ -8,6 +8,7 @@ from typing import Any
 from quart import Blueprint, Response
 
 from ticker.market.quote import Quote
+from ticker.protocol.details import FULL_FIELDS
 from ticker.security.authority import Grant
 from ticker.web.answer_cache import costly
 from ticker.web.responses import answer, bearer, encoded, encoded_answer, error, running
@@ -28,7 +29,7 @@ async def latest() -> Response:
         return error(403, "forbidden")
 
     def body() -> bytes:
-        quotes = (published.get(symbol) for symbol in allowed)
+        quotes = (published.in_full(symbol) for symbol in allowed)
         stale = market.stale()
         data = [_shown(quote, stale) for quote in quotes if quote is not None]
         return encoded(
@@ -50,7 +51,7 @@ async def one(symbol: str) -> Response:
     if refusal is not None:
         return refusal
     market = running().market
-    quote = market.hub.published.get(symbol)
+    quote = market.hub.published.in_full(symbol)
     if quote is None:
         return error(503, "no price yet")
     return answer(_shown(quote, market.stale()))
@@ -77,6 +78,10 @@ def _shown(quote: Quote, stale: Mapping[str, str]) -> dict[str, Any]:
         "received": quote.received_ms,
         "source": quote.source,
     }
+    for name in FULL_FIELDS:
+        value = getattr(quote, name)
+        if value is not None:
+            shown[name] = value
     if quote.counted:
         shown["counted"] = quote.counted
         shown["left_out"] = quote.left_out

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ticker import limits
 from ticker.encodings.json import JsonFormat
 from ticker.encodings.msgpack import MessagePackFormat
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.protocol import messages
 from ticker.protocol.requests import NO_ID, BadMessageError, Ping, Resume, Subscribe
 
@@ -47,6 +47,37 @@ def test_a_tick_is_the_same_but_for_its_prices(
         entry["price"] = f"{price:f}"
     assert binary == plain
     assert list(binary) == list(plain)
+
+
+def test_all_that_is_known_is_shown_in_full_and_none_of_it_with_the_price_alone() -> None:
+    details = Details(
+        bid=Decimal("0.00000001"),
+        open_24h=Decimal("1E+3"),
+        volume_24h=Decimal("12.50"),
+        change_24h=Decimal("-0.5000"),
+        since=1790000000123,
+    )
+    quote = Quote("A-USD", Decimal(1000), 5000, 1, "kraken", details=details)
+    plain = Quote("A-USD", Decimal(1000), 5000, 1, "kraken")
+    for form in (FORMAT, JsonFormat()):
+        assert form.entry(quote, "price") == form.entry(plain, "price")
+        assert form.entry(plain, "full") == form.entry(plain, "price")
+    said = msgspec.msgpack.decode(FORMAT.entry(quote, "full"))
+    assert JsonFormat().entry(quote, "full") == (
+        b'{"symbol":"A-USD","price":1000,"timestamp":5,"source":"kraken","bid":0.00000001,'
+        b'"open_24h":1000,"volume_24h":12.50,"change_24h":-0.5000,"since":1790000000123}'
+    )
+    assert said == {
+        "symbol": "A-USD",
+        "price": "1000",
+        "timestamp": 5,
+        "source": "kraken",
+        "bid": "0.00000001",
+        "open_24h": "1000",
+        "volume_24h": "12.50",
+        "change_24h": "-0.5000",
+        "since": 1790000000123,
+    }
 
 
 @pytest.mark.parametrize("size", [0, 15, 16, 65535, 65536])

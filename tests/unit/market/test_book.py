@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.market.book import Book
-from ticker.market.candles import STEPS
+from ticker.market.candles import STEPS, ShownBar
 from ticker.market.quote import Quote
 
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -23,7 +23,7 @@ def test_a_new_book_knows_its_symbols_and_no_price() -> None:
     book = Book(SYMBOLS)
     assert book.symbols == SYMBOLS
     assert [book.get(symbol) for symbol in SYMBOLS] == [None] * 3
-    assert book.candles("BTC-USD") is None
+    assert book.days == [None] * len(SYMBOLS)
     assert book.changes == 0
     assert "BTC-USD" in book
     assert "DOGE-USD" not in book
@@ -87,7 +87,5 @@ def test_quotes_become_bars() -> None:
     book = Book(SYMBOLS)
     book.apply([quote("BTC-USD", price, 5000) for price in (3, 7, 2, 4)])
     candles = book.candles("BTC-USD")
-    assert candles is not None
     bars = candles.bars(STEPS["1s"], now_ms=5000, begin=None, end=None, limit=None)
-    assert list(bars) == [(5000, "3", "7", "2", "4")]
-    assert book.candles("ETH-USD") is None
+    assert list(bars) == [ShownBar(5000, ("3", "7", "2", "4"), None, theirs=False)]

@@ -24,7 +24,8 @@ def shown(
     end: int | None = None,
     limit: int | None = None,
 ) -> list[Shown]:
-    return list(candles.bars(step, now_ms=now, begin=begin, end=end, limit=limit))
+    bars = candles.bars(step, now_ms=now, begin=begin, end=end, limit=limit)
+    return [(bar.begin, *bar.prices) for bar in bars]
 
 
 def exact(bars: list[Shown]) -> list[tuple[int, Decimal, Decimal, Decimal, Decimal]]:

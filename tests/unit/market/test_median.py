@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.details import details
 from tests.unit.market.test_source_selection import AGE, GRACE, LATER, WALL, offer, select
-from ticker.market.median import OUTLIER_PART, combine
+from ticker.market.median import OUTLIER_PART, combine, combine_details
 from ticker.market.offers import Offering
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 
 price = st.decimals("0.00000001", "1000000000", allow_nan=False, places=8)
 
@@ -124,3 +125,27 @@ def test_a_price_of_several_has_the_newest_times_of_those_that_count() -> None:
     quote = Quote("BTC-USD", Decimal(500), WALL + 9, WALL + 9, "c")
     [chosen], _ = selection.take("c", [quote], now_ms=9, wall_ms=WALL + 9)
     assert (chosen.time_ms, chosen.received_ms) == (WALL + 5, WALL + 5)
+
+
+def test_what_several_tell_besides_is_the_middle_of_each_and_the_sum_of_volumes() -> None:
+    first = details("99 101 90 120 80 1000 10")
+    second = details("98 102 91 121 81 500.5 9")
+    one_sided = details("- 7 92 122 82")
+    combined = combine_details([first, None, second, one_sided])
+    assert combined == details("98.5 101.5 91 121 81 1500.5")
+    assert combine_details([None, None]) is None
+    assert combine_details([Details(), None]) == Details()
+
+
+sides = st.tuples(st.integers(1, 10**6), st.integers(0, 10**6)).map(
+    lambda pair: Details(Decimal(pair[0]), Decimal(pair[0] + pair[1]))
+)
+
+
+@given(st.lists(sides | st.none(), min_size=1, max_size=6))
+def test_a_bid_of_several_is_never_above_their_ask(several: list[Details | None]) -> None:
+    combined = combine_details(several)
+    if combined is not None:
+        assert combined.bid is not None
+        assert combined.ask is not None
+        assert combined.bid <= combined.ask

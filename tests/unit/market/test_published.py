@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.market.book import Book
 from ticker.market.published import Published
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 
 SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
 
@@ -39,7 +40,9 @@ def test_a_tick_publishes_the_book_and_nothing_moves_before_the_next(
         prices = now
         assert {SYMBOLS[place] for place in published.changed["price"]} == changed
         assert published.quotes == book.quotes
-        assert published.changed["full"] == published.changed["price"]
+        moved = set(published.changed["full"]) - set(published.changed["price"])
+        # A price that came and went between two ticks may have been the day's highest.
+        assert moved <= {book.place(symbol) for symbol, _ in batch}
         assert [published.get(symbol) for symbol in SYMBOLS] == book.quotes
         assert (published.seq, published.time_ms) == (number * 3, number)
         for seq in range(number * 3 + 1):
@@ -78,18 +81,84 @@ def test_each_start_draws_another_epoch() -> None:
     assert all(epoch.isalnum() for epoch in epochs)
 
 
+DETAILS = Details(Decimal("1.5"), Decimal("2.5"), Decimal(1), Decimal(3), Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("details", "changed"),
+    [
+        (Details(Decimal("1.5"), Decimal("2.5"), Decimal(1), Decimal(3), Decimal("0.5")), False),
+        (Details(Decimal("1.50"), Decimal("2.5"), Decimal(1), Decimal(3), Decimal("0.5")), True),
+        (Details(Decimal("1.6"), Decimal("2.5"), Decimal(1), Decimal(3), Decimal("0.5")), True),
+        (Details(Decimal("1.5"), Decimal("2.5")), True),
+        (None, True),
+    ],
+    ids=["same", "another digit", "another bid", "no day", "none"],
+)
 def test_what_only_the_detail_full_shows_changes_that_alone(
-    monkeypatch: pytest.MonkeyPatch,
+    details: Details | None, *, changed: bool
 ) -> None:
-    monkeypatch.setattr("ticker.market.published.FULL_FIELDS", ("received_ms",))
     book = Book(SYMBOLS)
     published = Published(book, time_ms=0)
-    book.apply([quote("AAA-USD", 1), quote("BBB-USD", 1)])
+    old = Quote("AAA-USD", Decimal(1), 1000, 1000, "kraken", details=DETAILS)
+    book.apply([old, quote("BBB-USD", 1)])
     published.tick(1, 1)
-    book.apply([Quote("AAA-USD", Decimal(1), 1000, 1500, "simulated"), quote("BBB-USD", 2)])
+    book.apply([Quote("AAA-USD", Decimal(1), 1000, 1500, "kraken", details=details)])
+    book.apply([quote("BBB-USD", 2)])
     published.tick(2, 2)
     book.apply([quote("CCC-USD", 1)])
     published.tick(3, 3)
     assert published.changed == {"price": (2,), "full": (2,)}
     assert published.changed_since(1, "price") == [2, 1]
-    assert sorted(published.changed_since(1, "full")) == [0, 1, 2]
+    assert sorted(published.changed_since(1, "full")) == ([0, 1, 2] if changed else [1, 2])
+
+
+def test_where_a_source_tells_no_day_it_is_that_of_our_own_bars() -> None:
+    book = Book(SYMBOLS)
+    published = Published(book, time_ms=0)
+    book.apply(
+        [
+            Quote("AAA-USD", Decimal(100), 5_500, 5_500, "simulated"),
+            Quote("BBB-USD", Decimal(2), 5_500, 5_500, "kraken", details=DETAILS),
+        ]
+    )
+    published.tick(1, 1)
+    for price in (120, 80, 110):
+        book.apply([Quote("AAA-USD", Decimal(price), 6_000, 6_000, "simulated")])
+    published.tick(2, 2)
+    ours, theirs = published.in_full("AAA-USD"), published.in_full("BBB-USD")
+    assert ours is not None
+    assert ours.details == Details(
+        open_24h=Decimal(100),
+        high_24h=Decimal(120),
+        low_24h=Decimal(80),
+        change_24h=Decimal("10.0000"),
+        since=5_000,
+    )
+    assert theirs is not None
+    assert theirs.details == msgspec.structs.replace(DETAILS, change_24h=Decimal("100.0000"))
+    plain = published.get("AAA-USD")
+    assert plain is not None
+    assert plain.details is None
+
+
+def test_a_day_that_moved_without_a_price_changes_the_detail_full_of_who_is_shown_it() -> None:
+    book = Book(SYMBOLS)
+    published = Published(book, time_ms=0)
+    day_ms = 24 * 3_600_000
+    for symbol, details in (("AAA-USD", None), ("BBB-USD", DETAILS)):
+        for time_ms, price in ((60_000, 9), (120_000, 5)):
+            book.apply([Quote(symbol, Decimal(price), time_ms, time_ms, "x", details=details)])
+    published.tick(1, 1)
+    for place in range(2):
+        book.refresh_day(place, 120_000)
+    published.tick(2, 2)
+    assert published.changed["full"] == ()  # nothing has grown too old
+    for place in range(2):
+        book.refresh_day(place, day_ms + 60_000)
+    published.tick(3, 3)
+    assert not published.changed["price"]
+    assert list(published.changed["full"]) == [0]
+    shown = published.in_full("AAA-USD")
+    assert shown is not None
+    assert (shown.open_24h, shown.high_24h, shown.since) == (Decimal(5), Decimal(5), None)

@@ -5,6 +5,9 @@ Rules of the exchange that this follows:
 - Of the streams with a price, `trade` has the exchange's own time and numbers every trade of
   a symbol without gaps; `bookTicker` has neither. So the price is that of the last trade,
   as it is at the other exchanges, and a number left out is a gap.
+- `ticker` comes each second with what is best bid and asked and the figures of the last 24 hours,
+  and with the number of the last trade: that proves the price, where it is the trade we have.
+  Its own last price is not taken, since the trade comes by itself.
 - At `/stream` messages come wrapped (`{"stream":…,"data":…}`), at `/ws` as they are; with
   `timeUnit=MICROSECOND` their times are in microseconds. All of that is understood.
 - A connection lives 24 h; it is replaced after 23, or when `serverShutdown` announces its end.
@@ -38,7 +41,9 @@ import msgspec
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
     UNREADABLE,
+    Alive,
     BadMessage,
+    DetailsSeen,
     Ending,
     Event,
     Holding,
@@ -46,6 +51,7 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_details,
     checked_name,
     checked_price,
     decoded,
@@ -58,8 +64,12 @@ __all__ = ["BINANCE", "BINANCE_US", "create", "create_us", "parse"]
 LIFETIME_SECONDS: Final = 23 * 3600.0
 #: What one connection may subscribe to.
 MOST_STREAMS: Final = 1024
-#: Symbols of one request or question: 100 take 3 KB at most.
-BATCH: Final = 100
+#: Streams of one symbol: its trades, and its ticker.
+_STREAMS: Final = ("trade", "ticker")
+#: Symbols of one request: with two streams each, 50 take 3 KB at most.
+BATCH: Final = 50
+#: Symbols of one question.
+_ASKED_AT_ONCE: Final = 100
 #: A time above this is in microseconds: in milliseconds it would be in the year 5138.
 _MICROSECONDS: Final = 10**14
 
@@ -83,8 +93,24 @@ class _Trade(msgspec.Struct):
     symbol: str = msgspec.field(name="s", default="")
     price: Decimal | None = msgspec.field(name="p", default=None)
     time: int | None = msgspec.field(name="T", default=None)
+    size: Decimal | None = msgspec.field(name="q", default=None)
     trade: int | None = msgspec.field(name="t", default=None)
     aggregate: int | None = msgspec.field(name="a", default=None)
+
+
+class _Day(msgspec.Struct):
+    """What `ticker` has for us; the documentation's `24hrTicker`."""
+
+    symbol: str = msgspec.field(name="s")
+    price: Decimal | None = msgspec.field(name="c", default=None)
+    trade: int | None = msgspec.field(name="L", default=None)
+    bid: Decimal | None = msgspec.field(name="b", default=None)
+    ask: Decimal | None = msgspec.field(name="a", default=None)
+    open: Decimal | None = msgspec.field(name="o", default=None)
+    high: Decimal | None = msgspec.field(name="h", default=None)
+    low: Decimal | None = msgspec.field(name="l", default=None)
+    volume: Decimal | None = msgspec.field(name="v", default=None)
+    change: Decimal | None = msgspec.field(name="P", default=None)
 
 
 class _Book(msgspec.Struct):
@@ -134,6 +160,7 @@ class _Price(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Message)
 _trades = msgspec.json.Decoder(_Trade)
+_days = msgspec.json.Decoder(_Day)
 _books = msgspec.json.Decoder(_Book)
 _streams = msgspec.json.Decoder(list[str])
 _info = msgspec.json.Decoder(_Info)
@@ -168,13 +195,31 @@ def _streamed(kind: str, message: _Message, data: bytes | str | msgspec.Raw) -> 
             trade = _trades.decode(data)
             number = trade.aggregate if trade.trade is None else trade.trade
             name, price = checked_name(trade.symbol), checked_price(trade.price)
-            return (PriceSeen(name, price, _milliseconds(trade.time), number),)
+            return (PriceSeen(name, price, _milliseconds(trade.time), number, trade.size),)
+        case "ticker" | "24hrTicker":
+            return _of_day(_days.decode(data))
         case "bookTicker":
             book = _books.decode(data)
             middle = (checked_price(book.bid) + checked_price(book.ask)) / 2
             return (PriceSeen(checked_name(book.symbol), checked_price(middle)),)
         case other:
             return (Ignored(other or message.stream),)
+
+
+def _of_day(day: _Day) -> Sequence[Event]:
+    name = checked_name(day.symbol)
+    details = checked_details(
+        bid=day.bid,
+        ask=day.ask,
+        open_24h=day.open,
+        high_24h=day.high,
+        low_24h=day.low,
+        volume_24h=day.volume,
+        change_24h=day.change,
+    )
+    seen = DetailsSeen(name, details)
+    # Without a number it would be a sign of life that proves any price.
+    return (seen,) if day.trade is None else (seen, Alive(name, day.trade, day.price))
 
 
 def _milliseconds(time: int | None) -> int | None:
@@ -192,7 +237,8 @@ def _answer(message: _Message) -> Sequence[Event]:
         return (Subscribed(None, request),)
     if bytes(message.result):
         streams = _streams.decode(message.result)
-        return (Holding(tuple(each.partition("@")[0].upper() for each in streams), request),)
+        trades = [name for name, _, kind in (s.partition("@") for s in streams) if kind == "trade"]
+        return (Holding(tuple(name.upper() for name in trades), request),)
     raise BadMessage("neither a stream nor an answer")
 
 
@@ -224,7 +270,7 @@ def _address(url: str) -> str:
 
 
 def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
-    streams = [f"{name.lower()}@trade" for name in names]
+    streams = [f"{name.lower()}@{stream}" for name in names for stream in _STREAMS]
     message = {"method": "SUBSCRIBE", "params": streams, "id": request}
     return [msgspec.json.encode(message).decode()]
 
@@ -239,7 +285,7 @@ def _symbols_parameter(names: Sequence[str]) -> str:
 
 def _listings(names: Sequence[str] | None) -> str:
     path = "/api/v3/exchangeInfo?showPermissionSets=false"
-    few = names is not None and len(names) <= BATCH
+    few = names is not None and len(names) <= _ASKED_AT_ONCE
     return f"{path}&{_symbols_parameter(names or [])}" if few else path
 
 
@@ -262,7 +308,7 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
     # One unknown symbol has the whole question refused: those not in the catalogue go alone.
     known = [listing for listing in listings if listing.keys]
     groups: list[Sequence[Listing]] = [
-        known[start : start + BATCH] for start in range(0, len(known), BATCH)
+        known[start : start + _ASKED_AT_ONCE] for start in range(0, len(known), _ASKED_AT_ONCE)
     ]
     groups += [[listing] for listing in listings if not listing.keys]
     path = "/api/v3/ticker/price"
@@ -304,8 +350,9 @@ def _dialect(name: str, url: str, rest_url: str, *, has_usd: bool) -> Dialect:
         snapshots=False,
         pings=True,
         consecutive=True,
+        every_trade=True,
         lifetime_seconds=LIFETIME_SECONDS,
-        most_symbols=MOST_STREAMS,
+        most_symbols=MOST_STREAMS // len(_STREAMS),
     )
 
 

@@ -9,6 +9,9 @@ Rules of the exchange that this follows:
 - `bts:request_reconnect` announces that the server goes away within seconds: the connection is
   to be replaced. Connections last 90 days at most.
   https://www.bitstamp.net/websocket/v2/
+- The figures of 24 hours (`open_24`, `high`, `low`, `volume` of the base currency,
+  `percent_change_24`) are those of REST, each minute; so would be `bid` and `ask`, which are left
+  out, since a minute later they are wrong.
 - REST: `/api/v2/markets/` is the catalogue, `/api/v2/ticker/` has all last trades; at most
   400 requests a second, 10,000 in ten minutes. https://www.bitstamp.net/api/
 
@@ -34,11 +37,14 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_details,
     checked_name,
     checked_price,
     decoded,
+    decoded_amply,
 )
 from ticker.market.exchanges.exchange import Exchange
+from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
@@ -51,6 +57,7 @@ class _Data(msgspec.Struct):
     id: int | None = None
     price: Decimal | None = None
     price_str: Decimal | None = None
+    amount_str: Decimal | None = None
     microtimestamp: str = ""
     message: str = ""
 
@@ -75,10 +82,19 @@ class _Ticker(msgspec.Struct):
     pair: str = ""
 
 
+class _Ample(_Ticker):
+    open_24: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    volume: Decimal | None = None
+    percent_change_24: Decimal | None = None
+
+
 _decoder = msgspec.json.Decoder(_Message)
 _datas = msgspec.json.Decoder(_Data)
 _markets = msgspec.json.Decoder(list[_Market])
 _tickers = msgspec.json.Decoder(list[_Ticker] | _Ticker)
+_amples = msgspec.json.Decoder(list[_Ample] | _Ample)
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -101,7 +117,7 @@ def _read(message: _Message) -> Event:
             price = checked_price(trade.price if trade.price_str is None else trade.price_str)
             micros = trade.microtimestamp
             time_ms = int(micros) // 1000 if micros.isascii() and micros.isdecimal() else None
-            return PriceSeen(checked_name(name), price, time_ms, trade.id)
+            return PriceSeen(checked_name(name), price, time_ms, trade.id, trade.amount_str)
         case "bts:subscription_succeeded":
             return Subscribed((name,) if name else ())
         case "bts:error":
@@ -175,15 +191,33 @@ def _one_by_one(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    tickers = decoded(_tickers, body)
+    try:
+        tickers: _Ticker | Sequence[_Ticker] = decoded_amply(_amples, _tickers, body)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
     if isinstance(tickers, _Ticker):
-        return {asked[0].name: RestPrice(checked_price(tickers.last))}
-    last = {ticker.pair: ticker.last for ticker in tickers}
+        return {asked[0].name: _price(tickers)}
+    last = {ticker.pair: ticker for ticker in tickers}
     return {
-        listing.name: RestPrice(checked_price(last[listing.keys[0]]))
-        for listing in asked
-        if listing.keys[0] in last
+        listing.name: _price(last[listing.keys[0]]) for listing in asked if listing.keys[0] in last
     }
+
+
+def _price(ticker: _Ticker) -> RestPrice:
+    return RestPrice(
+        checked_price(ticker.last),
+        details=_details(ticker) if isinstance(ticker, _Ample) else None,
+    )
+
+
+def _details(ticker: _Ample) -> Details:
+    return checked_details(
+        open_24h=ticker.open_24,
+        high_24h=ticker.high,
+        low_24h=ticker.low,
+        volume_24h=ticker.volume,
+        change_24h=ticker.percent_change_24,
+    )
 
 
 DIALECT: Final = Dialect(
@@ -195,6 +229,7 @@ DIALECT: Final = Dialect(
         read_listings=_read_listings,
         prices=_prices,
         read_prices=_read_prices,
+        details_seconds=60.0,
     ),
     theirs=_theirs,
     guess=_guess,
@@ -204,6 +239,7 @@ DIALECT: Final = Dialect(
     batch=1,  # an error does not say of which channel it is
     request_seconds=0.05,
     snapshots=False,
+    every_trade=True,
     ping='{"event":"bts:heartbeat"}',
     any_message_is_alive=True,
 )

@@ -10,6 +10,8 @@ Rules of the exchange that this follows:
   used to verify that no messages were missed": that proves a price, and only a number that
   a heartbeat told of before and that never came is a gap.
   https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+- `ticker` has `best_bid`, `best_ask`, `open_24h`, `high_24h`, `low_24h` and `volume_24h` (of the
+  base currency) beside the price; the change is not told, and follows from the open.
 - At most 8 connections a second and address, 100 messages every second to it, 10 subscriptions
   a product and channel. https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits
 - REST: `/products` is the catalogue, `/products/ID/ticker` the last trade; 10 a second.
@@ -29,6 +31,7 @@ import msgspec
 
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
+    UNREADABLE,
     Alive,
     BadMessage,
     Event,
@@ -36,12 +39,15 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_details,
     checked_name,
     checked_price,
     decoded,
+    decoded_amply,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
+from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
@@ -72,6 +78,15 @@ class _Message(_Ticker):
     events: list[_Tickers] = []
 
 
+class _Ample(_Message):
+    best_bid: Decimal | None = None
+    best_ask: Decimal | None = None
+    open_24h: Decimal | None = None
+    high_24h: Decimal | None = None
+    low_24h: Decimal | None = None
+    volume_24h: Decimal | None = None
+
+
 class _Product(msgspec.Struct):
     id: str
     base_currency: str
@@ -84,6 +99,7 @@ class _Product(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Message)
+_amples = msgspec.json.Decoder(_Ample)
 _products = msgspec.json.Decoder(list[_Product] | _Product)
 _ticker = msgspec.json.Decoder(_Ticker)
 
@@ -94,7 +110,10 @@ def parse(raw: bytes | str) -> Sequence[Event]:
     Raises:
         BadMessage: it is not what the documentation describes.
     """
-    message = decoded(_decoder, raw)
+    try:
+        message = decoded_amply(_amples, _decoder, raw)
+    except UNREADABLE as error:
+        raise BadMessage(str(error)) from None
     match message.type or message.channel:
         case "ticker" if message.type:
             return (_price(message),)
@@ -119,6 +138,18 @@ def _price(ticker: _Ticker) -> PriceSeen:
         checked_price(ticker.price),
         milliseconds(ticker.time),
         ticker.trade_id,
+        details=_details(ticker) if isinstance(ticker, _Ample) else None,
+    )
+
+
+def _details(ticker: _Ample) -> Details:
+    return checked_details(
+        bid=ticker.best_bid,
+        ask=ticker.best_ask,
+        open_24h=ticker.open_24h,
+        high_24h=ticker.high_24h,
+        low_24h=ticker.low_24h,
+        volume_24h=ticker.volume_24h,
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ticker.limits import FEED_CONNECTS, FEED_CONNECTS_SECONDS, FEED_REQUEST_SECONDS
 from ticker.market.exchanges.events import Event
+from ticker.market.quote import Details
 
 __all__ = ["Dialect", "Listing", "Question", "Rest", "RestPrice"]
 
@@ -44,10 +45,14 @@ Question: TypeAlias = tuple[str, Sequence[Listing]]
 
 
 class RestPrice(msgspec.Struct, frozen=True, gc=False):
-    """The last price of a symbol as REST tells it; the time is the exchange's, if it tells."""
+    """The last price of a symbol as REST tells it; the time is the exchange's, if it tells.
+
+    `details` are what it tells besides, where the stream does not.
+    """
 
     price: Decimal
     time_ms: int | None = None
+    details: Details | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +66,8 @@ class Rest:
         prices: where to ask the last prices of some symbols, in as few questions as it allows.
         read_prices: reads one answer; by the stream's name of the symbol.
         seconds: the least time between two questions.
+        details_seconds: how often to ask for prices, for what REST tells besides; None where the
+            stream tells that.
     """
 
     url: str
@@ -69,6 +76,7 @@ class Rest:
     prices: Callable[[Sequence[Listing]], Sequence[Question]]
     read_prices: Callable[[bytes, Sequence[Listing]], Mapping[str, RestPrice]]
     seconds: float = 0.25
+    details_seconds: float | None = None
 
 
 def _as_it_is(text: str) -> str:
@@ -100,6 +108,7 @@ class Dialect:
         ping: the text message that it answers as a sign of life.
         pings: it has no heartbeat, so that we send ping frames and take the pongs for one.
         consecutive: the trades of a symbol are numbered without gaps, and we see them all.
+        every_trade: the stream has every trade with its size, so that what was traded adds up.
         lifetime_seconds: after this long the connection is replaced, where the exchange
             would end it soon after.
         most_symbols: how many one connection may subscribe to, where there is a limit.
@@ -125,6 +134,7 @@ class Dialect:
     ping: str | None = None
     pings: bool = False
     consecutive: bool = False
+    every_trade: bool = False
     lifetime_seconds: float | None = None
     most_symbols: int | None = None
     connects: int = FEED_CONNECTS

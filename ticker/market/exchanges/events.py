@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 
 from ticker.limits import PRICE_EXPONENT, SYMBOL_CHARACTERS
+from ticker.market.quote import Details
 
 __all__ = [
     "UNREADABLE",
     "Alive",
     "BadMessage",
+    "DetailsSeen",
     "Ending",
     "Event",
     "Halted",
@@ -29,13 +31,16 @@ __all__ = [
     "PriceSeen",
     "Refused",
     "Subscribed",
+    "checked_details",
     "checked_name",
     "checked_price",
     "decoded",
+    "decoded_amply",
     "milliseconds",
 ]
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
 
 #: What decoding raises on bytes that are not the JSON looked for, however deeply nested.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -43,6 +48,22 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 class BadMessage(Exception):  # noqa: N818 - it is a message, not a program, that is wrong
     """A message is not what its exchange documents. The text is short and for the log."""
+
+
+def decoded_amply(
+    ample: msgspec.json.Decoder[_A], bare: msgspec.json.Decoder[_T], raw: bytes | str
+) -> _A | _T:
+    """Decode with all details or, where one of them is malformed, without any.
+
+    A price is not to be lost for what comes with it.
+
+    Raises:
+        msgspec.MsgspecError: it cannot be decoded without them either.
+    """
+    try:
+        return ample.decode(raw)
+    except msgspec.ValidationError:
+        return bare.decode(raw)
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes | str) -> _T:
@@ -56,24 +77,39 @@ def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes | str) -> _T:
 class PriceSeen(msgspec.Struct, frozen=True, gc=False):
     """A price, and whatever else of the symbol comes with it.
 
-    `time_ms` is the exchange's; `number` grows with every trade of the symbol where the
-    exchange numbers them.
+    Attributes:
+        symbol: the exchange's name.
+        price: of the last trade.
+        time_ms: the exchange's time.
+        number: grows with every trade of the symbol where the exchange numbers them.
+        size: what the last trade traded, in the base currency.
+        details: what else it says of the symbol.
     """
 
     symbol: str
     price: Decimal
     time_ms: int | None = None
     number: int | None = None
+    size: Decimal | None = None
+    details: Details | None = None
+
+
+class DetailsSeen(msgspec.Struct, frozen=True, gc=False):
+    """What an exchange says of a symbol besides its price, and maybe that without a trade."""
+
+    symbol: str
+    details: Details
 
 
 class Alive(msgspec.Struct, frozen=True, gc=False):
     """A heartbeat, of one symbol or, without one, of the whole connection.
 
-    `number` is that of the newest trade, where the exchange tells.
+    `number` and `price` are those of the newest trade, where the exchange tells.
     """
 
     symbol: str | None = None
     number: int | None = None
+    price: Decimal | None = None
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
@@ -117,7 +153,9 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
-Event: TypeAlias = PriceSeen | Alive | Subscribed | Refused | Holding | Halted | Ending | Ignored
+Event: TypeAlias = (
+    PriceSeen | DetailsSeen | Alive | Subscribed | Refused | Holding | Halted | Ending | Ignored
+)
 
 
 def checked_price(price: Decimal | None) -> Decimal:
@@ -134,6 +172,45 @@ def checked_price(price: Decimal | None) -> Decimal:
     if sent != price:
         raise BadMessage(f"price of more than 28 digits {str(price)[:40]}")
     return sent
+
+
+def checked_details(
+    *,
+    bid: Decimal | None = None,
+    ask: Decimal | None = None,
+    open_24h: Decimal | None = None,
+    high_24h: Decimal | None = None,
+    low_24h: Decimal | None = None,
+    volume_24h: Decimal | None = None,
+    change_24h: Decimal | None = None,
+) -> Details:
+    """Return what of some details can be true; the rest is left out.
+
+    A price must be as `checked_price` says, a volume not below zero. None of them is worth losing
+    the message's price for.
+    """
+    return Details(
+        _price_or_none(bid),
+        _price_or_none(ask),
+        _price_or_none(open_24h),
+        _price_or_none(high_24h),
+        _price_or_none(low_24h),
+        volume_24h if _possible(volume_24h) and not volume_24h.is_signed() else None,
+        change_24h if _possible(change_24h) else None,
+    )
+
+
+def _price_or_none(price: Decimal | None) -> Decimal | None:
+    return price if _possible(price) and price > 0 else None
+
+
+def _possible(value: Decimal | None) -> TypeGuard[Decimal]:
+    return (
+        value is not None
+        and value.is_finite()
+        and abs(value.adjusted()) <= PRICE_EXPONENT
+        and +value == value
+    )
 
 
 def checked_name(symbol: str) -> str:

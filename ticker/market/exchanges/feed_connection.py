@@ -25,6 +25,7 @@ from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
     BadMessage,
+    DetailsSeen,
     Ending,
     Event,
     Halted,
@@ -133,9 +134,22 @@ class FeedConnection:
             case PriceSeen():
                 self._numbers.take(event)
                 self._state.price(event)
+            case DetailsSeen():
+                self._state.details(event)
             case Alive():
                 self._numbers.compare(event)
                 self._alive(event)
+            case Subscribed() | Refused() | Holding():
+                self._take_answer(event)
+            case Halted():
+                self._state.halt(event.reason)
+            case Ending():
+                self.ending.set()
+            case Ignored():
+                self._report("unknown_type", event.kind[:FEED_DETAIL_CHARACTERS])
+
+    def _take_answer(self, event: Subscribed | Refused | Holding) -> None:
+        match event:
             case Subscribed():
                 self._subscriptions.confirm(event)
                 self._state.subscribed(self._subscriptions.confirmed)
@@ -143,16 +157,11 @@ class FeedConnection:
                 self._answered.set()
             case Refused():
                 self._refused(event)
+            case Holding() if event.request == self._question:
+                self._held = event.symbols
+                self._answered.set()
             case Holding():
-                if event.request == self._question:
-                    self._held = event.symbols
-                    self._answered.set()
-            case Halted():
-                self._state.halt(event.reason)
-            case Ending():
-                self.ending.set()
-            case Ignored():
-                self._report("unknown_type", event.kind[:FEED_DETAIL_CHARACTERS])
+                pass  # an answer that was waited for no longer
 
     def _alive(self, event: Alive | None = None) -> None:
         self._watch.deadline = trio.current_time() + FEED_SILENCE_SECONDS

@@ -16,11 +16,11 @@ from ticker.limits import (
     FEED_NAMED_SYMBOLS,
 )
 from ticker.market.exchanges.dialect import Dialect, Listing, RestPrice
-from ticker.market.exchanges.events import Alive, PriceSeen
+from ticker.market.exchanges.events import Alive, DetailsSeen, PriceSeen
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.price_filter import PriceFilter
 from ticker.market.exchanges.proofs import Doubt, Proofs
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.market.sources import SourceConfigError, SourceContext
 from ticker.market.sources.options import nearest
 
@@ -50,7 +50,9 @@ class FeedState:
         self._refused: Final = memory.refused
         self._unlisted: Final = memory.unlisted
         self._context: Final = context
-        self._filter: Final = PriceFilter(dialect.name, names, context.report)
+        self._filter: Final = PriceFilter(
+            dialect.name, names, context.report, every_trade=dialect.every_trade
+        )
         self._told: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
         self._subscribed: set[str] = set()
@@ -91,6 +93,19 @@ class FeedState:
                 self._filter.withhold(seen.symbol)
         self._tell()
 
+    def details(self, seen: DetailsSeen) -> None:
+        """Take in what the stream tells besides a price."""
+        if seen.symbol not in self.names:
+            self._context.report("unexpected_symbol", seen.symbol)
+            return
+        self._note(seen.symbol, seen.details)
+        self._tell()
+
+    def _note(self, name: str, details: Details) -> None:
+        self._filter.note(name, details)
+        if name in self._told:
+            self._filter.withhold(name)
+
     def heartbeat(self, alive: Alive) -> None:
         """Take in a sign of life, of one symbol or of the whole connection."""
         now, now_ms = trio.current_time(), self._context.wall_ms()
@@ -104,7 +119,7 @@ class FeedState:
         elif (
             alive.symbol in self.names
             and self._good(alive.symbol)
-            and self._filter.affirm(alive.symbol, alive.number, now_ms)
+            and self._filter.affirm(alive.symbol, alive.number, now_ms, alive.price)
         ):
             self.proofs.proved(alive.symbol, now)
         self._tell()
@@ -205,9 +220,12 @@ class FeedState:
             last = self._filter.last(name)
             self.record.compared += last is not None
             if last is None:
-                self._filter.take(PriceSeen(name, answer.price, answer.time_ms), now_ms)
+                price = PriceSeen(name, answer.price, answer.time_ms, details=answer.details)
+                self._filter.take(price, now_ms)
                 self.proofs.proved(name, asked_at)
                 continue
+            if answer.details is not None:
+                self._note(name, answer.details)
             self.record.differed += last != answer.price
             found = self.proofs.compare(name, last, answer.price, asked_at) or found
             if last == answer.price:
@@ -231,6 +249,10 @@ class FeedState:
     def to_prove(self, now: float) -> Sequence[str]:
         """Return the symbols whose price REST is to be asked for."""
         return self.proofs.to_prove(filter(self._good, self._subscribed), now)
+
+    def served(self) -> Sequence[str]:
+        """Return the symbols that the exchange serves now."""
+        return [name for name in self._subscribed if self._good(name)]
 
     def to_check(self, now: float) -> Sequence[str]:
         """Return the symbols of which the catalogue is to be asked: quiet ones, halted ones."""

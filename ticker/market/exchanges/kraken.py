@@ -5,6 +5,8 @@ Rules of the exchange that this follows:
 - `ticker` sends a snapshot upon subscribing and an update on every trade; each symbol is
   acknowledged, or refused, by a message of its own.
   https://docs.kraken.com/api/docs/websocket-v2/ticker
+- `ticker` has `bid`, `ask`, `high`, `low` and `volume` (of the base currency) of 24 hours, `change`
+  and `change_pct` over them; the open is not told: it is `last` less `change`.
 - `heartbeat` comes about once a second "in the absence of any other channel updates", so that
   any message is a sign of life. https://docs.kraken.com/api/docs/websocket-v2/heartbeat
 - `status` tells, upon connecting and on each change, whether the engine is `online`; otherwise
@@ -41,12 +43,15 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_details,
     checked_name,
     checked_price,
     decoded,
+    decoded_amply,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
+from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
@@ -63,6 +68,16 @@ class _Ticker(msgspec.Struct):
     symbol: str
     last: Decimal
     timestamp: datetime | None = None
+
+
+class _Ample(_Ticker):
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    volume: Decimal | None = None
+    change: Decimal | None = None
+    change_pct: Decimal | None = None
 
 
 class _Status(msgspec.Struct):
@@ -109,6 +124,7 @@ class _RestTickers(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Message)
 _tickers = msgspec.json.Decoder(list[_Ticker])
+_amples = msgspec.json.Decoder(list[_Ample])
 _statuses = msgspec.json.Decoder(list[_Status])
 _old_tickers = msgspec.json.Decoder(tuple[int, _OldTicker, str, str])
 _pairs = msgspec.json.Decoder(_Pairs)
@@ -146,8 +162,9 @@ def _read(message: _Message) -> Sequence[Event]:
                     checked_name(ticker.symbol),
                     checked_price(ticker.last),
                     milliseconds(ticker.timestamp),
+                    details=_details(ticker) if isinstance(ticker, _Ample) else None,
                 )
-                for ticker in _tickers.decode(message.data)
+                for ticker in decoded_amply(_amples, _tickers, message.data)
             ]
         case ("heartbeat", _) | ("", "heartbeat"):
             return (Alive(),)
@@ -162,6 +179,18 @@ def _read(message: _Message) -> Sequence[Event]:
             raise BadMessage("neither a channel nor a method")
         case channel, method:
             return (Ignored(channel or method),)
+
+
+def _details(ticker: _Ample) -> Details:
+    return checked_details(
+        bid=ticker.bid,
+        ask=ticker.ask,
+        open_24h=None if ticker.change is None else ticker.last - ticker.change,
+        high_24h=ticker.high,
+        low_24h=ticker.low,
+        volume_24h=ticker.volume,
+        change_24h=ticker.change_pct,
+    )
 
 
 def _acknowledgement(message: _Message) -> Event:

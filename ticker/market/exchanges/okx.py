@@ -6,6 +6,9 @@ Rules of the exchange that this follows:
   most every 100 ms. Each symbol is acknowledged by a message of its own that repeats the
   request's `id`; `error` has a code and names the symbol in its text.
   https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-tickers-channel
+- `tickers` has `bidPx`, `askPx`, `open24h`, `high24h`, `low24h` and `vol24h` (of the base currency)
+  too. It does not say whether there was a trade: there was one where `last` or its size `lastSz`
+  is another than before; else the message affirms the last price, which keeps its time.
 - A connection without data for 30 s is closed: the text `ping` is answered by `pong`, a sign of
   life of the connection, and of nothing else.
 - `notice` with code 64008 announces that the connection is about to be closed.
@@ -38,6 +41,7 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_details,
     checked_name,
     checked_price,
     decoded,
@@ -60,6 +64,13 @@ class _Ticker(msgspec.Struct):
     inst_id: str = msgspec.field(name="instId")
     last: Decimal | None = None
     ts: str = ""
+    size: str | None = msgspec.field(name="lastSz", default=None)
+    bid: str | None = msgspec.field(name="bidPx", default=None)
+    ask: str | None = msgspec.field(name="askPx", default=None)
+    open: str | None = msgspec.field(name="open24h", default=None)
+    high: str | None = msgspec.field(name="high24h", default=None)
+    low: str | None = msgspec.field(name="low24h", default=None)
+    volume: str | None = msgspec.field(name="vol24h", default=None)
 
 
 class _Message(msgspec.Struct):
@@ -132,7 +143,28 @@ def _read(message: _Message) -> Sequence[Event]:
 
 
 def _price(ticker: _Ticker) -> PriceSeen:
-    return PriceSeen(checked_name(ticker.inst_id), checked_price(ticker.last), _time(ticker.ts))
+    return PriceSeen(
+        checked_name(ticker.inst_id),
+        checked_price(ticker.last),
+        _time(ticker.ts),
+        size=_number(ticker.size),
+        details=checked_details(
+            bid=_number(ticker.bid),
+            ask=_number(ticker.ask),
+            open_24h=_number(ticker.open),
+            high_24h=_number(ticker.high),
+            low_24h=_number(ticker.low),
+            volume_24h=_number(ticker.volume),
+        ),
+    )
+
+
+def _number(text: str | None) -> Decimal | None:
+    """Read a number; what is not known is an empty text."""
+    try:
+        return Decimal(text) if text else None
+    except ArithmeticError:
+        return None
 
 
 def _time(ts: str) -> int | None:

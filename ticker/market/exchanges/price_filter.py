@@ -4,6 +4,9 @@ Rules: pure; the time is an argument. Prices are conflated here, so that however
 come in, at most one a symbol goes on. A price that is affirmed anew (the exchange says
 that its last trade still is the last one) is passed on again with its own time and the
 new time of receipt: that is what tells a quiet market from a stale price.
+
+What an exchange tells besides the price goes with the quote. Told alone, it is passed on with the
+last price as that was, neither younger nor older; the same trade told again is no trade.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import attrs
+import msgspec
 
 from ticker.limits import (
     FEED_CLOCK_AHEAD_MS,
@@ -21,7 +25,7 @@ from ticker.limits import (
     FEED_JUMP_TICKS,
 )
 from ticker.market.exchanges.events import PriceSeen
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 
 __all__ = ["PriceFilter"]
 
@@ -42,6 +46,8 @@ class PriceFilter:
         source: str,
         names: Mapping[str, Sequence[str]],
         report: Callable[[str, str], None],
+        *,
+        every_trade: bool = False,
     ) -> None:
         """Begin with no price.
 
@@ -49,6 +55,7 @@ class PriceFilter:
             source: the name that quotes carry.
             names: what each symbol of the exchange is called here, maybe several names.
             report: told of each price that is not believed.
+            every_trade: whether every trade comes with its size, which is then added up.
         """
         self._source = source
         self._names = names
@@ -57,6 +64,10 @@ class PriceFilter:
         self._held: dict[str, _Held] = {}
         self._pending: dict[str, Quote] = {}
         self._ticks: dict[str, Decimal] = {}
+        self._every_trade = every_trade
+        self._details: dict[str, Details] = {}
+        self._received: dict[str, int] = {}
+        self._traded: dict[str, Decimal] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to hand out."""
@@ -73,8 +84,18 @@ class PriceFilter:
 
     def withhold(self, symbol: str) -> None:
         """Do not hand out what was taken in of a symbol."""
+        self._traded.pop(symbol, None)
         for name in self._names[symbol]:
             self._pending.pop(name, None)
+
+    def note(self, symbol: str, details: Details) -> None:
+        """Learn what an exchange tells of a symbol besides its price."""
+        if self._details.get(symbol) == details:
+            return
+        self._details[symbol] = details
+        last = self._last.get(symbol)
+        if last is not None:
+            self._hand_out(last, self._received[symbol])
 
     def take(self, seen: PriceSeen, now_ms: int) -> None:
         """Take in one price."""
@@ -84,7 +105,10 @@ class PriceFilter:
         last = self._last.get(seen.symbol)
         if last is not None and _overtaken(seen, last):
             return
-        seen = self._with_sane_time(seen, now_ms)
+        if last is not None and _told_again(seen, last):
+            seen = msgspec.structs.replace(last, details=seen.details)
+        else:
+            seen = self._with_sane_time(seen, now_ms)
         held = self._held.pop(seen.symbol, None)
         believed = last is None or self._near(seen, last)
         if not believed and held is not None:
@@ -96,10 +120,12 @@ class PriceFilter:
         since = now_ms if held is None else held.since_ms
         self._held[seen.symbol] = _Held(seen, since)
 
-    def affirm(self, symbol: str, number: int | None, now_ms: int) -> bool:
+    def affirm(
+        self, symbol: str, number: int | None, now_ms: int, price: Decimal | None = None
+    ) -> bool:
         """Learn that the last price of a symbol still is the last one; return whether it was ours.
 
-        With a `number`, only if that is the number of the last price. Nothing is affirmed
+        With a `number` or a `price`, only if that is the last price's. Nothing is affirmed
         while another price is held back; after `FEED_HOLD_MS` that one is believed.
         """
         held, last = self._held.get(symbol), self._last.get(symbol)
@@ -111,6 +137,8 @@ class PriceFilter:
             return True
         if last is None or (number is not None and number != last.number):
             return False
+        if price is not None and price != last.price:
+            return False
         self._hand_out(last, now_ms)
         return True
 
@@ -118,6 +146,7 @@ class PriceFilter:
         """Return the newest quote of each symbol with news since the last batch."""
         batch = list(self._pending.values())
         self._pending.clear()
+        self._traded.clear()
         return batch
 
     def _near(self, seen: PriceSeen, other: PriceSeen) -> bool:
@@ -130,20 +159,51 @@ class PriceFilter:
 
     def _with_sane_time(self, seen: PriceSeen, now_ms: int) -> PriceSeen:
         if seen.time_ms is None:
-            return PriceSeen(seen.symbol, seen.price, now_ms, seen.number)
+            return msgspec.structs.replace(seen, time_ms=now_ms)
         if FEED_CLOCK_EARLIEST_MS <= seen.time_ms <= now_ms + FEED_CLOCK_AHEAD_MS:
             return seen
         self._report("bad_clock", f"{seen.symbol} at {seen.time_ms} ms")
-        return PriceSeen(seen.symbol, seen.price, now_ms, seen.number)
+        return msgspec.structs.replace(seen, time_ms=now_ms)
 
     def _accept(self, seen: PriceSeen, now_ms: int) -> None:
+        last = self._last.get(seen.symbol)
         self._last[seen.symbol] = seen
+        if seen.details is not None:
+            self._details[seen.symbol] = seen.details
+        if self._every_trade and seen.size is not None and not _same_trade(seen, last):
+            before = self._traded.get(seen.symbol, Decimal(0))
+            self._traded[seen.symbol] = before + seen.size
         self._hand_out(seen, now_ms)
 
-    def _hand_out(self, seen: PriceSeen, now_ms: int) -> None:
-        time_ms = now_ms if seen.time_ms is None else seen.time_ms
-        for name in self._names[seen.symbol]:
-            self._pending[name] = Quote(name, seen.price, time_ms, now_ms, self._source)
+    def _hand_out(self, seen: PriceSeen, received_ms: int) -> None:
+        symbol = seen.symbol
+        self._received[symbol] = received_ms
+        details, traded = self._details.get(symbol), self._traded.get(symbol)
+        time_ms = received_ms if seen.time_ms is None else seen.time_ms
+        for name in self._names[symbol]:
+            self._pending[name] = Quote(
+                name,
+                seen.price,
+                time_ms,
+                received_ms,
+                self._source,
+                details=details,
+                traded=traded,
+            )
+
+
+def _same_trade(seen: PriceSeen, last: PriceSeen | None) -> bool:
+    """Tell whether a trade is the last one, as the connection before may have told it too."""
+    return last is not None and seen.number is not None and seen.number == last.number
+
+
+def _told_again(seen: PriceSeen, last: PriceSeen) -> bool:
+    """Tell whether a message without a number of a trade is about the last trade."""
+    return (
+        seen.number is None
+        and seen.size is not None
+        and (seen.size, seen.price) == (last.size, last.price)
+    )
 
 
 def _last_digit(price: Decimal) -> Decimal:

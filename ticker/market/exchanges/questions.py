@@ -66,6 +66,7 @@ class Questions:
         self._began = self._catalogue_due = 0.0
         self._failures = 0
         self._not_before = 0.0
+        self._details_due = 0.0
 
     async def run(self) -> None:
         """Ask until cancelled.
@@ -84,6 +85,7 @@ class Questions:
                     await self._check(doubtful)
             if quiet := self._state.to_prove(trio.current_time()):
                 await self._prove(quiet)
+            await self._ask_details()
             self._state.tell_reasons()
             await trio.sleep(FEED_LOOK_SECONDS)
 
@@ -190,6 +192,16 @@ class Questions:
                     retry_after=wait,
                 )
         return answered
+
+    async def _ask_details(self) -> None:
+        """Ask for all prices, where only REST tells what comes with them."""
+        pause, now = self._dialect.rest.details_seconds, trio.current_time()
+        if pause is None or now < max(self._details_due, self._not_before):
+            return
+        served = self._state.served()
+        if served:
+            self._details_due = now + pause
+            await self._compare(served)
 
     # --- one question
 

@@ -62,7 +62,14 @@ def test_a_feed_is_a_source_that_quotes_three_coins_unless_told_otherwise(name: 
                 "req_id": 7,
             },
         ),
-        (BINANCE, {"method": "SUBSCRIBE", "params": ["btcusd@trade", "etheur@trade"], "id": 7}),
+        (
+            BINANCE,
+            {
+                "method": "SUBSCRIBE",
+                "params": ["btcusd@trade", "btcusd@ticker", "etheur@trade", "etheur@ticker"],
+                "id": 7,
+            },
+        ),
         (
             OKX,
             {
@@ -137,8 +144,9 @@ def test_an_argument_is_refused_in_one_line(spec: str, problem: str) -> None:
 
 
 def test_more_symbols_than_a_connection_to_binance_takes_are_refused() -> None:
-    symbols: dict[str, Decimal | None] = {f"S{i}-USDT": None for i in range(MOST_STREAMS + 1)}
-    with pytest.raises(SourceConfigError, match="binance: at most 1024 symbols, not 1025"):
+    most = MOST_STREAMS // 2  # each has its trades and its ticker
+    symbols: dict[str, Decimal | None] = {f"S{i}-USDT": None for i in range(most + 1)}
+    with pytest.raises(SourceConfigError, match="binance: at most 512 symbols, not 513"):
         load_source("binance", SourceContext(symbols=symbols))
 
 

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX
+from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX, Manners
 from tests.support.captures import CAPTURES, with_captures
+from tests.support.details import details
 from ticker.market.exchanges import binance, bitstamp, coinbase, kraken, okx
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
     BadMessage,
+    DetailsSeen,
     Ending,
     Event,
     Halted,
@@ -30,24 +32,48 @@ from ticker.market.exchanges.events import (
     checked_price,
 )
 from ticker.market.exchanges.recorded import dialects, recorded_prices
+from ticker.market.quote import Details
 
 PARSERS = [coinbase, kraken, binance, bitstamp, okx]
 
 
 def test_the_documentation_of_coinbase_is_understood() -> None:
     assert coinbase.parse(COINBASE.example) == (
-        PriceSeen("ETH-USD", Decimal("1285.22"), 1666222102062, 370843401),
+        PriceSeen(
+            "ETH-USD",
+            Decimal("1285.22"),
+            1666222102062,
+            370843401,
+            details=details("1285.04 1285.27 1310.79 1313.8 1280.52 245532.79269678"),
+        ),
     )
 
 
 def test_the_documentation_of_kraken_is_understood() -> None:
-    assert list(kraken.parse(KRAKEN.example)) == [PriceSeen("ALGO/USD", Decimal("0.10035"))]
+    told = details("0.10025 0.10036 0.10052 0.10285 0.09979 997038.98383185 -0.17")
+    assert list(kraken.parse(KRAKEN.example)) == [
+        PriceSeen("ALGO/USD", Decimal("0.10035"), details=told)
+    ]
 
 
 def test_the_documentation_of_binance_is_understood() -> None:
     assert binance.parse(BINANCE.example) == (
-        PriceSeen("BNBBTC", Decimal("0.001"), 1672515782136, 12345),
+        PriceSeen("BNBBTC", Decimal("0.001"), 1672515782136, 12345, Decimal(100)),
     )
+
+
+def test_the_ticker_of_binance_tells_of_the_day_and_names_the_last_trade() -> None:
+    # The documentation's example of `<symbol>@ticker`.
+    raw = """{"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00",
+    "w":"0.0018","x":"0.0009","c":"0.0025","Q":"10","b":"0.0024","B":"10","a":"0.0026","A":"100",
+    "o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,
+    "L":18150,"n":18151}"""
+    told = details("0.0024 0.0026 0.0010 0.0025 0.0010 10000 250.00")
+    seen = [DetailsSeen("BNBBTC", told), Alive("BNBBTC", 18150, Decimal("0.0025"))]
+    assert list(binance.parse(raw)) == seen
+    assert list(binance.parse(f'{{"stream":"bnbbtc@ticker","data":{raw}}}')) == seen
+    without = raw.replace('"L":18150', '"F":18150')
+    assert list(binance.parse(without)) == seen[:1]  # it would prove any price
 
 
 @pytest.mark.parametrize(
@@ -113,7 +139,7 @@ def test_the_documentation_of_binance_is_understood() -> None:
                 '{"channel":"ticker","type":"update","data":[{"symbol":"A/B","last":1.50,'
                 '"timestamp":"2023-10-06T17:35:55.440295Z"}]}'
             ),
-            [PriceSeen("A/B", Decimal("1.50"), 1696613755440)],
+            [PriceSeen("A/B", Decimal("1.50"), 1696613755440, details=Details())],
         ),
         (kraken, '{"method":"pong"}', [Ignored("pong")]),
         (binance, '{"result":null,"id":1}', [Subscribed(None, 1)]),
@@ -379,11 +405,34 @@ def test_every_exchange_recognises_its_own_messages_and_no_other_does() -> None:
 
 def test_the_documentation_of_bitstamp_is_understood() -> None:
     assert list(bitstamp.parse(BITSTAMP.example)) == [
-        PriceSeen("btcusd", Decimal(42740), 1707130110418, 320158923)
+        PriceSeen("btcusd", Decimal(42740), 1707130110418, 320158923, Decimal("0.00500000"))
     ]
 
 
 def test_the_documentation_of_okx_is_understood() -> None:
     assert list(okx.parse(OKX.example)) == [
-        PriceSeen("LTC-USDT", Decimal("9999.99"), 1597026383085)
+        PriceSeen(
+            "LTC-USDT",
+            Decimal("9999.99"),
+            1597026383085,
+            size=Decimal("0.1"),
+            details=details("8888.88 9999.99 9000 10000 8888.88 2222"),
+        )
     ]
+
+
+@pytest.mark.parametrize("manners", [COINBASE, KRAKEN, OKX])
+@pytest.mark.parametrize("wrong", ['""', "null", '"x"', "{}", "-1", "0", '"1e30"'])
+def test_a_price_is_not_lost_for_a_detail_that_makes_no_sense(manners: Manners, wrong: str) -> None:
+    parse = {COINBASE: coinbase, KRAKEN: kraken, OKX: okx}[manners].parse
+    quoted = manners is OKX and wrong in {"{}", "-1", "0"}
+    raw = standard_json.loads(manners.example)
+    fields = raw["data"][0] if "data" in raw else raw
+    name = next(name for name in ("best_bid", "bid", "bidPx") if name in fields)
+    whole = standard_json.dumps(raw)
+    before = f'"{name}": {standard_json.dumps(fields[name])}'
+    assert before in whole
+    told = f'"{wrong}"' if quoted else wrong
+    [seen] = parse(whole.replace(before, f'"{name}": {told}'))
+    assert isinstance(seen, PriceSeen)
+    assert seen.details is None or seen.details.bid is None

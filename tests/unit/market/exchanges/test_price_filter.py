@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS
 from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.price_filter import PriceFilter
+from ticker.market.quote import Details, Quote
 
 NOW = 1_790_000_000_000
 
@@ -193,3 +194,80 @@ def test_a_price_may_move_a_few_of_its_smallest_steps(
     for number, price in enumerate(prices):
         price_filter.take(PriceSeen("A-B", Decimal(price)), number)
     assert reports == ["price_jump"] * jumps
+
+
+SIDES = Details(Decimal(99), Decimal(101))
+
+
+def batch(filter_: PriceFilter) -> Quote | None:
+    found = filter_.batch()
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_what_is_told_without_a_price_makes_the_price_neither_younger_nor_a_trade() -> None:
+    prices = PriceFilter("test", {"A-B": ["A-B"]}, lambda kind, _: pytest.fail(kind))
+    prices.note("A-B", SIDES)
+    assert batch(prices) is None
+    prices.take(PriceSeen("A-B", Decimal(100), NOW), NOW + 50)
+    first = batch(prices)
+    assert first == Quote("A-B", Decimal(100), NOW, NOW + 50, "test", details=SIDES)
+    prices.note("A-B", SIDES)
+    assert batch(prices) is None
+    other = Details(Decimal(98), Decimal(101))
+    prices.note("A-B", other)
+    assert batch(prices) == Quote("A-B", Decimal(100), NOW, NOW + 50, "test", details=other)
+    prices.affirm("A-B", None, NOW + 900)
+    assert batch(prices) == Quote("A-B", Decimal(100), NOW, NOW + 900, "test", details=other)
+
+
+def test_the_same_trade_told_again_is_no_trade_but_affirms_the_price() -> None:
+    prices = PriceFilter("test", {"A-B": ["A-B"]}, lambda kind, _: pytest.fail(kind))
+
+    def take(price: int, size: str, at: int) -> Quote | None:
+        seen = PriceSeen("A-B", Decimal(price), at, size=Decimal(size), details=SIDES)
+        prices.take(seen, at)
+        return batch(prices)
+
+    for price, size, at, time_ms in [
+        (100, "1", NOW, NOW),
+        (100, "1", NOW + 2000, NOW),
+        (100, "2", NOW + 3000, NOW + 3000),
+        (101, "2", NOW + 4000, NOW + 4000),
+        (101, "2", NOW + 5000, NOW + 4000),
+    ]:
+        quote = take(price, size, at)
+        assert quote is not None
+        assert (quote.time_ms, quote.received_ms) == (time_ms, at)
+
+
+def test_what_was_traded_adds_up_however_many_trades_are_between_two_batches() -> None:
+    prices = PriceFilter("test", {"A-B": ["A-B"]}, lambda *_: None, every_trade=True)
+
+    def trade(number: int, size: str) -> None:
+        prices.take(PriceSeen("A-B", Decimal(100), NOW, number, Decimal(size)), NOW)
+
+    def traded() -> str:
+        quote = batch(prices)
+        assert quote is not None
+        return str(quote.traded)
+
+    trade(1, "0.5")
+    trade(2, "0.25")
+    trade(2, "0.25")  # of the connection before
+    trade(1, "0.5")  # and an older one
+    assert traded() == "0.75"
+    prices.affirm("A-B", 2, NOW)
+    assert traded() == "None"
+    trade(3, "1.5")
+    prices.affirm("A-B", 3, NOW)
+    assert traded() == "1.5"
+
+
+def test_a_price_is_affirmed_only_where_the_exchange_names_it() -> None:
+    taking = Taking()
+    taking.take("100", number=7)
+    taking.filter.affirm("A-B", 7, NOW, Decimal(101))
+    assert not taking.filter
+    taking.filter.affirm("A-B", 7, NOW, Decimal("100.0"))
+    assert taking.filter

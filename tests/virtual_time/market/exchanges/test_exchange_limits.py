@@ -45,8 +45,8 @@ async def test_each_batch_is_acknowledged_by_its_own_number(autojump_clock: Mock
         await exchange.wait_for(lambda: len(exchange.subscribed_symbols()) == 250)
         await trio.sleep(1)
         asked = [json.loads(request) for request in exchange.requests]
-        assert [each["id"] for each in asked if each["method"] == "SUBSCRIBE"] == [1, 2, 3]
-        assert run.feed.memory.record.batches == 3
+        assert [each["id"] for each in asked if each["method"] == "SUBSCRIBE"] == [1, 2, 3, 4, 5]
+        assert run.feed.memory.record.batches == 5
     assert autojump_clock.current_time() < 60
 
 

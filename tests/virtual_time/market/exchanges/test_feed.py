@@ -196,7 +196,7 @@ async def test_a_quiet_symbol_of_a_live_feed_is_affirmed_and_so_never_stale(
             assert quote.time_ms == first.time_ms
             ages.append(quote.received_ms)
     gaps = [after - before for before, after in pairwise(ages)]
-    assert all(0 < gap <= 2500 for gap in gaps)
+    assert all(0 <= gap <= 2500 for gap in gaps)  # what comes with a price makes it no younger
     assert autojump_clock.current_time() > 5
 
 
