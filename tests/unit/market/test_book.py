@@ -80,7 +80,7 @@ def test_a_book_that_keeps_what_passed_gives_another_one_the_same_past() -> None
         candles = each.candles("BTC-USD")
         assert candles is not None
         bars = candles.bars(STEPS["1s"], now_ms=5000, begin=None, end=None, limit=None)
-        assert list(bars) == [(5000, "3", "7", "2", "4")]
+        assert list(bars) == [ShownBar(5000, ("3", "7", "2", "4"), None, theirs=False)]
 
 
 def test_quotes_become_bars() -> None:
