@@ -108,13 +108,28 @@ class SourceSelection:
         chosen: list[Quote] = []
         unknown = 0
         origin = self._sources[source]
+        limit_ms = self._rules.age_limit_ms
         for quote in batch:
             found = origin.offers.get(quote.symbol)
             if found is None:
                 unknown += 1
                 continue
             symbol, offer = found
-            noted = self._note(offer, quote, now_ms, max(0, wall_ms - quote.received_ms))
+            age_ms = wall_ms - quote.received_ms
+            if (
+                offer is symbol.holder
+                and offer.lost_ms is None
+                and offer.reason is None
+                and now_ms - offer.proved_ms <= limit_ms
+                and 0 <= age_ms <= limit_ms
+                and quote.source == offer.label
+            ):
+                # Nearly always: who holds the symbol was fresh, and is. There is nothing to decide.
+                offer.quote = symbol.published = quote
+                offer.proved_ms = now_ms - age_ms
+                chosen.append(quote)
+                continue
+            noted = self._note(offer, quote, now_ms, max(0, age_ms))
             if noted is not None and offer is symbol.holder:
                 symbol.published = noted
                 chosen.append(noted)
