@@ -27,6 +27,7 @@ from ticker.market.followed import Followed
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.market import Market
+from ticker.market.pace import Pace, SleepingPace
 from ticker.market.past import Past
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
@@ -49,6 +50,7 @@ from ticker.storage.urls import DatabaseUrlError, open_database
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
 from ticker.transport.fanout import open_fanout
+from ticker.transport.kernel_timer import open_pace
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +97,7 @@ def make_service(
     authority: Authority,
     *,
     fanout: Fanout = ONE_BY_ONE,
+    pace: Callable[[float], Pace] = SleepingPace,
     demo_key: str | None = None,
     siblings: Siblings | None = None,
     load: Callable[[str, SourceContext], Source] = load_source,
@@ -106,6 +109,7 @@ def make_service(
         settings: of everything.
         authority: which keys and tokens are good.
         fanout: how a frame gets to many subscribers.
+        pace: how ticks are timed; by default by trio's clock, whichever that is.
         demo_key: the demo key, if there is one.
         siblings: what it shares with other workers; None where there can be none.
         load: makes a source from what the settings say of it.
@@ -116,7 +120,7 @@ def make_service(
     """
     metrics = Metrics()
     sessions = Sessions()
-    market = _make_market(settings, fanout, metrics, sessions, load, wall)
+    market = _make_market(settings, fanout, pace, metrics, sessions, load, wall)
     access = Access(settings.policies, market.book.symbols)
     admission = Admission(
         StreamLimits(
@@ -194,6 +198,7 @@ def _upstream(settings: Settings, market: Market, sessions: Sessions) -> Upstrea
 def _make_market(
     settings: Settings,
     fanout: Fanout,
+    pace: Callable[[float], Pace],
     metrics: Metrics,
     sessions: Sessions,
     load: Callable[[str, SourceContext], Source],
@@ -241,6 +246,7 @@ def _make_market(
         hub,
         book,
         ingest,
+        pace=pace,
         wall_ms=wall_ms,
         turns=turns,
         ticked=ticked,
@@ -287,6 +293,7 @@ async def running(settings: Settings, worker: int | None = None) -> AsyncIterato
                 settings,
                 opened.authority,
                 fanout=fanout,
+                pace=open_pace,
                 demo_key=opened.demo_key,
                 siblings=siblings,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from typing import NamedTuple, NoReturn
 
 import attrs
@@ -17,6 +18,7 @@ import trio
 from ticker.market.book import Book
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
+from ticker.market.pace import Pace
 from ticker.market.quote import Quote
 
 
@@ -91,6 +93,7 @@ class Broadcast:
         book: Book,
         ingest: Ingest,
         *,
+        pace: Callable[[float], Pace],
         wall_ms: Callable[[], int],
         turns: Turns,
         ticked: trio.lowlevel.ParkingLot,
@@ -103,6 +106,7 @@ class Broadcast:
             hub: what sends each tick out.
             book: what a tick is made of.
             ingest: the sources, without which there is nothing to send.
+            pace: begins a pace of so many seconds.
             wall_ms: the wall clock, in milliseconds since the epoch.
             turns: where its ticks are counted.
             ticked: where those are parked who wait for the next tick.
@@ -112,6 +116,7 @@ class Broadcast:
         self._hub = hub
         self._book = book
         self._ingest = ingest
+        self._pace = pace
         self._wall_ms = wall_ms
         self._ticked = ticked
         self._took = took
@@ -134,16 +139,10 @@ class Broadcast:
         self._turns.turned_at = trio.current_time()
         with trio.move_on_after(seconds):
             await self._ingest.first_prices.wait()
-        due = trio.current_time()
-        while True:
-            await self._tick()
-            due += seconds
-            late = trio.current_time() - due
-            if late >= seconds:
-                missed = int(late / seconds)
-                due += missed * seconds
-                self._turns.skipped += missed
-            await trio.sleep_until(due)
+        with closing(self._pace(seconds)) as pace:
+            while True:
+                await self._tick()
+                self._turns.skipped += await pace.next_turn()
 
     async def _tick(self) -> None:
         # What a source brought last goes out even if it has stopped since.
