@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,11 +61,17 @@ class Shared:
 
     @contextmanager
     def machine(
-        self, name: str, *args: str, bus: str = "", env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *args: str,
+        bus: str = "",
+        env: Mapping[str, str] | None = None,
+        listen: bool = True,
     ) -> Iterator[Server]:
         """Run a machine until the block is left."""
         settings = {**self.environment(bus), **(env or {})}
-        with started("serve", self.folder / name / "data", args=args, env=settings) as server:
+        place = self.folder / name / "data"
+        with started("serve", place, args=args, env=settings, listen=listen) as server:
             yield server
 
     @contextmanager
@@ -88,19 +93,21 @@ class Witness:
     Attributes:
         ticks: when each frame came, in trio's time, with its epoch and number.
         values: of each epoch and number, the prices.
+        ages: when each frame came, and how old it was, by the wall clock.
         states: when the state of the source changed.
         closed: the code that the stream ended with, 0 where it was cut off.
     """
 
     ticks: list[tuple[float, str, int]] = attrs.field(factory=list)
     values: dict[tuple[str, int], str] = attrs.field(factory=dict)
+    ages: list[tuple[float, float]] = attrs.field(factory=list)
     states: list[tuple[float, str]] = attrs.field(factory=list)
     closed: int | None = None
     closed_at: float = 0.0
 
     @property
     def seq(self) -> int:
-        """The last number."""
+        """The last number; 0 before the first."""
         return self.ticks[-1][2] if self.ticks else 0
 
     @property
@@ -139,8 +146,9 @@ class Witness:
         elif message["type"] == "status":
             self.states.append((now, message["state"]))
         elif message["type"] == "ticker":
-            assert message["seq"] > self.seq, "a number went back"
+            assert message["seq"] > self.seq, f"{message['seq']} came after {self.seq}"
             self.ticks.append((now, epoch, message["seq"]))
+            self.ages.append((time.time(), time.time() - message["time"] / 1000))
             shown = json.dumps({each["symbol"]: each["price"] for each in message["data"]})
             self.values[epoch, message["seq"]] = shown
         return epoch
@@ -185,22 +193,3 @@ def two_values(witnesses: Sequence[Witness]) -> list[tuple[str, int]]:
             if seen.setdefault(at, shown) != shown:
                 wrong.append(at)
     return wrong
-
-
-def feeders(shared: Shared) -> list[str]:
-    """Return the names of the nodes that feed, as `ticker cluster` tells them."""
-    told = json.loads(shared.ticker("cluster", "--json").stdout)
-    return [node["node"] for node in told["nodes"] if node["feeding"]]
-
-
-def signal_all(server: Server, number: signal.Signals) -> None:
-    """Send a signal to a machine's processes, its workers among them."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(server.process.pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for pid in (server.process.pid, *map(int, found.stdout.split())):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)

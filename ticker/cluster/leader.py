@@ -90,7 +90,8 @@ class Leader:
             published.begin_epoch(new_epoch(), published.seq + 1)
             await self._epoch_changed()
         self._inherit()
-        market.book.keeps_passed = self.feeding = self._mirror.synced = True
+        market.book.keeps_passed = self.feeding = True
+        self._mirror.ready.set()
         market.book.touch(published.quotes)
         log.info("feeding", term=term, epoch=published.epoch, seq=published.seq)
         try:

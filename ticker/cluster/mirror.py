@@ -36,7 +36,7 @@ class Mirror:
 
     Attributes:
         term: the highest that was heard of; what comes with a lower one is passed over.
-        synced: whether there is a market of some feeder here, or of this process.
+        ready: set once there is a market of some feeder here, or of this process.
         heard_at: when something was heard last, in trio's time.
     """
 
@@ -48,7 +48,7 @@ class Mirror:
             epoch_changed: tells every subscriber of another epoch, before its first frame.
         """
         self.term = 0
-        self.synced = False
+        self.ready = trio.Event()
         self.heard_at = trio.current_time()
         self._heard_ms = market.wall_ms()
         self._market = market
@@ -56,6 +56,11 @@ class Mirror:
         self._taken: list[Quote] = []
         self._passed: list[Quote] = []
         self._rows: list[Row] = []
+
+    @property
+    def synced(self) -> bool:
+        """Whether there is a market here."""
+        return self.ready.is_set()
 
     def hello(self) -> Hello:
         """Return what is here already."""
@@ -153,7 +158,7 @@ class Mirror:
             if published.epoch != before:
                 await self._epoch_changed()
 
-        self.synced = True
+        self.ready.set()
         snapshot = Snapshot(message.spans, message.seq, message.time_ms, rows)
         await market.hub.load(snapshot, loaded)
         market.turns.ticks += 1

@@ -90,8 +90,8 @@ class Role:
             epoch_changed: tells every subscriber of another epoch, before its first frame.
             price_seconds: for how long a price is good that is not proved again.
         """
-        self.ready = trio.Event()
         self.mirror = Mirror(market, epoch_changed)
+        self.ready = self.mirror.ready
         self.leader = Leader(market, self.mirror, epoch_changed, price_seconds=price_seconds)
         self._market = market
         self._upstream = upstream
@@ -130,7 +130,6 @@ class Role:
             await nursery.start(self.leader.relay.serve, self._path)
             nursery.start_soon(self.leader.tell)
             nursery.start_soon(self._release)
-            self.ready.set()
             await self._upstream.run(self.leader, self.mirror, self._lock.term)
 
     async def _release(self) -> None:
@@ -166,8 +165,6 @@ class Role:
                     await mirror.idle()
                     continue
                 await mirror.apply([decode(message) for message in heard])
-                if mirror.synced and not self.ready.is_set():
-                    self.ready.set()
                 self._report("")
 
     def _report(self, lost: str) -> None:
