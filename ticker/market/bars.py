@@ -213,6 +213,13 @@ class Series:
             self.complete_from = (self._times.values[surplus - 1] + 1) * self.step.ms
             self._drop(surplus)
 
+    def append_bars(self, bars: Sequence[Bar]) -> None:
+        """Take in bars that are newer than all that are kept, the oldest first."""
+        begins, *prices, volumes = zip(*bars, strict=True)
+        known = any(volume != UNKNOWN for volume in volumes)
+        numbers = [begin // self.step.ms for begin in begins]
+        self.append([numbers, *prices, *([volumes] if known else [])])
+
     def scale(self, factor: int) -> None:
         """Count prices in units that are so many times smaller."""
         for column in self._prices:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Context, Decimal
 from itertools import islice
+from operator import lt
 from typing import Final, TypeAlias
 
 import msgspec
@@ -207,9 +208,41 @@ class Candles:
     def settle(self) -> None:
         """Put what came since the last time into the bars."""
         self._lay_aside()
+        self.settle_over()
+
+    def settle_over(self) -> None:
+        """Put the seconds that are over into the bars; many at once cost little more than one."""
         aside, self._aside = self._aside, []
-        for each in aside:
-            self._settle(each)
+        if not aside:
+            return
+        last = self._series[SECOND.name].last_begin()
+        begins = [each[0] for each in aside]
+        later = begins if last is None else [last, *begins]
+        if all(map(lt, later, islice(later, 1, None))):
+            self._append(aside)
+        else:
+            for each in aside:
+                self._settle(each)
+
+    def _append(self, seconds: Sequence[ExactBar]) -> None:
+        """Put in, as `_settle` would one by one, seconds in order that are newer than all kept."""
+        self._measure(seconds)
+        added = [self._in_units(second) for second in seconds]
+        finer = self._series[SECOND.name]
+        finer.append_bars(added)
+        if self.unsaved is not None:
+            self.unsaved.update((SECOND.name, bar[0]) for bar in added)
+        for step in (MINUTE, HOUR):
+            coarser = self._series[step.name]
+            begins = [step.begin(bar[0]) for bar in added]
+            for begin in dict.fromkeys(begins):
+                known = coarser.get(begin)
+                if known is None:
+                    bars = finer.between(begin, begin + step.ms)
+                else:
+                    bars = [known, *(bar for bar in added if step.begin(bar[0]) == begin)]
+                coarser.put(fold(bars, begin))
+            finer = coarser
 
     def _lay_aside(self) -> None:
         """Lay the second that is being filled aside, and begin another."""
@@ -219,9 +252,10 @@ class Candles:
         self._aside.append((self._begin, *prices, self._volume))
         self._begin = None
         if len(self._aside) >= CANDLES_LAID_ASIDE:
-            self.settle()
+            self.settle_over()
 
     def _settle(self, second: ExactBar) -> None:
+        self._measure([second])
         added = self._in_units(second)
         finer = self._series[SECOND.name]
         known = finer.get(added[0])
@@ -248,10 +282,8 @@ class Candles:
     # --- exact numbers in units
 
     def _in_units(self, bar: ExactBar) -> Bar:
-        """Count in smaller units where a number has more decimals than any before."""
+        """Return a bar, which `_measure` has seen, in units."""
         begin, opening, high, low, close, volume = bar
-        places = max(-int(price.as_tuple().exponent) for price in (opening, high, low, close))
-        self.measure(places, 0 if volume is None else -int(volume.as_tuple().exponent))
         return (
             begin,
             self._units(opening),
@@ -260,6 +292,16 @@ class Candles:
             self._units(close),
             UNKNOWN if volume is None else int(_EXACT.scaleb(volume, self._volume_places)),
         )
+
+    def _measure(self, bars: Iterable[ExactBar]) -> None:
+        """Count in smaller units where a number has more decimals than any before."""
+        places, volume_places = self._places, self._volume_places
+        for bar in bars:
+            for price in bar[1:5]:
+                places = max(places, -int(price.as_tuple().exponent))
+            if bar[5] is not None:
+                volume_places = max(volume_places, -int(bar[5].as_tuple().exponent))
+        self.measure(places, volume_places)
 
     def measure(self, places: int, volume_places: int) -> tuple[int, int]:
         """Count prices and volumes with at least so many decimals; return with how many."""
@@ -283,6 +325,7 @@ class Candles:
         """Take in bars of an exchange's own."""
         series = self._theirs.setdefault(step.name, Series(step))
         for bar in bars:
+            self._measure([bar])
             if series.put(self._in_units(bar)):
                 self._note_theirs(step, bar[0])
 
@@ -305,6 +348,7 @@ class Candles:
         """
         touched: dict[Step, set[int]] = {MINUTE: set(), HOUR: set()}
         for name, bar in kept:
+            self._measure([bar])
             self.series(name).put(self._in_units(bar))
             if name == SECOND.name:
                 touched[MINUTE].add(MINUTE.begin(bar[0]))

@@ -30,19 +30,20 @@ class Past:
             await self.settle()
 
     async def settle(self) -> None:
-        """Bring every symbol's bars up to date, with turns for others in between.
+        """Put the seconds that are over into the bars, with turns for others in between.
 
-        Of the days, each turn makes a part anew, so that all have their turn in
-        `limits.DAY_REFRESH_SECONDS`.
+        Each call does so for a part of the symbols, and makes the days of a smaller part anew, so
+        that all have their turn in `limits.PAST_TURNS` calls and in `limits.DAY_REFRESH_SECONDS`.
         """
         book, now_ms = self._book, self._wall_ms()
-        turns = round(limits.DAY_REFRESH_SECONDS / limits.PAST_SECONDS)
-        self._turn = (self._turn + 1) % turns
+        days = round(limits.DAY_REFRESH_SECONDS / limits.PAST_SECONDS)
+        self._turn = (self._turn + 1) % (days * limits.PAST_TURNS)
         room = limits.PAST_SLICE
         for place, symbol in enumerate(book.symbols):
-            book.candles(symbol).settle()
-            room -= 1
-            if place % turns == self._turn:
+            if place % limits.PAST_TURNS == self._turn % limits.PAST_TURNS:
+                book.candles(symbol).settle_over()
+                room -= 1
+            if place % days == self._turn % days:
                 book.refresh_day(place, now_ms)
                 room -= limits.PAST_DAY_WEIGHT
             if room <= 0:

@@ -71,6 +71,35 @@ def test_bars_are_what_the_prices_were_however_late_they_came(
     assert exact(shown(candles, step, now=now)) == model(came, step, now)
 
 
+volumes = st.one_of(st.none(), st.decimals(0, "1e6", places=9))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(moves, prices, volumes, st.integers(0, 9)), max_size=80),
+    st.sampled_from(list(STEPS.values())),
+)
+def test_seconds_put_in_together_make_the_bars_that_they_make_one_by_one(
+    steps: list[tuple[int, Decimal, Decimal | None, int]], step: Step
+) -> None:
+    together, one_by_one, now = Candles(), Candles(), NOW
+    for candles in (together, one_by_one):
+        candles.unsaved = set()
+    for move, price, volume, settles in steps:
+        now += move
+        together.add(now, price, volume)
+        if settles == 0:
+            together.settle_over()
+        one_by_one.add(now, price, volume)
+        one_by_one.settle()
+    ours, theirs = (
+        list(each.bars(step, now_ms=now, begin=None, end=None, limit=None))
+        for each in (together, one_by_one)
+    )
+    assert ours == theirs
+    assert together.unsaved == one_by_one.unsaved
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(moves, prices, st.booleans()), max_size=60),
