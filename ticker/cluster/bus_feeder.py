@@ -28,7 +28,7 @@ class Feeder:
     """
 
     def __init__(
-        self, bus: Bus, market: Market, mirror: Mirror, term: int, keep: int, place: str | None
+        self, bus: Bus, market: Market, mirror: Mirror, term: int, keep: int, place: str
     ) -> None:
         """Prepare.
 
@@ -59,7 +59,7 @@ class Feeder:
             BusUnavailableError: it may be there.
         """
         snapshot, now = None, trio.current_time()
-        if now - self._kept_at >= limits.SNAPSHOT_SECONDS:
+        if now - self._kept_at >= limits.SNAPSHOT_SECONDS and self._market.hub.published.seq:
             snapshot, self._kept_at = self._snapshot(), now
         said: list[Message] = [*changes]
         if self._told is None:
@@ -92,11 +92,9 @@ class Feeder:
         ):
             await self._bus.resign(self._term, pack([]))
 
-    def _snapshot(self) -> Snapshot | None:
+    def _snapshot(self) -> Snapshot:
         """Return what is published as of the last tick in the log."""
         published = self._market.hub.published
-        if not published.seq or self.place is None:
-            return None
         made: list[Message] = list(keyframe(published.snapshot(), term=self._term))
         return Snapshot(self.place, pack([*made, Conditions(self._term, self._market.condition())]))
 

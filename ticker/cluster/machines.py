@@ -176,8 +176,8 @@ class Machines:
         self._place = entries[-1].place
         return bool(messages[-1])
 
-    async def _catch_up(self, bus: Bus) -> None:
-        """Publish all that the log holds and this process lacks.
+    async def _catch_up(self, bus: Bus) -> str:
+        """Publish all that the log holds and this process lacks; returns the place of its end.
 
         Raises:
             GapError: what is there cannot be gone over to.
@@ -190,7 +190,7 @@ class Machines:
             except GapError:
                 pass
             else:
-                return
+                return self._place
         self._place = None
         self._mirror.begin_anew()
         kept = await bus.snapshot()
@@ -201,6 +201,7 @@ class Machines:
         async with self._turn:
             await self._leader.mirror(heard)
         self._place = entries[-1].place if entries else place
+        return self._place
 
     def _has(self, message: Message) -> bool:
         """Whether a keyframe is of a tick that the market here has gone on from."""
@@ -215,13 +216,13 @@ class Machines:
             SupersededError, BusUnavailableError: in an exception group.
         """
         try:
-            await self._catch_up(bus)
+            place = await self._catch_up(bus)
         except GapError as error:
             # What is kept there is not what was shown here last: others may follow from it here.
             log.warning("bus_behind", reason=str(error))
-            self._place = await bus.newest()
+            place = await bus.newest()
         self._report("")
-        feeder = Feeder(bus, self._market, self._mirror, elected.term, self._keep, self._place)
+        feeder = Feeder(bus, self._market, self._mirror, elected.term, self._keep, place)
         try:
             async with self._turn, trio.open_nursery() as nursery:
                 nursery.start_soon(feeder.tell)
