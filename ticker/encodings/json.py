@@ -15,6 +15,7 @@ import msgspec
 from ticker import limits
 from ticker.encodings.encoding import Encoding, ShownQuote
 from ticker.encodings.websocket import text_frame
+from ticker.protocol.decimals import plain
 from ticker.protocol.details import FULL_FIELDS, Detail
 from ticker.protocol.messages import Message
 from ticker.protocol.requests import NO_ID, BadMessageError, Request, RequestId, check
@@ -41,7 +42,7 @@ class JsonFormat:
         # The simulation is the whole market by itself; a real one is named.
         source = "" if quote.source == "simulated" else f',"source":"{quote.source}"'
         return (
-            f'{{"symbol":"{quote.symbol}","price":{quote.price:f},'
+            f'{{"symbol":"{quote.symbol}","price":{plain(quote.price)},'
             f'"timestamp":{quote.time_ms // 1000}{source}{more}}}'
         ).encode()
 
@@ -88,7 +89,7 @@ def _full(quote: ShownQuote) -> Iterator[str]:
     for name in FULL_FIELDS:
         value: Decimal | int | None = getattr(quote, name)
         if value is not None:
-            yield f',"{name}":{value}' if isinstance(value, int) else f',"{name}":{value:f}'
+            yield f',"{name}":{value}' if isinstance(value, int) else f',"{name}":{plain(value)}'
 
 
 def _checked_id(request_id: RequestId) -> RequestId:

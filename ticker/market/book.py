@@ -76,18 +76,19 @@ class Book:
         Returns:
             How many were left out because the market has no such symbol.
         """
-        unknown = 0
+        unknown = taken = 0
+        quotes, places, touched = self.quotes, self._place, self._touched
         for quote in batch:
-            place = self._place.get(quote.symbol)
+            place = places.get(quote.symbol)
             if place is None:
                 unknown += 1
                 continue
-            before = self.quotes[place]
-            self.quotes[place] = quote
-            if self.keeps_passed and before is not None and place in self._touched:
+            before = quotes[place]
+            quotes[place] = quote
+            if self.keeps_passed and before is not None and place in touched:
                 self._passed.append(before)
-            self._touched[place] = None
-            self.changes += 1
+            touched[place] = None
+            taken += 1
             if (
                 before is None
                 or before.time_ms != quote.time_ms
@@ -95,6 +96,7 @@ class Book:
                 or quote.traded is not None
             ):
                 self._count(place, quote)  # not a price that was only affirmed
+        self.changes += taken
         return unknown
 
     def _count(self, place: int, quote: Quote) -> None:

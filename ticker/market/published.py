@@ -127,10 +127,10 @@ class Published:
         """
         self.seq = seq
         self.time_ms = time_ms
-        quotes = self.quotes
+        quotes, place_of = self.quotes, self._book.place
         price, rest = [], []
         for new in self._book.take()[0] if taken is None else taken:
-            place = self._book.place(new.symbol)
+            place = place_of(new.symbol)
             old = quotes[place]
             quotes[place] = new
             # What the detail `price` shows, to the last digit; most quotes differ in the first.
