@@ -51,12 +51,12 @@ MISSED_PIECES_KEPT: Final = 32
 
 #: Seconds of one symbol that are laid aside before they are put into its bars at once: those of
 #: late prices too, between two turns of the task that does so.
-CANDLES_LAID_ASIDE: Final = 8
-#: How often the past is looked after; in how many of these times each symbol has its turn (four
-#: seconds put in together cost 30 microseconds, four by themselves 60); and symbols between two
+CANDLES_LAID_ASIDE: Final = 12
+#: How often the past is looked after; in how many of these times each symbol has its turn (ten
+#: seconds put in together cost 45 microseconds, ten by themselves 160); and symbols between two
 #: turns for others, so that a slice takes about a millisecond.
 PAST_SECONDS: Final = 1.0
-PAST_TURNS: Final = 4
+PAST_TURNS: Final = 10
 PAST_SLICE: Final = 25
 #: What a day made anew counts for among those: at most a millisecond, with bars of others in it.
 PAST_DAY_WEIGHT: Final = 8

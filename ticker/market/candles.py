@@ -296,9 +296,11 @@ class Candles:
     def _measure(self, bars: Iterable[ExactBar]) -> None:
         """Count in smaller units where a number has more decimals than any before."""
         places, volume_places = self._places, self._volume_places
+        unit = Decimal(1).scaleb(-places)
         for bar in bars:
             for price in bar[1:5]:
-                places = max(places, -int(price.as_tuple().exponent))
+                if not price.same_quantum(unit):  # which is cheaper to ask than how many it has
+                    places = max(places, -int(price.as_tuple().exponent))
             if bar[5] is not None:
                 volume_places = max(volume_places, -int(bar[5].as_tuple().exponent))
         self.measure(places, volume_places)

@@ -93,7 +93,14 @@ def test_seconds_put_in_together_make_the_bars_that_they_make_one_by_one(
         one_by_one.add(now, price, volume)
         one_by_one.settle()
     ours, theirs = (
-        list(each.bars(step, now_ms=now, begin=None, end=None, limit=None))
+        [
+            (
+                bar.begin,
+                [Decimal(price) for price in bar.prices],
+                bar.volume and Decimal(bar.volume),
+            )
+            for bar in each.bars(step, now_ms=now, begin=None, end=None, limit=None)
+        ]
         for each in (together, one_by_one)
     )
     assert ours == theirs
