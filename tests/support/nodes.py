@@ -93,14 +93,14 @@ class Witness:
     Attributes:
         ticks: when each frame came, in trio's time, with its epoch and number.
         values: of each epoch and number, the prices.
-        ages: when each frame came, and how old it was, by the wall clock.
+        ages: when each frame came, how old it was, by the wall clock, and its number.
         states: when the state of the source changed.
         closed: the code that the stream ended with, 0 where it was cut off.
     """
 
     ticks: list[tuple[float, str, int]] = attrs.field(factory=list)
     values: dict[tuple[str, int], str] = attrs.field(factory=dict)
-    ages: list[tuple[float, float]] = attrs.field(factory=list)
+    ages: list[tuple[float, float, int]] = attrs.field(factory=list)
     states: list[tuple[float, str]] = attrs.field(factory=list)
     closed: int | None = None
     closed_at: float = 0.0
@@ -148,7 +148,8 @@ class Witness:
         elif message["type"] == "ticker":
             assert message["seq"] > self.seq, f"{message['seq']} came after {self.seq}"
             self.ticks.append((now, epoch, message["seq"]))
-            self.ages.append((time.time(), time.time() - message["time"] / 1000))
+            age = time.time() - message["time"] / 1000
+            self.ages.append((time.time(), age, message["seq"]))
             shown = json.dumps({each["symbol"]: each["price"] for each in message["data"]})
             self.values[epoch, message["seq"]] = shown
         return epoch

@@ -43,6 +43,12 @@ class RedisServer:
         """Its address, as in `TICKER_BUS`."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         config = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
