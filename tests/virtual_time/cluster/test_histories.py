@@ -16,6 +16,7 @@ import attrs
 import pytest
 import trio
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from tests.support.figures import tell
 from tests.support.made_up import SYMBOLS, WALL, FakeAuthority
@@ -258,12 +259,12 @@ async def check(seeds: range) -> None:
     assert refused > len(seeds)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_no_history_splices_anything() -> None:
+async def test_no_history_splices_anything(autojump_clock: MockClock) -> None:
+    del autojump_clock
     await check(range(30))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("autojump_clock")
-async def test_none_of_1000_histories_splices_anything() -> None:
+async def test_none_of_1000_histories_splices_anything(autojump_clock: MockClock) -> None:
+    del autojump_clock
     await check(range(1000, 2000))
