@@ -24,6 +24,7 @@ from ticker.market.market import Market
 from ticker.protocol.close_codes import CloseCode
 from ticker.security.authority import Authority
 from ticker.sessions import Sessions
+from ticker.storage.history_keeper import NOTHING_KEPT, HistoryKeeper, HistoryStatistics
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class EngineStatistics:
     draining: bool
     hub: HubStatistics
     ingest: IngestStatistics
+    history: HistoryStatistics
 
 
 class Engine:
@@ -58,6 +60,7 @@ class Engine:
         sessions: Sessions,
         connections: Connections,
         role: Role | None = None,
+        keeper: HistoryKeeper | None = None,
     ) -> None:
         self.draining = False
         self._market = market
@@ -65,10 +68,14 @@ class Engine:
         self._sessions = sessions
         self._connections = connections
         self._role = role
+        self._keeper = keeper
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own all that lives as long as the service; ends when it is cancelled or drained."""
         async with trio.open_nursery() as self.nursery:
+            if self._keeper is not None:
+                # Before the first price: what is kept comes before it.
+                await self._keeper.load()
             if self._role is None:
                 for source in self._market.ingest.sources:
                     self.nursery.start_soon(self._market.ingest.supervise, source)
@@ -78,6 +85,8 @@ class Engine:
                 with trio.move_on_after(limits.FOLLOWING_SECONDS):
                     await self._role.ready.wait()
             self.nursery.start_soon(self._market.past.run)
+            if self._keeper is not None:
+                self.nursery.start_soon(self._keeper.run)
             self.nursery.start_soon(self._refresh)
             self.nursery.start_soon(self._sessions.watch)
             self.nursery.start_soon(self._authority.run, self._sessions.end_revoked)
@@ -122,6 +131,7 @@ class Engine:
             draining=self.draining,
             hub=self._market.hub.statistics(),
             ingest=self._market.ingest.statistics(),
+            history=NOTHING_KEPT if self._keeper is None else self._keeper.statistics(),
         )
 
     async def _refresh(self) -> None:

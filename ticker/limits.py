@@ -297,6 +297,24 @@ SNAPSHOT_SECONDS: Final = 0.5
 NODE_STATUS_SECONDS: Final = 1.0
 NODE_FORGOTTEN_SECONDS: Final = 60
 
+#: How often the past is written: two seconds at most are lost by a kill, half of them here.
+HISTORY_WRITE_SECONDS: Final = 1.0
+#: How long writing the past waits for another process that holds the file.
+HISTORY_BUSY_SECONDS: Final = 0.5
+#: What the write-ahead log of the past may keep after it was emptied.
+HISTORY_LOG_BYTES: Final = 4 * 1024 * 1024
+#: Turns in which the blocks of all symbols are written: five minutes. The journal is that long.
+HISTORY_TURNS: Final = 300
+#: Symbols whose blocks are written in one turn at most, where many are due: 2 MB.
+HISTORY_BLOCKS_AT_ONCE: Final = 20
+#: How far back a new feeder writes what the one before may not have come to: its every write may
+#: have failed for a while.
+HISTORY_OVERLAP_SECONDS: Final = 300
+#: How long a start waits for what is kept: 500 symbols with a year of hours take some seconds.
+HISTORY_LOAD_SECONDS: Final = 20.0
+#: How long after it began to follow, a process reads once more what the feeder wrote before.
+HISTORY_CATCH_UP_SECONDS: Final = 4.0
+
 # --- Bytes on their way (transport/) ------------------------------------------------------
 
 #: A reader that takes nothing for so long is cut off: what waits for it is worthless by then.

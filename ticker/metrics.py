@@ -44,6 +44,7 @@ class Readings:
     tokens_cached: int
     revocation_seen: int
     database_available: bool
+    history_kept: bool
     frames_sent: int
     frames_skipped: int
     frames_encoded: int
@@ -51,11 +52,13 @@ class Readings:
     ticks_skipped: int
     streams_stalled: int
     log_dropped: int
+    history_written: int
     source_up: Mapping[str, bool]
     source_restarts: Mapping[str, int]
     source_faults: Mapping[tuple[str, str], int]
     keys_refused: Mapping[str, int]
     tokens_refused: Mapping[str, int]
+    history_failures: Mapping[str, int]
     #: Seconds by symbol, for the symbols that the reader may see.
     price_age: Mapping[str, float]
 
@@ -71,6 +74,7 @@ _GAUGES: Final = {
     "tokens_cached": "Tokens known without a database read",
     "revocation_seen": "The number of the last revocation that was read",
     "database_available": "Whether the database could be used the last time",
+    "history_kept": "Whether the past could be kept the last time",
 }
 _COUNTERS: Final = {
     "frames_sent": "Ticker frames given to the kernel",
@@ -80,6 +84,7 @@ _COUNTERS: Final = {
     "ticks_skipped": "Ticks whose turn had passed",
     "streams_stalled": "Readers cut off",
     "log_dropped": "Lines of the log that were lost",
+    "history_written": "Transactions with which the past was kept",
 }
 #: The family, what it means, and its labels.
 _LABELLED: Final = {
@@ -87,6 +92,7 @@ _LABELLED: Final = {
     "source_faults": ("What a source got over by itself", ("source", "kind")),
     "keys_refused": ("API keys that were refused in an exchange", ("reason",)),
     "tokens_refused": ("Tokens that were refused", ("reason",)),
+    "history_failures": ("Attempts to keep or read the past that failed", ("reason",)),
 }
 
 

@@ -45,6 +45,9 @@ from ticker.settings.model import Settings
 from ticker.settings.sources import load_sources, restart_policy, selection_rules
 from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.history import HistoryStore
+from ticker.storage.history_keeper import HistoryKeeper
+from ticker.storage.history_sqlite import open_history
 from ticker.storage.interface import Database
 from ticker.storage.urls import DatabaseUrlError, open_database
 from ticker.streams.admit import Streams
@@ -100,6 +103,7 @@ def make_service(
     pace: Callable[[float], Pace] = SleepingPace,
     demo_key: str | None = None,
     siblings: Siblings | None = None,
+    history: HistoryStore | None = None,
     load: Callable[[str, SourceContext], Source] = load_source,
     wall: Callable[[], float] = time.time,
 ) -> Service:
@@ -112,6 +116,7 @@ def make_service(
         pace: how ticks are timed; by default by trio's clock, whichever that is.
         demo_key: the demo key, if there is one.
         siblings: what it shares with other workers; None where there can be none.
+        history: where the past is kept; None for nowhere.
         load: makes a source from what the settings say of it.
         wall: the wall clock, in seconds since the epoch.
 
@@ -135,7 +140,15 @@ def make_service(
     refusals = RefusalCounter(make_limiter("refused", settings.refused_rate), metrics)
     connections = Connections()
     role = _make_role(settings, market, sessions) if siblings or settings.bus else None
-    engine = Engine(market, authority, sessions, connections, role)
+    keeper = None
+    if history is not None:
+        keeper = HistoryKeeper(
+            market.book,
+            history,
+            wall_ms=market.wall_ms,
+            feeds=lambda: role is None or role.leader.feeding,
+        )
+    engine = Engine(market, authority, sessions, connections, role, keeper)
     streams = Streams(
         StreamContext(
             market=market,
@@ -296,6 +309,7 @@ async def running(settings: Settings, worker: int | None = None) -> AsyncIterato
                 pace=open_pace,
                 demo_key=opened.demo_key,
                 siblings=siblings,
+                history=open_history(settings.data_dir),
             )
             # Only now is it sure that the service starts, and what to tell is of use.
             if worker is None:

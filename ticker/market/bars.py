@@ -81,9 +81,12 @@ class _Column:
         self.extend(scaled)
 
     def extend(self, values: Iterable[int]) -> None:
-        added, count = list(values), len(self.values)
+        count = len(self.values)
+        added = values if isinstance(values, array) else list(values)
         try:
-            self.values.extend(added)
+            # Of one type, which a year's bars mostly are, this copies memory.
+            alike = getattr(added, "typecode", "") == getattr(self.values, "typecode", None)
+            self.values.extend(added if alike else list(added))
         except OverflowError:
             del self.values[count:]
             self._widen()

@@ -53,7 +53,7 @@ class Book:
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
         self._touched: dict[int, None] = {}
         self._moved_days: set[int] = set()
-        self._candles = tuple(Candles() for _ in self.symbols)
+        self._candles = [Candles() for _ in self.symbols]
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._place
@@ -104,6 +104,13 @@ class Book:
         if candles.add(quote.time_ms, quote.price, quote.traded):
             candles.day = widened(candles.day, quote.time_ms, quote.price)
             self._set_day(place, candles.day)
+
+    def adopt(self, symbol: str, candles: Candles, now_ms: int) -> None:
+        """Take what was kept of a symbol's past for its own, and what came in since after it."""
+        place = self._place[symbol]
+        candles.extend(self._candles[place])
+        self._candles[place] = candles
+        self.refresh_day(place, now_ms)
 
     def refresh_day(self, place: int, now_ms: int) -> None:
         """Make the figures of a symbol's last 24 hours anew, without what has grown older."""

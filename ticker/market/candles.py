@@ -342,6 +342,19 @@ class Candles:
         step = STEPS[name.removesuffix("*")]
         return self._theirs.setdefault(step.name, Series(step))
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names that `series` has bars of."""
+        return *self._series, *(f"{name}*" for name in self._theirs)
+
+    def extend(self, later: Candles) -> None:
+        """Count the seconds of another one in after what is here, and then note as it notes."""
+        later.settle()
+        seconds = later.series(SECOND.name)
+        for bar in seconds.between(seconds.first_begin() or 0, later._end(SECOND, 0)):
+            self._settle(later.exact(bar))
+        self.unsaved = later.unsaved
+        self.day = later.day
+
     def put(self, kept: Iterable[tuple[str, ExactBar]]) -> None:
         """Put bars as they once were in the place of those that are there; fold the coarser anew.
 

@@ -26,8 +26,8 @@ SPANS: Final = {
     HOUR.name: 360 * HOUR.ms,
 }
 _VERSION: Final = 1
-#: A column: its type and its numbers in little-endian order, or the numbers as texts.
-_Column: TypeAlias = tuple[str, bytes] | list[str]
+#: A column: the letter of its type and its numbers in little-endian order, or these as texts.
+_Column: TypeAlias = bytes | list[str]
 
 
 class PackedBarsError(ValueError):
@@ -99,17 +99,16 @@ def _packed(column: Sequence[int]) -> _Column:
     if sys.byteorder == "big":
         column = array(column.typecode, column)
         column.byteswap()
-    return column.typecode, column.tobytes()
+    return column.typecode.encode() + column.tobytes()
 
 
 def _unpacked(column: _Column) -> Sequence[int]:
     if isinstance(column, list):
         return [int(text) for text in column]
-    typecode, written = column
-    if typecode not in {"i", "q"}:
-        raise ValueError(f"a column of type {typecode!r}")
-    numbers = array(typecode)
-    numbers.frombytes(written)
+    if column[:1] not in {b"i", b"q"}:
+        raise ValueError(f"a column of type {column[:1]!r}")
+    numbers = array(column[:1].decode())
+    numbers.frombytes(column[1:])
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

@@ -15,7 +15,10 @@ _Args = TypeVarTuple("_Args")
 
 
 async def in_thread(
-    limiter: trio.CapacityLimiter, work: Callable[[*_Args], _Result], *args: *_Args
+    limiter: trio.CapacityLimiter,
+    work: Callable[[*_Args], _Result],
+    *args: *_Args,
+    seconds: float = limits.DATABASE_DEADLINE_SECONDS,
 ) -> _Result:
     """Run database work in a thread.
 
@@ -24,6 +27,6 @@ async def in_thread(
     Raises:
         DatabaseUnavailableError: it takes too long, or the work raised this.
     """
-    with trio.move_on_after(limits.DATABASE_DEADLINE_SECONDS):
+    with trio.move_on_after(seconds):
         return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
     raise DatabaseUnavailableError("slow", "the database does not answer in time")

@@ -1,0 +1,284 @@
+"""What is kept of the past comes back as it was, whatever happened to the store meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ticker import limits
+from ticker.market.book import Book
+from ticker.market.candles import STEPS, ShownBar, Step
+from ticker.market.packed_bars import PackedBarsError, pack, unpack
+from ticker.market.quote import Quote
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.history import Block, Changes, JournalRow, read_rows, write_rows
+from ticker.storage.history_keeper import HistoryKeeper
+from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
+
+SECOND, MINUTE, HOUR = STEPS.values()
+NOW = 1_790_000_000_000 - 1_790_000_000_000 % HOUR.ms
+SYMBOLS = ("BTC-USD", "ETH-USD")
+
+
+class Kept:
+    """A market's book and what keeps its past, with a wall clock that a test turns."""
+
+    def __init__(self, path: Path, symbols: tuple[str, ...] = SYMBOLS, *, now: int = NOW) -> None:
+        self.now = now
+        self.feeds = True
+        self.book = Book(symbols)
+        self.store = SqliteHistory(path / HISTORY_FILE)
+        self.keeper = HistoryKeeper(
+            self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: self.feeds
+        )
+
+    def price(self, price: str, symbol: str = "BTC-USD", at: int | None = None) -> None:
+        time_ms = self.now if at is None else at
+        self.book.apply([Quote(symbol, Decimal(price), time_ms, time_ms, "x")])
+
+    def bars(self, step: Step = SECOND, symbol: str = "BTC-USD") -> list[ShownBar]:
+        candles = self.book.candles(symbol)
+        return list(candles.bars(step, now_ms=self.now, begin=None, end=None, limit=None))
+
+    def everything(self) -> list[list[ShownBar]]:
+        return [self.bars(step, each) for step in STEPS.values() for each in self.book.symbols]
+
+
+async def again(kept: Kept, path: Path) -> Kept:
+    """Start anew from what was kept, without having ended in an orderly way."""
+    kept.store.close()
+    other = Kept(path, kept.book.symbols, now=kept.now)
+    await other.keeper.load()
+    return other
+
+
+async def test_what_was_written_comes_back_with_every_digit_and_the_days_figures(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    for second in range(200):
+        kept.now = NOW + second * 1000
+        kept.price(f"{42000 + second}.10")
+        kept.price(f"0.0000{second:04}1", "ETH-USD")
+        if second % 7 == 0:
+            await kept.keeper._keep()
+    await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+    assert len(other.bars()) == 200
+    day = other.book.days[0]
+    assert day is not None
+    assert (day.open_24h, day.high_24h) == (Decimal("42000.10"), Decimal("42199.10"))
+    assert day.since == NOW
+
+
+async def test_a_second_that_was_cut_in_two_by_a_restart_is_folded(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    for price in ("5", "9", "7"):
+        kept.price(price)
+    await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    for price in ("2", "6"):
+        other.price(price)
+    assert [bar.prices for bar in other.bars()] == [("5", "9", "2", "6")]
+    await other.keeper._keep()
+    third = await again(other, tmp_path)
+    assert third.everything() == other.everything()
+
+
+async def test_a_whole_round_of_turns_writes_all_blocks_and_lets_the_journal_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_TURNS", 5)
+    kept = Kept(tmp_path, tuple(f"A{n}-USD" for n in range(12)))
+    await kept.keeper.load()
+    for second in range(60):
+        kept.now = NOW + second * 1000
+        for symbol in kept.book.symbols:
+            kept.price(str(second + 1), symbol)
+        await kept.keeper._keep()
+    assert 5 <= len(kept.store.journal()) <= 11
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+async def test_what_is_too_old_is_let_go_of_also_of_symbols_that_are_no_longer_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_TURNS", 1)
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    for symbol in SYMBOLS:
+        kept.price("1", symbol)
+    for _ in range(3):
+        await kept.keeper._keep()
+    kept.store.close()
+    for days, steps in ((0.5, {"1m", "1h"}), (8, {"1h"}), (400, set())):
+        other = Kept(tmp_path, ("ETH-USD",), now=NOW + int(days * 24 * HOUR.ms))
+        await other.keeper.load()
+        await other.keeper._keep()
+        for symbol in SYMBOLS:
+            found = {block.step for block in other.store.blocks(symbol)}
+            assert found == steps, (symbol, days)
+        other.store.close()
+
+
+def damaged(path: Path) -> list[Path]:
+    """Return the files that were put aside."""
+    return list(path.glob(f"{HISTORY_FILE}.damaged-*[0-9]"))
+
+
+def remove(path: Path) -> None:
+    for file in path.glob(f"{HISTORY_FILE}*"):
+        file.unlink()
+
+
+def full(*_: object) -> int:
+    raise DatabaseUnavailableError("full", "history: the disk is full")
+
+
+async def test_a_store_that_cannot_be_written_stops_the_keeping_alone_and_it_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    kept.price("1")
+    await kept.keeper._keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(kept.store, "write", full)
+        for second in range(1, 20):
+            kept.now = NOW + second * 1000
+            kept.price(str(second))
+            await kept.keeper._keep()
+    assert kept.keeper.statistics().failed == {"full": 19}
+    assert not kept.keeper.statistics().kept
+    for second in range(20, 25):
+        kept.now = NOW + second * 1000
+        kept.price(str(second))
+        await kept.keeper._keep()
+    assert kept.keeper.statistics().kept
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+async def test_a_locked_file_is_waited_for_in_vain_and_used_again_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_BUSY_SECONDS", 0.05)
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    kept.price("1")
+    await kept.keeper._keep()
+    with closing(sqlite3.connect(tmp_path / HISTORY_FILE, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        kept.price("2")
+        await kept.keeper._keep()
+        assert kept.keeper.statistics().failed == {"busy": 1}
+    await kept.keeper._keep()
+    assert kept.keeper.statistics().kept
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+@pytest.mark.parametrize("where", ["at start", "while it runs"])
+async def test_a_damaged_file_is_put_aside_and_begun_anew_from_memory(
+    tmp_path: Path, where: str
+) -> None:
+    kept = Kept(tmp_path)
+    path = tmp_path / HISTORY_FILE
+    if where == "at start":
+        path.write_bytes(b"no database" * 1000)
+    await kept.keeper.load()
+    for second in range(5):
+        kept.now = NOW + second * 1000
+        kept.price(str(second + 1))
+        await kept.keeper._keep()
+    if where != "at start":
+        kept.store.close()
+        path.write_bytes(b"no database" * 1000)
+        for _ in range(3):
+            await kept.keeper._keep()
+    assert kept.keeper.statistics().kept
+    [aside] = damaged(tmp_path)
+    assert aside.read_bytes().startswith(b"no database")
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+    assert len(other.bars()) == 5
+
+
+async def test_a_block_that_makes_no_sense_is_a_damaged_file(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.store.write(Changes(blocks=[Block("BTC-USD", "1m", 0, b"\x91\x01")]))
+    await kept.keeper.load()
+    assert damaged(tmp_path)
+    assert kept.keeper.statistics().failed == {"corrupted": 1}
+
+
+async def test_a_file_that_went_away_is_written_anew_from_memory(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    for second in range(5):
+        kept.now = NOW + second * 1000
+        kept.price(str(second + 1))
+        await kept.keeper._keep()
+    remove(tmp_path)
+    for _ in range(3):
+        await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+async def test_a_follower_writes_nothing_and_catches_up_with_what_it_did_not_hear(
+    tmp_path: Path,
+) -> None:
+    feeder = Kept(tmp_path)
+    await feeder.keeper.load()
+    feeder.price("1")
+    await feeder.keeper._keep()
+    follower = Kept(tmp_path)
+    follower.feeds = False
+    await follower.keeper.load()
+    assert follower.everything() == feeder.everything()
+    feeder.now = NOW + 1000
+    for price in ("5", "9"):  # the follower hears the second only
+        feeder.price(price)
+    follower.now = NOW + 1000
+    follower.price("9")
+    await feeder.keeper._keep()
+    await follower.keeper._catch_up(NOW + 1000)
+    assert follower.everything() == feeder.everything()
+    assert follower.keeper.statistics().written == 0
+    feeder.store.close()
+
+
+def test_numbers_of_any_size_are_kept() -> None:
+    rows = [
+        JournalRow("A-B", "1s", 1000, 2**70, 2**70, 5, 6, -1, 3, 0),
+        JournalRow("A-B", "1s", 2000, 1, 2, 3, 4, 5, 3, 1),
+    ]
+    [first, second] = read_rows(write_rows(rows))
+    whole = Decimal(2**70).scaleb(-3)
+    assert first.bar() == (1000, whole, whole, Decimal("0.005"), Decimal("0.006"), None)
+    assert second.bar()[5] == Decimal("0.5")
+    book = Book(("A-B",))
+    book.apply([Quote("A-B", Decimal("1e17") + Decimal("1e-10"), 5, 5, "x")])
+    block = pack(book.candles("A-B"), "1h", 0)
+    other = Book(("A-B",))
+    unpack(other.candles("A-B"), "1h", block)
+    assert other.candles("A-B").exact(other.candles("A-B").series("1h").between(0, 1)[0])[1] == (
+        Decimal("1e17") + Decimal("1e-10")
+    )
+
+
+@pytest.mark.parametrize(
+    "block", [b"", b"\xc0", b"\x95\x09\x00\x00\xc0\x90", b"\x95\x01\x00\x00\xc0\x90", b"x" * 50]
+)
+def test_bytes_that_are_no_block_are_told_from_one(block: bytes) -> None:
+    with pytest.raises(PackedBarsError):
+        unpack(Book(("A-B",)).candles("A-B"), "1m", block)

@@ -1,0 +1,149 @@
+"""What is kept of the market's past, whatever kind of store it is in.
+
+A store has **blocks**, which are the bars of one symbol, step and span of time as bytes
+(`market.packed_bars`), and a **journal**: what has changed since in bars, a row a second for all
+symbols. Blocks are written in turn, some minutes apart; the journal makes up for that. A block has
+the number of the journal's last row as of which it is: of its bars, only later rows say more. What
+both say is the state of a bar, so that nothing is counted twice.
+
+`ticker/storage/history_sqlite.py` is the first kind. Rules for this module: values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from typing import Final, Protocol
+
+import attrs
+import msgspec
+
+from ticker.market.bars import UNKNOWN
+from ticker.market.candles import ExactBar
+
+__all__ = ["Block", "Changes", "HistoryStore", "JournalRow", "read_rows", "write_rows"]
+
+_EXACT: Final = Context(prec=80)
+#: What MessagePack has numbers for.
+_NUMBERS: Final = range(-(2**63), 2**63)
+
+
+@attrs.frozen
+class Block:
+    """The bars of a span of time.
+
+    Attributes:
+        symbol: as in `BTC-USD`.
+        step: the name of their step; with `*` where they are an exchange's own.
+        begin: of the span, in milliseconds since the epoch.
+        bars: see `market.packed_bars`.
+        number: of the journal's row as of which it is, where it was read.
+    """
+
+    symbol: str
+    step: str
+    begin: int
+    bars: bytes = attrs.field(repr=False)
+    number: int = 0
+
+
+class JournalRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One bar as it is now, in units; see `market.bars`. A number of over 64 bits is a text."""
+
+    symbol: str
+    step: str
+    begin: int
+    open: int | str
+    high: int | str
+    low: int | str
+    close: int | str
+    volume: int | str
+    places: int
+    volume_places: int
+
+    def bar(self) -> ExactBar:
+        """Return the bar; raises ArithmeticError or ValueError where it is none."""
+        places, volume = self.places, int(self.volume)
+        opening, high, low, close = (
+            _EXACT.scaleb(Decimal(units), -places)
+            for units in (self.open, self.high, self.low, self.close)
+        )
+        known = None if volume == UNKNOWN else _EXACT.scaleb(Decimal(volume), -self.volume_places)
+        return self.begin, opening, high, low, close, known
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(list[JournalRow])
+
+
+def write_rows(rows: Sequence[JournalRow]) -> bytes:
+    """Write rows of the journal."""
+    try:
+        return _encoder.encode(rows)
+    except OverflowError:
+        return _encoder.encode([[_writable(value) for value in _values(row)] for row in rows])
+
+
+def _values(row: JournalRow) -> tuple[int | str, ...]:
+    return tuple(getattr(row, name) for name in row.__struct_fields__)
+
+
+def _writable(value: int | str) -> int | str:
+    return value if isinstance(value, str) or value in _NUMBERS else str(value)
+
+
+def read_rows(written: bytes) -> list[JournalRow]:
+    """Read rows of the journal; raises msgspec.MsgspecError where they are none."""
+    return _decoder.decode(written)
+
+
+@attrs.frozen
+class Changes:
+    """What one transaction writes.
+
+    Attributes:
+        journal: a row of the journal; empty for none.
+        blocks: in the place of those of the same symbol, step and begin.
+        expired: for a symbol and a step, the begin before which its blocks are to go.
+        forget: rows of the journal with a lower number are to go.
+    """
+
+    journal: bytes = b""
+    blocks: Sequence[Block] = ()
+    expired: Sequence[tuple[str, str, int]] = ()
+    forget: int = 0
+
+
+class HistoryStore(Protocol):
+    """Keeps the past. Methods block and are called one at a time, from any thread.
+
+    Every one raises `DatabaseUnavailableError` where something is wrong with the store.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people; no credentials are in it."""
+
+    def symbols(self) -> Sequence[str]:
+        """Return the symbols that there are blocks of."""
+
+    def blocks(self, symbol: str) -> Sequence[Block]:
+        """Return the blocks of a symbol, by step and begin."""
+
+    def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
+        """Return the journal's rows above a number, with their numbers, which only grow."""
+
+    def write(self, changes: Changes) -> int:
+        """Write all of it or nothing; return the number of the journal's last row.
+
+        The blocks are as of that row.
+        """
+
+    def set_aside(self) -> str | None:
+        """Put what is damaged out of the way, without deleting it; return where it is now.
+
+        None where this kind of store has nothing to put aside.
+        """
+
+    def close(self) -> None:
+        """Close it; it may be used again."""

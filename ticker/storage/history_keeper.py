@@ -1,0 +1,386 @@
+"""What loads the past at start, and writes it each second while this process feeds the market.
+
+Theory of operation. Each second, the bars that have changed since the last one go into the journal,
+all of them in one row; those of a kill's last second are lost. In the same transaction the blocks
+of some symbols are written anew, so that each symbol has its turn in `limits.HISTORY_TURNS`
+seconds; after a whole round of turns, the journal from before it is not needed any more.
+
+A store that cannot be written stops the keeping and nothing else: what changes meanwhile is
+remembered as blocks that are due, and written once the store can be used again. A damaged one is
+put aside, and written anew from memory.
+
+Rules for this module: how bars become bytes is the business of `market.packed_bars`, where these go
+that of a `HistoryStore`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NoReturn
+
+import attrs
+import msgspec
+import structlog
+import trio
+
+from ticker import limits
+from ticker.market.book import Book
+from ticker.market.candles import HOUR, MINUTE, SECOND, STEPS, Candles, ExactBar
+from ticker.market.packed_bars import PackedBarsError, block_begin, pack, unpack
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.history import (
+    Block,
+    Changes,
+    HistoryStore,
+    JournalRow,
+    read_rows,
+    write_rows,
+)
+from ticker.storage.threads import in_thread
+
+__all__ = ["NOTHING_KEPT", "HistoryKeeper", "HistoryStatistics"]
+
+log = structlog.get_logger()
+
+#: A block by the name of its step and its begin.
+_Key = tuple[str, int]
+#: The steps whose bars are made of those of a step, which is the first of them.
+_COARSER: Final = {
+    SECOND.name: (SECOND.name, MINUTE.name, HOUR.name),
+    MINUTE.name: (MINUTE.name, HOUR.name),
+    HOUR.name: (HOUR.name,),
+}
+_EVERY: Final = (*STEPS, *(f"{name}*" for name in STEPS))
+
+
+@attrs.frozen
+class HistoryStatistics:
+    """What was kept.
+
+    Attributes:
+        kept: whether the last attempt to read or write succeeded, or there was none.
+        written: how many transactions.
+        failed: how many attempts failed, by reason.
+    """
+
+    kept: bool
+    written: int
+    failed: Mapping[str, int]
+
+
+#: What there is to say where nothing is kept.
+NOTHING_KEPT: Final = HistoryStatistics(kept=True, written=0, failed={})
+
+
+@attrs.define
+class _Read:
+    """What was read of a store: the past of symbols, and the number of the journal's last row."""
+
+    number: int = 0
+    candles: dict[str, Candles] = attrs.field(factory=dict)
+    due: dict[str, set[_Key]] = attrs.field(factory=dict)
+    foreign: tuple[str, ...] = ()
+
+
+class HistoryKeeper:
+    """Keeps the past of a market."""
+
+    def __init__(
+        self,
+        book: Book,
+        store: HistoryStore,
+        *,
+        wall_ms: Callable[[], int],
+        feeds: Callable[[], bool],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            book: whose past it is.
+            store: where it is kept.
+            wall_ms: the wall clock, in milliseconds since the epoch.
+            feeds: whether this process is the one that writes.
+        """
+        self._book = book
+        self._store = store
+        self._wall_ms = wall_ms
+        self._feeds = feeds
+        self._limiter = trio.CapacityLimiter(1)
+        self._loaded = False
+        self._keeping = False
+        self._number = 0
+        self._turn = 0
+        self._mark = 0
+        self._clean = False
+        self._due: list[set[_Key]] = [set() for _ in book.symbols]
+        self._behind: dict[int, None] = {}
+        self._foreign: tuple[str, ...] = ()
+        self._kept = True
+        self._written = 0
+        self._failed: Counter[str] = Counter()
+
+    def statistics(self) -> HistoryStatistics:
+        """Return what was done so far."""
+        return HistoryStatistics(self._kept, self._written, dict(self._failed))
+
+    async def run(self) -> NoReturn:
+        """Write each second while this process feeds, until cancelled."""
+        began_ms, began_at = self._wall_ms(), trio.current_time()
+        caught_up = False
+        try:
+            while True:
+                await trio.sleep(limits.HISTORY_WRITE_SECONDS)
+                if not self._loaded:
+                    await self.load()
+                elif self._feeds():
+                    caught_up = True
+                    await self._keep()
+                else:
+                    self._rest()
+                    if not caught_up and (
+                        trio.current_time() - began_at >= limits.HISTORY_CATCH_UP_SECONDS
+                    ):
+                        caught_up = True
+                        await self._catch_up(SECOND.begin(began_ms))
+        finally:
+            with trio.move_on_after(limits.HISTORY_WRITE_SECONDS) as scope:
+                scope.shield = True
+                if self._loaded and self._feeds():
+                    await self._keep()
+            self._store.close()
+
+    # --- reading
+
+    async def load(self) -> None:
+        """Read what is kept; without it, the market goes on and this is tried again."""
+        read = _Read()
+        try:
+            await in_thread(self._limiter, self._read, read, seconds=limits.HISTORY_LOAD_SECONDS)
+        except DatabaseUnavailableError as error:
+            if not await self._fail(error):
+                return
+            self._adopt(read)
+            self._all_due()
+        else:
+            self._adopt(read)
+            self._succeed()
+        self._loaded = True
+
+    def _read(self, read: _Read) -> None:
+        """Read everything, for a worker thread; what was read is there also where it ends."""
+        known = set(self._book.symbols)
+        read.foreign = tuple(each for each in self._store.symbols() if each not in known)
+        numbers: dict[tuple[str, str, int], int] = {}
+        for symbol in self._book.symbols:
+            candles = Candles()
+            for block in self._store.blocks(symbol):
+                numbers[symbol, block.step, block.begin] = block.number
+                try:
+                    unpack(candles, block.step, block.bars)
+                except (PackedBarsError, KeyError) as error:
+                    raise self._damaged(error) from None
+            read.candles[symbol] = candles
+        number, rows = self._rows(0, numbers)
+        read.number = number
+        for symbol, bars in rows.items():
+            if symbol in read.candles:
+                read.candles[symbol].put(bars)
+                read.due[symbol] = {key for step, bar in bars for key in _blocks_of(step, bar[0])}
+
+    def _rows(
+        self, after: int, numbers: Mapping[tuple[str, str, int], int]
+    ) -> tuple[int, dict[str, list[tuple[str, ExactBar]]]]:
+        """Read the journal after a row, but for what blocks of some numbers have already."""
+        number, found = after, dict[str, list[tuple[str, ExactBar]]]()
+        for number, written in self._store.journal(after):
+            try:
+                for row in read_rows(written):
+                    block = row.symbol, row.step, block_begin(row.step, row.begin)
+                    if number > numbers.get(block, 0):
+                        found.setdefault(row.symbol, []).append((row.step, row.bar()))
+            except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
+                raise self._damaged(error) from None
+        return number, found
+
+    def _damaged(self, error: Exception) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(
+            "corrupted", f"history {self._store.place} is damaged: {error}"
+        )
+
+    def _adopt(self, read: _Read) -> None:
+        now_ms = self._wall_ms()
+        for symbol, candles in read.candles.items():
+            self._book.adopt(symbol, candles, now_ms)
+        for symbol, due in read.due.items():
+            self._due[self._book.place(symbol)] |= due
+        self._number = self._mark = read.number
+        self._foreign = read.foreign
+
+    async def _catch_up(self, until_ms: int) -> None:
+        """Read once more what the feeder wrote, of the time before this process followed it."""
+        try:
+            number, rows = await in_thread(self._limiter, self._rows, self._number, {})
+        except DatabaseUnavailableError as error:
+            await self._fail(error)
+            return
+        self._number = number
+        for symbol, bars in rows.items():
+            if symbol in self._book:
+                missed = [(step, bar) for step, bar in bars if bar[0] <= until_ms]
+                self._book.candles(symbol).put(missed)
+
+    # --- writing
+
+    def _begin(self) -> None:
+        """Begin to keep: what a feeder before may have missed is written too."""
+        self._keeping = True
+        self._clean = False
+        since = self._wall_ms() - limits.HISTORY_OVERLAP_SECONDS * 1000
+        for symbol in self._book.symbols:
+            candles = self._book.candles(symbol)
+            recent = candles.series(SECOND.name).columns(since, self._wall_ms() + HOUR.ms)[0]
+            candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
+
+    def _rest(self) -> None:
+        if self._keeping:
+            self._keeping = False
+            for symbol in self._book.symbols:
+                self._book.candles(symbol).unsaved = None
+
+    async def _keep(self) -> None:
+        if not self._keeping:
+            self._begin()
+        rows, places = await self._changed()
+        blocks, taken = self._blocks()
+        self._turn = (self._turn + 1) % limits.HISTORY_TURNS
+        forget = 0
+        if self._turn == 0:
+            # All that was written before the last round began is in blocks by now.
+            forget = self._mark + 1 if self._clean and not self._behind else 0
+            self._mark, self._clean = self._number, True
+        try:
+            number = await in_thread(
+                self._limiter, self._write, rows, blocks, self._expired(), forget
+            )
+        except DatabaseUnavailableError as error:
+            self._clean = False
+            for place, keys in taken.items():
+                self._due[place] |= keys
+            self._behind.update(dict.fromkeys([*taken, *places]))
+            if await self._fail(error):
+                self._all_due()
+            return
+        if number < self._number:
+            self._all_due()  # it is another file than before
+        self._number = number
+        self._written += 1
+        self._foreign = ()
+        self._succeed()
+
+    def _write(
+        self,
+        rows: Sequence[JournalRow],
+        blocks: Sequence[Block],
+        expired: Sequence[tuple[str, str, int]],
+        forget: int,
+    ) -> int:
+        journal = write_rows(rows) if rows else b""
+        return self._store.write(Changes(journal, blocks, expired, forget))
+
+    async def _changed(self) -> tuple[list[JournalRow], list[int]]:
+        """Return the bars that have changed since the last time, and the places of their symbols.
+
+        With turns for others in between.
+        """
+        rows: list[JournalRow] = []
+        places: list[int] = []
+        for place, symbol in enumerate(self._book.symbols):
+            candles = self._book.candles(symbol)
+            candles.settle()
+            if candles.unsaved:
+                places.append(place)
+                changed, candles.unsaved = candles.unsaved, set()
+                rows += _journal_rows(symbol, candles, changed)
+                for step, begin in changed:
+                    self._due[place].update(_blocks_of(step, begin))
+            if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
+                await trio.lowlevel.checkpoint()
+        return rows, places
+
+    def _blocks(self) -> tuple[list[Block], dict[int, set[_Key]]]:
+        """Return the blocks of the symbols whose turn it is, and of some that are behind."""
+        turn = range(self._turn, len(self._due), limits.HISTORY_TURNS)
+        behind = [place for place in self._behind if self._due[place]]
+        self._behind = dict.fromkeys(behind[limits.HISTORY_BLOCKS_AT_ONCE :])
+        blocks: list[Block] = []
+        taken: dict[int, set[_Key]] = {}
+        for place in dict.fromkeys([*turn, *behind[: limits.HISTORY_BLOCKS_AT_ONCE]]):
+            symbol = self._book.symbols[place]
+            candles = self._book.candles(symbol)
+            keys, self._due[place] = self._due[place], set()
+            taken[place] = keys
+            blocks += (
+                Block(symbol, step, begin, pack(candles, step, begin)) for step, begin in keys
+            )
+        return blocks, taken
+
+    def _expired(self) -> list[tuple[str, str, int]]:
+        """Return what has grown too old of the symbols whose turn it is, and of foreign ones."""
+        now_ms = self._wall_ms()
+        turn = self._book.symbols[self._turn :: limits.HISTORY_TURNS]
+        return [
+            (symbol, step, block_begin(step, STEPS[step.removesuffix("*")].oldest(now_ms)))
+            for symbol in (*turn, *self._foreign)
+            for step in _EVERY
+        ]
+
+    def _all_due(self) -> None:
+        """Have everything written, since nothing that is here may be kept."""
+        for place, symbol in enumerate(self._book.symbols):
+            candles = self._book.candles(symbol)
+            for step in candles.names():
+                numbers = candles.series(step).columns(0, self._wall_ms() + HOUR.ms)[0]
+                ms = STEPS[step.removesuffix("*")].ms
+                self._due[place] |= {(step, block_begin(step, n * ms)) for n in numbers}
+            if self._due[place]:
+                self._behind[place] = None
+        self._number = 0
+
+    # --- how it went
+
+    async def _fail(self, error: DatabaseUnavailableError) -> bool:
+        """Note that the store cannot be used; return whether it was put aside and begins anew."""
+        self._failed[error.reason] += 1
+        if self._kept:
+            log.warning("history_not_kept", reason=error.reason, detail=str(error))
+        self._kept = False
+        if error.reason != "corrupted" or not self._feeds():
+            return False
+        try:
+            aside = await in_thread(self._limiter, self._store.set_aside)
+        except DatabaseUnavailableError:
+            return False
+        if aside is not None:
+            log.warning("history_set_aside", path=aside)
+        return aside is not None
+
+    def _succeed(self) -> None:
+        if not self._kept:
+            log.info("history_kept_again")
+        self._kept = True
+
+
+def _blocks_of(step: str, begin: int) -> list[_Key]:
+    """Return the blocks that a changed bar is in, and those made of it."""
+    return [(each, block_begin(each, begin)) for each in _COARSER.get(step, (step,))]
+
+
+def _journal_rows(symbol: str, candles: Candles, changed: set[_Key]) -> list[JournalRow]:
+    places, volume_places = candles.measure(0, 0)
+    rows = []
+    for step, begin in sorted(changed):
+        bar = None if step.endswith("*") else candles.series(step).get(begin)
+        if bar is not None:
+            rows.append(JournalRow(symbol, step, *bar, places, volume_places))
+    return rows
