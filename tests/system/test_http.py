@@ -288,6 +288,53 @@ def test_histories_are_asked_for_by_symbols_that_there_are(
     assert answer.status_code == status
 
 
+def test_a_history_that_has_not_changed_is_not_sent_again(
+    client: httpx.Client, server: Server
+) -> None:
+    path, headers = "/prices/BTC-USD/history", bearer(server.token())
+    found = wait_until(
+        lambda: bars if len(bars := client.get(path, headers=headers).json()["bars"]) > 3 else None,
+        "some bars",
+    )
+    asked = {"from": str(found[0][0]), "to": str(found[-1][0])}
+    first = client.get(path, params=asked, headers=headers)
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    tag = first.headers["ETag"]
+    again = client.get(path, params=asked, headers=headers | {"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["ETag"] == tag
+    other = client.get(path, params=asked, headers=headers | {"If-None-Match": '"other"'})
+    assert (other.status_code, other.json()) == (200, first.json())
+    many = client.get("/history?symbols=BTC-USD&step=1h", headers=headers)
+    reloaded = client.get(
+        "/history?symbols=BTC-USD&step=1h",
+        headers=headers | {"If-None-Match": many.headers["ETag"]},
+    )
+    assert reloaded.status_code == 304  # within a second, also where the last bar grows
+
+
+@pytest.mark.parametrize(
+    ("takes", "packed"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("identity", False), ("gzip;q=0", False)],
+)
+def test_a_long_history_is_compressed_for_who_takes_it(
+    client: httpx.Client, server: Server, takes: str, *, packed: bool
+) -> None:
+    asked = {"symbols": "BTC-USD,ETH-USD,SOL-USD"}
+    headers = bearer(server.token()) | {"Accept-Encoding": takes}
+
+    def long() -> httpx.Response | None:
+        answer = client.get("/history", params=asked, headers=headers)
+        return answer if len(answer.content) > 2000 else None
+
+    answer = wait_until(long, "a long answer", seconds=60)
+    assert (answer.headers.get("Content-Encoding") == "gzip") == packed
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert set(answer.json()["bars"]) == {"BTC-USD", "ETH-USD", "SOL-USD"}
+    if packed:
+        assert int(answer.headers["Content-Length"]) < len(answer.content) / 2
+
+
 def test_what_the_policy_denies_is_forbidden(tmp_path: Path) -> None:
     (tmp_path / "ticker.toml").write_text(
         """

@@ -16,9 +16,8 @@ from werkzeug.datastructures import MultiDict
 
 from ticker import limits
 from ticker.market.candles import STEPS, ShownBar, Step
-from ticker.web.answer_cache import costly
 from ticker.web.prices import refused
-from ticker.web.responses import bearer, encoded_answer, error, running
+from ticker.web.responses import bearer, costly_answer, error, running
 
 blueprint = Blueprint("history", __name__)
 
@@ -100,7 +99,7 @@ async def of_one(symbol: str) -> Response:
             bars[symbol],
         )
 
-    return encoded_answer(await costly(("history", symbol, query), body))
+    return await costly_answer(("history", symbol, query), body)
 
 
 @blueprint.get("/history")
@@ -127,7 +126,7 @@ async def of_many() -> Response:
         parts = b",".join(b'"%b":%b' % (name.encode(), each) for name, each in bars.items())
         return b'{"step_ms":%d,"bars":{%b}}' % (query.step.ms, parts)
 
-    return encoded_answer(await costly(("history", symbols, query), body))
+    return await costly_answer(("history", symbols, query), body)
 
 
 def _symbols(text: str) -> Sequence[str]:

@@ -76,7 +76,7 @@ async def _response(service: Service, cache: AnswerCache, head: Head) -> bytes:
         body = b'{"error":"method not allowed"}'
     else:
         symbols = service.market.book.symbols
-        body = await cache.get(_KEY, lambda: metrics_text(service, symbols))
+        body = (await cache.get(_KEY, lambda: metrics_text(service, symbols))).body
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"content-type: {kind}",

@@ -56,7 +56,7 @@ async def metrics() -> Response:
         if not symbols:
             return error(403, "forbidden")
     text = await costly(("metrics", role), lambda: metrics_text(service, symbols))
-    response = Response(text, content_type=METRICS_TYPE)
+    response = Response(text.body, content_type=METRICS_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
 

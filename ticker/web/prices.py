@@ -10,8 +10,7 @@ from quart import Blueprint, Response
 from ticker.market.quote import Quote
 from ticker.protocol.details import FULL_FIELDS
 from ticker.security.authority import Grant
-from ticker.web.answer_cache import costly
-from ticker.web.responses import answer, bearer, encoded, encoded_answer, error, running
+from ticker.web.responses import answer, bearer, costly_answer, encoded, error, running
 
 blueprint = Blueprint("prices", __name__)
 
@@ -41,7 +40,7 @@ async def latest() -> Response:
             }
         )
 
-    return encoded_answer(await costly(("prices", grant.role), body))
+    return await costly_answer(("prices", grant.role), body)
 
 
 @blueprint.get("/prices/<symbol>")

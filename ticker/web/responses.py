@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Hashable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ from ticker.http.refusal import Refusal, RefusedError
 from ticker.protocol.decimals import encode_json
 from ticker.security.authority import Grant
 from ticker.service import Service
+from ticker.web.answer_cache import costly
 
 #: Where the application keeps its running service, in Quart's `extensions`.
 EXTENSION: Final = "ticker"
@@ -38,6 +40,36 @@ def encoded_answer(body: bytes, status: int = 200) -> Response:
     """Make a JSON answer that no cache keeps, of content that is encoded already."""
     response = Response(body, status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def costly_answer(
+    key: Hashable, make: Callable[[], bytes] | Callable[[], Awaitable[bytes]]
+) -> Response:
+    """Answer with JSON that is dear to make, which a client may keep if it asks each time.
+
+    Who has the answer already hears that, and nothing else (RFC 9110 §13.1.2); who takes it
+    compressed gets it so, made once for all.
+
+    Args:
+        key: all that the answer depends on; see `AnswerCache.get`.
+        make: makes its body.
+    """
+    found = await costly(key, make, request.if_none_match.contains_weak)
+    response = encoded_answer(b"")
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Accept-Encoding, Authorization"
+    # Weak, since it is the same for the compressed form.
+    response.headers["ETag"] = f'W/"{found.tag}"'
+    if request.if_none_match.contains_weak(found.tag):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        del response.headers["Content-Type"], response.headers["Content-Length"]
+        return response
+    body = found.body
+    if len(body) >= limits.ANSWER_GZIP_BYTES and request.accept_encodings["gzip"] > 0:
+        response.headers["Content-Encoding"] = "gzip"
+        body = await found.gzipped()
+    response.set_data(body)
     return response
 
 

@@ -1,0 +1,113 @@
+"""The past over HTTP, as a user sees it: it survives restarts and kills, and is told in full."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import Server, started
+from tests.support.waiting import wait_until
+
+Bar = list[Any]
+
+
+def ask(server: Server, path: str, headers: Mapping[str, str] | None = None) -> Any:
+    bearer = {"Authorization": f"Bearer {server.token()}"}
+    status, _, body = server.request("GET", path, headers={**bearer, **(headers or {})})
+    assert status == 200, body
+    return json.loads(body)
+
+
+def seconds(server: Server) -> list[Bar]:
+    bars: list[Bar] = ask(server, "/prices/BTC-USD/history")["bars"]
+    return bars
+
+
+def wait_bars(server: Server, count: int) -> list[Bar]:
+    return wait_until(
+        lambda: bars if len(bars := seconds(server)) >= count else None, "bars", seconds=30
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_past_survives_a_restart(tmp_path: Path, number: signal.Signals) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server:
+        before = wait_bars(server, 4)
+        ended = time.time() * 1000
+        server.stop(number)
+    with started("serve", data) as server:
+        after = {bar[0]: bar for bar in seconds(server)}
+        quote = ask(server, "/prices/BTC-USD")
+    kept = [bar for bar in before if bar[0] in after]
+    assert kept[:-1] == [after[bar[0]] for bar in kept[:-1]]
+    assert kept[0] == before[0]
+    lost = ended - (kept[-1][0] + 1000)
+    assert lost <= 2000
+    assert quote["since"] == before[0][0]
+    assert quote["high_24h"] >= max(bar[2] for bar in before[: len(kept) - 1])
+
+
+def test_a_damaged_history_is_put_aside_and_the_stream_goes_on(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server:
+        wait_bars(server, 2)
+        server.stop()
+    (data / "history.db").write_bytes(b"garbage" * 2000)
+    with started("serve", data) as server:
+        server.wait_event("history_set_aside")
+        wait_bars(server, 2)
+        server.wait_event("history_kept_again")
+        found = server.metrics()
+        assert found["ticker_history_kept"] == 1
+        assert found['ticker_history_failures_total{reason="corrupted"}'] >= 1
+        server.stop()
+    [aside] = data.glob("history.db.damaged-*[0-9]")
+    assert aside.read_bytes().startswith(b"garbage")
+
+
+def test_a_locked_history_stops_only_the_keeping_until_it_is_free(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server:
+        wait_bars(server, 2)
+        holder = sqlite3.connect(data / "history.db", isolation_level=None)
+        try:
+            holder.execute("BEGIN IMMEDIATE")
+            assert server.wait_event("history_not_kept")["reason"] == "busy"
+            ticks = server.metrics()["ticker_ticks_total"]
+            wait_until(
+                lambda: server.metrics()["ticker_ticks_total"] > ticks + 100, "the market to tick"
+            )
+            assert server.metrics()["ticker_history_kept"] == 0
+        finally:
+            holder.close()
+        server.wait_event("history_kept_again")
+        assert len(server.events("history_not_kept")) == 1
+
+
+def test_a_data_directory_of_the_version_before_is_good(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    kept = json.loads((Path(__file__).parent / "data_of_0_1.json").read_text())
+    data.mkdir(mode=0o700)
+    for name, content in kept["files"].items():
+        (data / name).write_text(content)
+    database = sqlite3.connect(data / "auth.db")
+    database.executescript("\n".join(kept["sql"]))
+    database.close()
+    for path in data.iterdir():
+        path.chmod(0o600)
+    with started("serve", data) as server:
+        server.new_token(kept["key"])
+        headers = {"Authorization": f"Bearer {kept['token']}"}
+        status, _, body = server.request("GET", "/prices", headers=headers)
+        assert status == 200, body
+        for name, content in kept["files"].items():
+            assert (data / name).read_text() == content
+        assert not server.events("demo_api_key")
