@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from ticker import limits
 from ticker.market.candles import STEPS, ShownBar, Step
+from ticker.protocol.decimals import encode_json
 from ticker.web.prices import refused
 from ticker.web.responses import bearer, costly_answer, error, running
 
@@ -92,12 +93,10 @@ async def of_one(symbol: str) -> Response:
         return error(400, str(problem))
 
     async def body() -> bytes:
-        bars = await _written([symbol], query)
-        return b'{"symbol":"%b","step_ms":%d,"bars":%b}' % (
-            symbol.encode(),
-            query.step.ms,
-            bars[symbol],
-        )
+        written = (await _written([symbol], query))[symbol]
+        filled = b',"backfilled":%b' % written.filled if written.filled else b""
+        parts = symbol.encode(), query.step.ms, written.bars, filled
+        return b'{"symbol":"%b","step_ms":%d,"bars":%b%b}' % parts
 
     return await costly_answer(("history", symbol, query), body)
 
@@ -122,9 +121,11 @@ async def of_many() -> Response:
             return error(403, "forbidden")
 
     async def body() -> bytes:
-        bars = await _written(symbols, query)
-        parts = b",".join(b'"%b":%b' % (name.encode(), each) for name, each in bars.items())
-        return b'{"step_ms":%d,"bars":{%b}}' % (query.step.ms, parts)
+        written = await _written(symbols, query)
+        bars = _object({name: each.bars for name, each in written.items()})
+        filled = {name: each.filled for name, each in written.items() if each.filled}
+        more = b',"backfilled":%b' % _object(filled) if filled else b""
+        return b'{"step_ms":%d,"bars":%b%b}' % (query.step.ms, bars, more)
 
     return await costly_answer(("history", symbols, query), body)
 
@@ -145,19 +146,43 @@ def _bars(symbol: str, query: HistoryQuery) -> Iterator[ShownBar]:
     )
 
 
-async def _written(symbols: Sequence[str], query: HistoryQuery) -> dict[str, bytes]:
+@attrs.frozen
+class _Written:
+    """Bars as JSON, and the spans of those that are the exchange's own; nothing without any."""
+
+    bars: bytes
+    filled: bytes
+
+
+def _object(members: Mapping[str, bytes]) -> bytes:
+    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), each) for name, each in members.items())
+
+
+async def _written(symbols: Sequence[str], query: HistoryQuery) -> dict[str, _Written]:
     """Write bars as JSON, by symbol, with a turn for others after each slice."""
-    written: dict[str, bytes] = {}
+    written: dict[str, _Written] = {}
     room = limits.HISTORY_SLICE_BARS
     for symbol in symbols:
         parts = []
+        spans: list[list[int]] = []
         for bar in _bars(symbol, query):
             opening, high, low, close = bar.prices
             parts.append(f"[{bar.begin},{opening},{high},{low},{close},{bar.volume or 'null'}]")
+            if bar.theirs:
+                _extend(spans, bar.begin, query.step.ms)
             room -= 1
             if not room:
                 await trio.lowlevel.checkpoint()
                 room = limits.HISTORY_SLICE_BARS
-        written[symbol] = f"[{','.join(parts)}]".encode()
+        filled = encode_json(spans) if spans else b""
+        written[symbol] = _Written(f"[{','.join(parts)}]".encode(), filled)
         room = max(1, room - 20)  # what a symbol costs by itself
     return written
+
+
+def _extend(spans: list[list[int]], begin: int, length: int) -> None:
+    """Add a bar to spans of bars."""
+    if spans and spans[-1][1] == begin:
+        spans[-1][1] = begin + length
+    else:
+        spans.append([begin, begin + length])
