@@ -17,7 +17,13 @@ import structlog
 import trio
 
 from tests.chaos.inprocess import serving
-from ticker.encodings.websocket import text_frame
+from ticker.encodings.encoding import Encoding
+from ticker.encodings.websocket import (
+    binary_frame,
+    compressed_binary_frame,
+    compressed_text_frame,
+    text_frame,
+)
 from ticker.rate_limit import Rate
 from ticker.streams.websocket import EndedError, WebSocket
 
@@ -28,18 +34,32 @@ ECHO_BYTES = 16 * 1024 * 1024
 class EchoSession:
     """Sends back what it hears: what Autobahn's cases need, and no price ever does."""
 
-    def __init__(self, _engine: Any, websocket: WebSocket, stream: Any, *_rest: Any) -> None:
+    def __init__(
+        self,
+        _context: Any,
+        websocket: WebSocket,
+        stream: Any,
+        _grant: Any,
+        _nursery: Any,
+        encoding: Encoding,
+        _asked: Any,
+    ) -> None:
         self._websocket = websocket
         self._stream = stream
+        compressed = encoding.frame is compressed_text_frame
+        self._text = compressed_text_frame if compressed else text_frame
+        self._binary = compressed_binary_frame if compressed else binary_frame
 
     async def run(self, response: bytes) -> int:
         try:
             await self._stream.send_all(response)
             while True:
                 message = await self._websocket.receive()
-                binary = isinstance(message, bytes)
-                frame = text_frame(message if isinstance(message, bytes) else message.encode())
-                await self._stream.send_all(b"\x82" + frame[1:] if binary else frame)
+                if isinstance(message, bytes):
+                    frame = self._binary(message)
+                else:
+                    frame = self._text(message.encode())
+                await self._stream.send_all(frame)
         except EndedError as ended:
             await self._stream.aclose()
             return ended.code

@@ -15,8 +15,11 @@ from tests.autobahn.suite import Case, installed, python27, run
 
 pytestmark = pytest.mark.slow
 
-#: Compression, which Ticker never negotiates: a message could be a bomb.
+#: Compression: thousands of messages of all sizes, by whatever is negotiated.
 COMPRESSION = ("12.*", "13.*")
+#: The cases of offers that are declined, so that nothing is compressed: all that they offer wants a
+#: window below the largest of the server, whose frames are made once for everybody.
+DECLINED = ("13.3.", "13.5.")
 #: What the stream ends differently, on purpose, by case or section; see docs/reliability.md.
 EXPLAINED: Mapping[str, str] = {}
 
@@ -60,6 +63,19 @@ def test_the_echo_passes_every_case(
         print(_summary(cases), f"not OK to the letter: {loose}")  # noqa: T201 - the result
     assert len(cases) > 250
     assert [case for case in cases if not case.passed] == []
+
+
+def test_the_echo_passes_every_case_of_compression(
+    autobahn: tuple[str, Mapping[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _endpoint(tmp_path, "--echo") as url:
+        cases = run(*autobahn, tmp_path, url, COMPRESSION)
+    with capsys.disabled():
+        print(_summary(cases))  # noqa: T201 - the result
+    assert len(cases) > 200
+    declined = [case.name for case in cases if case.behavior == "UNIMPLEMENTED"]
+    assert [name for name in declined if not name.startswith(DECLINED)] == []
+    assert [case for case in cases if not case.passed and case.name not in declined] == []
 
 
 def test_the_stream_passes_every_case_that_needs_no_echo(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast, get_args
+from urllib.parse import urlencode
 
 import hypothesis.strategies as st
 import trio
@@ -16,19 +17,25 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.simulation.simulation import SYMBOLS, TICK, TTL, Simulation
-from tests.simulation.wire import CAPACITY, Client
+from tests.simulation.simulation import SYMBOLS, TTL, Simulation
+from tests.simulation.wire import CAPACITY, TICK, Client
 from tests.support.frames import TEXT, client_frame
 from ticker import limits
+from ticker.protocol.details import Mode
 from ticker.streams.session import Session
 
 #: The most a peer's fault may take to be noticed: two looks of the engine's watch.
 LOOK = 2 * limits.WATCH_SECONDS
-#: Tasks of one connection: its own, and one that catches up.
-CONNECTION_TASKS = 2
-#: The longest frame that the simulation sends.
+#: Tasks of one connection: its own, one that catches up, and the writer of every tick.
+CONNECTION_TASKS = 3
+#: The longest frame that the simulation sends, and what a subscriber of `every` is sent at once.
 FRAME_BYTES = 400
+PIECE_BYTES = limits.MISSED_PIECE_BYTES + FRAME_BYTES
 
+#: How far back the tick log reaches for sure.
+LOG_SECONDS = 30.0 - 2 * TICK
+
+modes = st.sampled_from(get_args(Mode))
 pauses = st.sampled_from([TICK, TICK, 2 * TICK, 1.0, 3.0, 6.0, 11.0, 27.0, 45.0])
 
 
@@ -49,11 +56,18 @@ class Life(RuleBasedStateMachine):
     # What subscribers do.
 
     @precondition(lambda self: not self.simulation.drained.is_set())
-    @rule(target=clients, seconds=st.sampled_from([TTL, 3600.0]))
-    def connect(self, seconds: float) -> Client:
+    @rule(target=clients, seconds=st.sampled_from([TTL, 3600.0]), mode=modes)
+    def connect(self, seconds: float, mode: Mode) -> Client:
+        return self._connect(self._client("" if mode == "latest" else f"?mode={mode}"), seconds)
+
+    def _client(self, query: str) -> Client:
         self.number += 1
-        client = Client(f"client {self.number}", f"token-{self.number}", self.simulation.now)
-        full = len(self._live()) >= self.simulation.service.settings.max_streams
+        name, token = f"client {self.number}", f"token-{self.number}"
+        return Client(name, token, self.simulation.now, self.simulation.books, query)
+
+    def _connect(self, client: Client, seconds: float) -> Client:
+        admitted = sum(each.response[9:12] == b"101" for each in self._live())
+        full = admitted >= self.simulation.service.settings.max_streams
         self.simulation.do(lambda: self.simulation.connect(client, seconds))
         draining = self.simulation.drained_at is not None
         status = client.response[9:12]
@@ -62,17 +76,66 @@ class Life(RuleBasedStateMachine):
             client.gone = True
         return client
 
-    @rule(client=clients, symbols=st.sets(st.sampled_from(SYMBOLS)), every=st.integers(1, 4))
-    def subscribe(self, client: Client, symbols: set[str], every: int) -> None:
+    @precondition(lambda self: not self.simulation.drained.is_set())
+    @rule(target=clients, old=consumes(clients), cut=st.booleans(), mode=modes)
+    def come_back(self, old: Client, *, cut: bool, mode: Mode) -> Client:
+        """Go on after what was held, maybe in another mode, maybe from another life."""
+        if cut:
+            self.simulation.do(old.reset)
+        position = old.position
+        if position is None:
+            return self._connect(self._client(""), TTL)
+        fields: dict[str, str] = {"mode": mode, "resume": f"{position[0]}:{position[1]}"}
+        if old.symbols is not None:
+            fields["symbols"] = ",".join(sorted(old.symbols))
+        client = self._client("?" + urlencode(fields))
+        client.held, client.position, client.symbols = old.held, position, old.symbols
+        published = self.simulation.market.hub.published
+        within = position[0] == published.epoch
+        reached = within and self._tick_of(position) >= self.simulation.now() - LOG_SECONDS
+        self._connect(client, TTL)
+        if client.healthy:
+            # Whether it holds the right thing is checked with each frame.
+            if mode == "changes" or (mode == "every" and (reached or not within)):
+                assert client.resumed is within, f"{client.name} was resumed: {client.resumed}"
+            if not within or mode == "latest":
+                assert client.resumed is False
+        return client
+
+    def _tick_of(self, position: tuple[str, int]) -> float:
+        """When a tick of this epoch was published, at the latest."""
+        ticks = self.simulation.market.hub.published.seq - position[1]
+        return self.simulation.now() - ticks * TICK if ticks else self.simulation.now()
+
+    @rule(
+        client=clients,
+        symbols=st.sets(st.sampled_from(SYMBOLS)),
+        every=st.integers(1, 4),
+        mode=modes,
+        resume=st.booleans(),
+    )
+    def subscribe(
+        self, client: Client, symbols: set[str], every: int, mode: Mode, *, resume: bool
+    ) -> None:
+        every = 1 if mode == "every" else every
+
         def ask() -> None:
-            client.every = min(client.every, every)
-            request = {"type": "subscribe", "interval_ms": round(every * TICK * 1000), "id": every}
-            client.ask({**request, "symbols": sorted(symbols)} if symbols else request)
+            request: dict[str, Any] = {"type": "subscribe", "id": every, "mode": mode}
+            if mode != "every":
+                request["interval_ms"] = round(every * TICK * 1000)
+            if resume and client.position is not None:
+                epoch, seq = client.position
+                request["resume"] = {"epoch": epoch, "seq": seq}
+                if client.symbols is not None:
+                    request["symbols"] = sorted(client.symbols)
+            elif symbols:
+                request["symbols"] = sorted(symbols)
+            client.ask(request)
 
         self.simulation.do(ask)
         if client.healthy:
-            client.every = every
             assert client.wanted
+            assert (client.mode, client.every) == (mode, every)
 
     @rule(client=clients)
     def unsubscribe(self, client: Client) -> None:
@@ -155,6 +218,12 @@ class Life(RuleBasedStateMachine):
         # A source that crashes on every tick is restarted with growing pauses, never in a spin.
         assert self.simulation.source.lives - lives <= 2 + seconds
 
+    @rule()
+    def restart(self) -> None:
+        """Kill the process and start another one: a new epoch begins."""
+        if self.number > 2:
+            self.simulation.do(self.simulation.restart)
+
     @precondition(lambda self: self.simulation.drained_at is None)
     @rule()
     def drain(self) -> None:
@@ -213,8 +282,18 @@ class Life(RuleBasedStateMachine):
             return
         seq = self.simulation.market.hub.published.seq
         for client in self._clients():
-            if client.healthy and client.wanted and seq:
+            if not (client.healthy and client.wanted and seq):
+                continue
+            if client.mode == "latest":
                 assert client.seq > seq - client.every, f"{client.name} has {client.seq}, not {seq}"
+            else:
+                quiet = self.simulation.now() - client.heard_at
+                longest = max(limits.KEEP_ALIVE_SECONDS, client.every * TICK)
+                assert quiet <= longest + TICK, f"{client.name} heard nothing for {quiet} s"
+                shown = self.simulation.books[self.simulation.market.hub.published.epoch, seq]
+                if client.every == 1:
+                    held = {symbol: shown[symbol] for symbol in client.held}
+                    assert client.held == held, f"{client.name} is behind {seq}"
 
     def _subscribers_know_whether_prices_are_live(self) -> None:
         for client in self._clients():
@@ -227,7 +306,8 @@ class Life(RuleBasedStateMachine):
             assert len(client.wire.to_client) <= CAPACITY
             stream = client.wire.stream
             if stream is not None:
-                assert len(stream._rest) <= FRAME_BYTES
+                most = PIECE_BYTES if client.mode == "every" else FRAME_BYTES
+                assert len(stream._rest) <= most
         self.simulation.do(self._count_tasks)
 
     def _count_tasks(self) -> None:

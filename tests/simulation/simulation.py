@@ -12,13 +12,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any, cast
+from unittest.mock import patch
 
 import structlog
 import trio
 import trio.testing
 from hypercorn.config import Config
 
-from tests.simulation.wire import Client, kernel
+from tests.simulation.wire import TICK, Books, Client, Wire, kernel
 from tests.support.made_up import FakeAuthority, ScriptedSource
 from ticker import limits
 from ticker.http.bridge import HttpBridge
@@ -27,9 +28,11 @@ from ticker.service import make_service
 from ticker.settings.model import Settings
 
 SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
-#: The market's tick: long, so that half a minute is not thousands of steps.
-TICK = 0.25
 TTL = 40.0
+#: After how many ticks each symbol's price moves: some change often, one hardly ever.
+STRIDES = (1, 3, 40)
+#: Few enough frames wait for a subscriber of `every` that a stall is too long for it.
+EVERY_TICKS = 12
 _EPOCH = 1_800_000_000.0
 
 
@@ -39,11 +42,15 @@ class Simulation:
     def __init__(self) -> None:
         self.clock = trio.testing.MockClock()
         self.wall_offset = 0.0
-        self.source = ScriptedSource(symbols=SYMBOLS, counts=True)
+        self.source = ScriptedSource(symbols=SYMBOLS, counts=True, strides=STRIDES)
+        self.books = Books()
         self.clients: list[Client] = []
+        #: Where tasks run that are not the server's, and outlive it.
+        self.outside: trio.Nursery
         self.drained_at: float | None = None
         self.logged: list[dict[str, Any]] = []
         self.idle_tasks = 0
+        self._begun = trio.Event()
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._live, name="simulation", daemon=True)
@@ -76,6 +83,9 @@ class Simulation:
                 self._thread.join()
         if self._failure is not None:
             raise self._failure
+        for client in self.clients:
+            if client.wire.wrong is not None:
+                raise client.wire.wrong
 
     def end(self) -> None:
         """End it; what failed in it is raised."""
@@ -113,18 +123,32 @@ class Simulation:
         self.authority.issue(client.token, seconds)
         client.expires_at = self.now() + seconds
         self.clients.append(client)
-        self.engine.nursery.start_soon(self._serve, client)
+        self.accept(client.wire)
         client.send(client.request())
 
-    async def _serve(self, client: Client) -> None:
+    def accept(self, wire: Wire) -> None:
+        """Have the server serve a connection."""
+        self.engine.nursery.start_soon(self._serve, wire)
+
+    async def _serve(self, wire: Wire) -> None:
         """Serve a connection and close it, as the listener's task does."""
-        stream = client.wire.accept()
+        stream = wire.accept()
         try:
             # Every request is for a stream: what only other requests are shown to is left out.
             http = HttpBridge(cast("Any", None), Config(), cast("Any", None), self.service.gate)
             await self.service.router.serve(stream, http)
         finally:
             stream.close()
+
+    async def restart(self) -> None:
+        """End the process as `kill -9` does, and start another one."""
+        for client in self.clients:
+            client.reset()
+        self._ended.set()
+        self._begun = trio.Event()
+        await self._begun.wait()
+        # The new one's first tick waits for its first price.
+        await self.pass_time(TICK)
 
     async def drain(self) -> None:
         """Shut down as a worker does."""
@@ -149,19 +173,30 @@ class Simulation:
             self._token = trio.lowlevel.current_trio_token()
             stack.enter_context(kernel())
             stack.enter_context(structlog.testing.capture_logs())
+            stack.enter_context(self.books.kept())
+            stack.enter_context(patch.object(limits, "EVERY_TICKS", EVERY_TICKS))
             self.authority = FakeAuthority(self.wall)
-            settings = Settings(tick=TICK, max_streams=6, restart_reset=1.0)
-            self.service = make_service(
-                settings,
-                cast("Authority", self.authority),
-                load=self.source.load,
-                wall=self.wall,
-            )
-            self.engine, self.market = self.service.engine, self.service.market
-            self.drained = trio.Event()
-            async with trio.open_nursery() as self._nursery:
-                await self._nursery.start(self.engine.run)
-                await trio.testing.wait_all_tasks_blocked()
-                self.idle_tasks = trio.lowlevel.current_statistics().tasks_living
-                self._started.set()
-                await trio.sleep_forever()
+            async with trio.open_nursery() as self.outside:
+                while True:
+                    await self._live_once()
+
+    async def _live_once(self) -> None:
+        """Run the service until it is restarted."""
+        self._ended = trio.Event()
+        settings = Settings(tick=TICK, max_streams=6, restart_reset=1.0)
+        self.service = make_service(
+            settings,
+            cast("Authority", self.authority),
+            load=self.source.load,
+            wall=self.wall,
+        )
+        self.engine, self.market = self.service.engine, self.service.market
+        self.drained, self.drained_at = trio.Event(), None
+        async with trio.open_nursery() as self._nursery:
+            await self._nursery.start(self.engine.run)
+            await trio.testing.wait_all_tasks_blocked()
+            self.idle_tasks = self.idle_tasks or trio.lowlevel.current_statistics().tasks_living
+            self._started.set()
+            self._begun.set()
+            await self._ended.wait()
+            self._nursery.cancel_scope.cancel()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation.simulation import TICK, Simulation
-from tests.simulation.wire import Client
+from tests.simulation.simulation import Simulation
+from tests.simulation.wire import TICK, Client
 
 HOUR = 3600.0
 
@@ -20,7 +20,7 @@ def simulation() -> Iterator[Simulation]:
 
 
 def _connected(simulation: Simulation, name: str, seconds: float) -> Client:
-    client = Client(name, name, simulation.now)
+    client = Client(name, name, simulation.now, simulation.books)
     simulation.do(lambda: simulation.connect(client, seconds))
     assert client.response[9:12] == b"101"
     return client

@@ -11,7 +11,7 @@ from tests.simulation.wire import Client
 @pytest.mark.parametrize("name", ["token", "key"])
 def test_a_stream_ends_with_its_token_or_its_key(name: str) -> None:
     simulation = Simulation()
-    client = Client("revoked", "token", simulation.now)
+    client = Client("revoked", "token", simulation.now, simulation.books)
     simulation.do(lambda: simulation.connect(client, 60.0))
     assert client.close_code is None
     simulation.do(lambda: simulation.authority.revoke(name))

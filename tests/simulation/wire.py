@@ -19,10 +19,38 @@ from unittest.mock import patch
 import trio
 
 from tests.support.frames import CLOSE, PING, PONG, TEXT, Frame, FrameParser, client_frame
+from ticker.market.published import Published
+from ticker.protocol.details import Mode
 from ticker.transport.socket_stream import SocketStream
 
+#: The market's tick: long, so that half a minute is not thousands of steps.
+TICK = 0.25
 #: What the kernel holds for a reader that has stalled: about ten ticks.
 CAPACITY = 2048
+
+
+#: What is held of the market: price and timestamp, by symbol.
+Held = dict[str, tuple[str, int]]
+
+
+class Books(dict[tuple[str, int], Held]):
+    """The market of every tick, by epoch and seq, as the book had it when the tick came."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep those of all ticks that come within the block."""
+        tick = Published.tick
+
+        def kept(published: Published, seq: int, time_ms: int) -> None:
+            self[published.epoch, seq] = {
+                quote.symbol: (str(quote.price), quote.time_ms // 1000)
+                for quote in published._book.quotes
+                if quote is not None
+            }
+            tick(published, seq, time_ms)
+
+        with patch.object(Published, "tick", kept):
+            yield
 
 
 class Wire:
@@ -42,6 +70,8 @@ class Wire:
         #: Raised, once, by the server's next write: a fault of ours.
         self.fault: Exception | None = None
         self.deliver: Callable[[bytes], None] | None = None
+        #: What the subscriber found wrong first.
+        self.wrong: Exception | None = None
         self._changed = trio.lowlevel.ParkingLot()
         #: The server's end, once it is accepted.
         self.stream: SocketStream | None = None
@@ -78,7 +108,10 @@ class Wire:
         if self.client_reset:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
         if self.deliver is not None:
-            self.deliver(data)
+            try:
+                self.deliver(data)
+            except Exception as wrong:  # noqa: BLE001 - it is not the server's to take for a fault
+                self.wrong = self.wrong or wrong
             return len(data)
         room = CAPACITY - len(self.to_client)
         if room < len(data) and self.full_since is None:
@@ -137,23 +170,43 @@ class Client:
 
     Attributes:
         wanted: whether the server has confirmed that it subscribes.
-        every: the interval it asked for last, in ticks.
+        every: the interval of its subscription, in ticks.
         seq: of the newest ticker message.
+        mode, detail, symbols: what of the market it is sent, as `subscribed` said.
+        held: what its frames have come to, by symbol.
+        position: the epoch and the seq as of which it holds that; None before a snapshot.
+        heard_at: when the newest ticker message came.
+        resumed: what the last `subscribed` said of that.
         close_code: from the server, once it came.
         last_status: what it was told of each source last.
         stalled_at, silent_at, gone: what it was told to do, and since when.
     """
 
-    def __init__(self, name: str, token: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        now: Callable[[], float],
+        books: Books,
+        query: str = "",
+    ) -> None:
         self.name = name
         self.token = token
+        self.query = query
+        self._books = books
+        self.mode: Mode = "latest"
+        self.symbols: frozenset[str] | None = None
+        self.held: Held = {}
+        self.position: tuple[str, int] | None = None
+        self.heard_at = now()
+        self.resumed: bool | None = None
+        self._epoch = ""
         self.wire = Wire(now)
         self.wire.deliver = self._receive
         self.response = b""
         self.wanted = False
         self.every = 1
         self.seq = 0
-        self.newest: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self.last_status: dict[str, str] = {}
         self.answers: list[dict[str, Any]] = []
@@ -170,7 +223,7 @@ class Client:
     def request(self) -> bytes:
         """Write the handshake."""
         return (
-            "GET /ws/ticker HTTP/1.1\r\nHost: simulated\r\nUpgrade: websocket\r\n"
+            f"GET /ws/ticker{self.query} HTTP/1.1\r\nHost: simulated\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             f"Authorization: Bearer {self.token}\r\n\r\n"
@@ -228,6 +281,8 @@ class Client:
         if not self.response.endswith(b"\r\n\r\n"):
             head, end, data = (self.response + data).partition(b"\r\n\r\n")
             self.response = head + end
+        if self.response[9:12] != b"101":
+            return
         for frame in self._parser.feed(data):
             assert self.close_code is None, f"{self.name}: {frame} follows the close frame"
             self._take(frame)
@@ -252,10 +307,20 @@ class Client:
                 self.last_status[message["source"]] = message["state"]
             case "subscribed":
                 self.wanted = True
+                self.every = round(message["interval_ms"] / 1000 / TICK)
+                self.mode = message["mode"]
+                self.symbols = frozenset(message["symbols"])
+                self.resumed = message.get("resumed")
+                self._epoch = message["epoch"]
+                self.heard_at = self._now()
+                if not self.resumed:
+                    self.position = None
             case "unsubscribed":
                 self.wanted = False
+                self.position = None
             case "welcome":
                 self.wanted = True
+                self._epoch = message["epoch"]
         self.answers.append(message)
         del self.answers[:-5]
 
@@ -263,7 +328,39 @@ class Client:
         assert self.wanted, f"{self.name}: a tick without a subscription"
         seq, snapshot = message["seq"], message.get("snapshot", False)
         assert seq >= self.seq, f"{self.name}: {seq} follows {self.seq}"
-        assert snapshot or seq > self.seq, f"{self.name}: {seq} came twice"
-        assert snapshot or seq % self.every == 0, f"{self.name}: {seq} is out of its interval"
+        if self.mode == "latest":
+            assert snapshot or seq > self.seq, f"{self.name}: {seq} came twice"
+            assert snapshot or seq % self.every == 0, f"{self.name}: {seq} is out of its interval"
         self.seq = seq
-        self.newest = message["data"]
+        self.heard_at = self._now()
+        self._apply(message)
+
+    def _apply(self, frame: dict[str, Any]) -> None:
+        """Hold what a frame leads to, which must be the market as of its tick."""
+        seq, prev = frame["seq"], frame.get("prev")
+        entries = {
+            each["symbol"]: (str(each["price"]), each["timestamp"]) for each in frame["data"]
+        }
+        if frame.get("snapshot") or self.mode == "latest":
+            assert prev is None, f"{self.name}: {frame}"
+            self.held = entries
+        else:
+            assert self.position is not None, f"{self.name}: changes of nothing"
+            assert prev is not None, f"{self.name}: {frame}"
+            assert prev <= self.position[1], f"{self.name}: a gap after {self.position}: {frame}"
+            if self.mode == "every":
+                self._nothing_between(seq)
+            self.held = self.held | entries
+        self.position = (self._epoch, seq)
+        assert self.held == self._book(seq), f"{self.name}: not the market of {self.position}"
+
+    def _nothing_between(self, seq: int) -> None:
+        """A subscriber of every tick holds what each tick before this one led to."""
+        assert self.position is not None
+        for missed in range(self.position[1] + 1, seq):
+            assert self.held == self._book(missed), f"{self.name}: no frame of {missed}"
+
+    def _book(self, seq: int) -> Held:
+        book = self._books[self._epoch, seq] if seq else {}
+        wanted = self.symbols
+        return book if wanted is None else {each: book[each] for each in book if each in wanted}

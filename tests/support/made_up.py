@@ -43,6 +43,7 @@ class ScriptedSource:
         *,
         begins: bool = True,
         counts: bool = False,
+        strides: Sequence[int] = (),
         crash_after: int | None = None,
     ) -> None:
         """Prepare.
@@ -53,6 +54,8 @@ class ScriptedSource:
             begins: whether each life begins with one batch.
             counts: whether it counts the ticks by itself, with the count as every price, instead
                 of bringing what is put in.
+            strides: where it counts, after how many counts each symbol's price moves; always 1
+                where there are none.
             crash_after: after how many prices each life of one that counts ends.
         """
         self.name = name
@@ -64,7 +67,9 @@ class ScriptedSource:
         self.crashes = 0
         self.crash_after = crash_after
         self._counts = counts
+        self._strides = strides or [1] * len(symbols)
         self._price = 0
+        self._moved_at: dict[str, tuple[int, int]] = {}
 
     def load(self, _spec: object, context: SourceContext) -> ScriptedSource:
         """Be the source that a service loads."""
@@ -96,9 +101,20 @@ class ScriptedSource:
                 raise RuntimeError("injected into the source")
             self._price += 1
             brought += 1
-            now, price = self.context.wall_ms(), Decimal(self._price)
-            yield [Quote(symbol, price, now, now, self.name) for symbol in self.symbols]
+            yield [self._counted(*each) for each in zip(self.symbols, self._strides, strict=True)]
             await self.context.next_tick()
+
+    def _counted(self, symbol: str, stride: int) -> Quote:
+        """The quote of a symbol, with the time of its last move."""
+        assert self.context is not None
+        now = self.context.wall_ms()
+        count = self._price // stride * stride
+        if stride > 1:
+            moved_at = self._moved_at.get(symbol)
+            if moved_at is None or moved_at[0] != count:
+                self._moved_at[symbol] = (count, now)
+            return Quote(symbol, Decimal(count + 1), self._moved_at[symbol][1], now, self.name)
+        return Quote(symbol, Decimal(self._price), now, now, self.name)
 
 
 class FakeAuthority:

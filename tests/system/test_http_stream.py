@@ -147,6 +147,27 @@ def test_events_have_ids_on_prices_alone_and_are_resumed_from_the_last(server: S
 
 
 @pytest.mark.parametrize(
+    ("accept", "events"),
+    [
+        ("text/event-stream", True),
+        ("TEXT/Event-Stream, */*;q=0.1", True),
+        ("text/event-stream;q=0, application/x-ndjson", False),
+        ("*/*", False),
+        ("text/*", False),
+        ("", False),
+    ],
+)
+def test_events_are_for_those_who_ask_for_them(
+    server: Server, accept: str, *, events: bool
+) -> None:
+    with opened(server, Accept=accept) as response:
+        expected = "text/event-stream" if events else "application/x-ndjson"
+        assert response.headers["content-type"] == expected
+        data = response.read()
+        assert data.startswith(b"data: " if events else b'{"type":"welcome"')
+
+
+@pytest.mark.parametrize(
     ("query", "headers", "status"),
     [
         ("", {"Authorization": ""}, 401),

@@ -14,6 +14,7 @@ from ticker.web.responses import address, refuse, request_head, running
 
 #: Where the application keeps what a request holds until all of its response is sent.
 HELD: Final = "ticker.held"
+SERVER_SENT_EVENTS: Final = "text/event-stream"
 
 blueprint = Blueprint("stream", __name__)
 
@@ -22,13 +23,15 @@ blueprint = Blueprint("stream", __name__)
 async def stream() -> Response:
     """Answer with messages until the client leaves, or the server ends the stream."""
     service = running()
-    events = "text/event-stream" in request.headers.get("Accept", "").lower()
+    # Named, not merely covered by `*/*`, and not refused by a quality of 0 (RFC 9110 §12.5.1).
+    accepted = {name.lower(): quality for name, quality in request.accept_mimetypes}
+    events = accepted.get(SERVER_SENT_EVENTS, 0) > 0
     streams = service.router.streams
     try:
         admitted = await streams.admit_http(request_head(), address())
     except RefusedError as refused:
         return refuse(refused.refusal)
-    content_type = "text/event-stream" if events else "application/x-ndjson"
+    content_type = SERVER_SENT_EVENTS if events else "application/x-ndjson"
     if request.method == "HEAD":
         response = Response(b"", content_type=content_type)
     else:
