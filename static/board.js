@@ -1,32 +1,51 @@
 /** The board: a row per symbol, of which only those on screen exist; the others are room above and below. */
 
-import { $, PriceText, mark, write } from "./dom.js";
+import { $, mark, PriceText, write } from "./dom.js";
 import * as format from "./format.js";
+import { isStarred, listed, toggleStar } from "./lists.js";
 import { prefs, remember } from "./prefs.js";
 
-const SPARK = { seconds: 300, every: 3, width: 100, height: 24, margin: 2 };
+const SPARK = { width: 100, height: 24, margin: 2 };
 const SPARE = 4; // rows kept ready beyond the edge of the screen
 const LEAST_SHOWN = 0.00005; // what is not written as 0.00%
 const ARROWS = ["▼", "", "▲"];
-
-const COLUMNS = {
-	symbol: { label: "Symbol", value: (series) => series.symbol },
-	price: { label: "Price", value: (series) => series.price },
-	opened: { label: "Change", title: "since the page opened", value: (series) => series.change() },
-	minute: { label: "1 m", title: "over one minute", value: (series) => series.change(60) },
-	five: { label: "5 m", title: "over five minutes", value: (series) => series.change(300) },
-	spark: { label: "Last 5 m" },
-	age: { label: "Age", title: "age of the price", value: (series) => -series.timestamp },
+const NAMES = {
+	ADA: "Cardano", ATOM: "Cosmos", AVAX: "Avalanche", BCH: "Bitcoin Cash", BNB: "BNB", BTC: "Bitcoin", DOGE: "Dogecoin",
+	DOT: "Polkadot", ETH: "Ethereum", LINK: "Chainlink", LTC: "Litecoin", SHIB: "Shiba Inu", SOL: "Solana", TRX: "Tron",
+	UNI: "Uniswap", XLM: "Stellar", XRP: "XRP Ripple",
 };
+
+const change = (label, title, value) => ({ label, title, value, write: format.change, marked: true });
+const quoted = (label, title, value) => ({ label, title, value, write: (price, series) => series.write(price) });
+
+/** Each with its heading, what it is sorted by, and how that is written. */
+const COLUMNS = {
+	symbol: { label: "Symbol", value: ({ symbol }) => symbol },
+	price: { label: "Price", value: ({ price }) => price },
+	day: change("24 h", "over 24 hours", ({ day }) => day),
+	minute: change("1 m", "over one minute", (series) => series.change(60)),
+	five: change("5 m", "over five minutes", (series) => series.change(300)),
+	bid: quoted("Bid", "the best bid", ({ quote }) => quote.bid),
+	ask: quoted("Ask", "the best ask", ({ quote }) => quote.ask),
+	spread: quoted("Spread", "from bid to ask", ({ spread }) => spread),
+	volume: { label: "Volume", title: "traded in 24 hours", value: ({ quote }) => quote.volume_24h, write: format.amount },
+	spark: { label: "Last hour" },
+	age: { label: "Age", title: "age of the price", value: ({ quote }) => -quote.timestamp },
+};
+const WRITTEN = Object.entries(COLUMNS).filter(([, { write }]) => write);
 
 class Row {
 	constructor() {
 		this.root = $("row").content.firstElementChild.cloneNode(true);
-		this.button = this.root.querySelector("button");
-		for (const name of ["arrow", "opened", "minute", "five", "age", "path"]) {
-			this[name] = this.root.querySelector(`.${name}`);
+		for (const name of Object.keys(COLUMNS).slice(1)) {
+			const cell = Object.assign(document.createElement("td"), { className: name, role: "cell" });
+			this.root.append((this[name] = cell));
 		}
-		this.price = new PriceText(this.root.querySelector(".price"));
+		[this.star, this.button] = this.root.querySelectorAll("button");
+		this.price.append((this.arrow = $("arrow").content.firstElementChild.cloneNode()));
+		this.spark.append($("spark").content.cloneNode(true));
+		this.path = this.spark.querySelector("path");
+		this.value = new PriceText(this.price);
 	}
 
 	/** Show this symbol from now on. */
@@ -37,52 +56,70 @@ class Row {
 		this.button.firstChild.data = base;
 		this.button.lastChild.textContent = quote ?? "";
 		this.button.setAttribute("aria-current", series.symbol === prefs.symbol);
+		this.star.ariaLabel = `Star ${series.symbol}`;
 		this.drawPrice();
 		this.drawArrow();
 		this.drawRest(nowMs);
 	}
 
 	drawPrice() {
-		this.price.write(this.series.text());
+		this.value.write(this.series.text());
 	}
 
 	/** Which way the price went within the last second or so. */
 	drawArrow() {
-		const { ring, price } = this.series;
-		const way = Math.sign(price - ring.closeAt(ring.last - 1)) || 0;
+		const { seconds, price } = this.series;
+		const way = Math.sign(price - seconds.closeAt(seconds.last - 1)) || 0;
 		write(this.arrow, ARROWS[way + 1]);
 		mark(this.arrow, way);
 	}
 
 	drawRest(nowMs) {
-		this.root.toggleAttribute("data-stale", Boolean(this.series.stale));
-		for (const name of ["opened", "minute", "five"]) {
-			const ratio = COLUMNS[name].value(this.series);
-			write(this[name], format.change(ratio));
-			mark(this[name], Math.abs(ratio) >= LEAST_SHOWN && ratio);
+		const { series } = this;
+		this.root.toggleAttribute("data-stale", Boolean(series.stale));
+		this.star.ariaPressed = isStarred(series.symbol);
+		for (const [name, column] of WRITTEN) {
+			const value = column.value(series);
+			write(this[name], column.write(value, series));
+			if (column.marked) mark(this[name], Math.abs(value) >= LEAST_SHOWN && value);
 		}
-		write(this.age, format.age(nowMs / 1000 - this.series.timestamp));
-		this.path.setAttribute("d", sparkline(this.series.ring));
-		mark(this.path, this.five.dataset.way);
+		this.day.title = format.since(series.quote.since);
+		write(this.age, format.age(nowMs / 1000 - series.quote.timestamp));
+		const points = series.points();
+		this.path.setAttribute("d", sparkline(points));
+		mark(this.path, points.length && points.at(-1)[1] - points[0][1]);
 	}
 }
 
-function sparkline(ring) {
-	const { seconds, every, width, height, margin } = SPARK;
-	const points = [];
-	for (let back = seconds; back >= 0; back -= every) {
-		const close = ring.closeAt(ring.last - back, every);
-		if (!Number.isNaN(close)) points.push([(1 - back / seconds) * width, close]);
-	}
+function sparkline(points) {
+	const { width, height, margin } = SPARK;
+	if (!points.length) return "";
+	const [from, to] = [points[0][0], points.at(-1)[0]];
 	const closes = points.map(([, close]) => close);
 	const low = Math.min(...closes);
 	const scale = (height - 2 * margin) / (Math.max(...closes) - low || 1);
-	const steps = points.map(([x, y]) => `${x} ${(height - margin - (y - low) * scale).toFixed(1)}`);
-	return steps.length ? `M${steps.join("L")}` : "";
+	const place = ([step, close]) => [((step - from) / (to - from || 1)) * width, height - margin - (close - low) * scale];
+	return `M${points.map((point) => place(point).map((at) => at.toFixed(1)).join(" ")).join("L")}`;
 }
 
-/** Build the board of a market; `onSelect(symbol)` is called when a row is chosen. */
-export function createBoard(market, onSelect) {
+/** How well a symbol fits what was typed: exactly, by its start or name, by a part's start, within, or not. */
+function rank(symbol, wanted) {
+	if (!wanted || symbol === wanted) return 0;
+	const at = symbol.indexOf(wanted);
+	const name = NAMES[symbol.split("-")[0]]?.toUpperCase().replace(" ", "-");
+	if (at === 0 || name?.startsWith(wanted)) return 1;
+	return at < 0 ? Infinity : symbol[at - 1] === "-" ? 2 : 3;
+}
+
+/** In order of their values, ascending or not, what has none last. */
+function byValue({ value: a, symbol: one }, { value: b, symbol: two }) {
+	const sign = prefs.descending ? -1 : 1;
+	const missing = (value) => value == null || Number.isNaN(value);
+	return missing(a) - missing(b) || (a < b ? -sign : a > b ? sign : one < two ? -1 : 1);
+}
+
+/** Build the board of a market; `symbols()` are all there are, `on.select(symbol)` takes a chosen one, `on.star()` a star. */
+export function createBoard(market, symbols, on) {
 	const known = new Map(); // every symbol on the board: its series
 	const rows = new Map(); // those on screen: their rows
 	const body = $("rows");
@@ -95,19 +132,16 @@ export function createBoard(market, onSelect) {
 	let placing = 0;
 
 	const each = (action) => rows.forEach(action);
+	const typed = () => filter.value.trim().toUpperCase().replace(/[\s/]+/g, "-");
 
 	function sorted() {
+		const wanted = typed();
 		const { value } = COLUMNS[prefs.sort] ?? COLUMNS.symbol;
-		const sign = prefs.descending ? -1 : 1;
-		const wanted = filter.value.trim().toUpperCase();
 		return [...known.values()]
-			.filter(({ symbol }) => symbol.includes(wanted))
-			.map((series) => [value(series), series])
-			.sort(([a, one], [b, two]) => {
-				const order = a < b ? -sign : a > b ? sign : one.symbol < two.symbol ? -1 : 1;
-				return Number.isNaN(a) - Number.isNaN(b) || order;
-			})
-			.map(([, series]) => series);
+			.map((series) => ({ series, symbol: series.symbol, rank: rank(series.symbol, wanted), value: value(series) }))
+			.filter(({ rank }) => rank < Infinity)
+			.sort((one, two) => one.rank - two.rank || byValue(one, two))
+			.map(({ series }) => series);
 	}
 
 	/** The order as it stands, without what is gone, what is new last. */
@@ -120,7 +154,7 @@ export function createBoard(market, onSelect) {
 	/** One row is in the tab order; the arrow keys reach the others. */
 	function setTabStop(symbol) {
 		const stop = rows.get(symbol) ?? rows.get(order[first]?.symbol);
-		for (const row of rows.values()) row.button.tabIndex = row === stop ? 0 : -1;
+		each((row) => (row.button.tabIndex = row === stop ? 0 : -1));
 	}
 
 	/** Let exactly the rows exist that can be seen, in their order, keeping the focus. */
@@ -164,19 +198,33 @@ export function createBoard(market, onSelect) {
 		place();
 	}
 
+	/** Follow the market's symbols: those of the list, or all of them while something is searched for. */
+	function sync({ hold = held } = {}) {
+		const young = !known.size;
+		const list = typed() ? symbols() : (listed() ?? market.series.keys());
+		known.clear();
+		for (const symbol of list) {
+			const series = market.of(symbol);
+			if (series.price || typed()) known.set(symbol, series);
+		}
+		arrange({ hold });
+		if (young) measure();
+	}
+
 	/** Put everything in order. */
 	function arrange({ hold = held } = {}) {
 		const next = hold ? kept() : sorted();
 		const note = hold && prefs.sort !== "symbol" ? ", order held" : "";
 		write($("shown"), `${format.count(next.length)} of ${format.count(known.size)} symbols${note}`);
-		write($("empty"), next.length ? "" : known.size ? "No symbol matches." : "Waiting for prices…");
+		const none = typed() ? "No such symbol." : listed()?.length === 0 ? "Stars (or the key s) put symbols on this list." : "Waiting for prices…";
+		write($("empty"), next.length ? "" : none);
 		if (next.length === order.length && next.every((series, at) => series === order[at])) return;
 		order = next;
 		scroller.firstElementChild.ariaRowCount = order.length + 1;
 		place();
 	}
 
-	/** Bring a row onto the screen. */
+	/** Bring a row onto the screen, and put the focus there. */
 	function reveal(at) {
 		place();
 		const { top } = body.getBoundingClientRect();
@@ -188,19 +236,17 @@ export function createBoard(market, onSelect) {
 		if (scroller.scrollHeight > scroller.clientHeight) scroller.scrollBy(0, by);
 		else scrollBy(0, by);
 		place();
+		setTabStop(order[at].symbol);
+		rows.get(order[at].symbol)?.button.focus();
 	}
 
 	function drawHeadings() {
-		const cells = Object.entries(COLUMNS).map(([id, { label, title, value }]) => {
-			const cell = document.createElement("th");
-			cell.className = id;
-			cell.setAttribute("role", "columnheader");
-			cell.textContent = value ? "" : label;
+		const cells = Object.entries(COLUMNS).map(([id, { label, title = "", value }]) => {
+			const cell = Object.assign(document.createElement("th"), { className: id, role: "columnheader", textContent: value ? "" : label });
 			if (!value) return cell;
 			const way = prefs.descending ? "descending" : "ascending";
-			cell.setAttribute("aria-sort", prefs.sort === id ? way : "none");
-			const button = document.createElement("button");
-			Object.assign(button, { type: "button", textContent: label, title: title ?? "" });
+			cell.ariaSort = prefs.sort === id ? way : "none";
+			const button = Object.assign(document.createElement("button"), { type: "button", textContent: label, title });
 			button.onclick = () => {
 				const descending = prefs.sort === id ? !prefs.descending : id !== "symbol";
 				remember({ sort: id, descending });
@@ -212,33 +258,74 @@ export function createBoard(market, onSelect) {
 			return cell;
 		});
 		$("columns").replaceChildren(...cells);
+		drawSlow();
 	}
 
-	const board = {
-		/** Follow the market's symbols, leaving out those not chosen. */
-		sync() {
-			const young = !known.size;
-			known.clear();
-			for (const [symbol, series] of market.series) {
-				if (prefs.chosen?.includes(symbol) ?? true) known.set(symbol, series);
-			}
-			arrange();
-			if (young) measure();
-		},
+	/** For each second. */
+	function drawSlow() {
+		const nowMs = market.serverNow();
+		each((row) => row.drawRest(nowMs));
+		const quotes = [...known.values()].map(({ quote }) => quote);
+		scroller.toggleAttribute("data-quotes", quotes.some(({ bid, volume_24h: volume }) => bid ?? volume));
+		const young = quotes.length && quotes.every(({ since }) => since) && Math.min(...quotes.map(({ since }) => since));
+		write($("columns").querySelector(".day button"), format.since(young) || COLUMNS.day.label);
+	}
+
+	function search(text) {
+		filter.value = text;
+		scroller.scrollTop = 0;
+		sync({ hold: false });
+	}
+
+	function select(symbol) {
+		if (typed()) search("");
+		on.select(symbol);
+	}
+
+	function star(symbol) {
+		toggleStar(symbol);
+		rows.get(symbol).drawRest(market.serverNow());
+		on.star();
+	}
+
+	body.onclick = ({ target }) => {
+		const { symbol } = target.closest("tr").dataset;
+		if (target.closest(".star")) star(symbol);
+		else select(symbol);
+	};
+	body.onkeydown = (event) => {
+		const symbol = event.target.closest("tr").dataset.symbol;
+		if (event.key === "s" && !event.ctrlKey && !event.metaKey) return star(symbol);
+		const here = order.findIndex((series) => series.symbol === symbol);
+		const at = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 }[event.key];
+		if (!order[at]) return;
+		event.preventDefault();
+		reveal(at);
+	};
+	filter.oninput = () => search(filter.value);
+	filter.onkeydown = (event) => {
+		const act = { ArrowDown: () => reveal(0), Enter: () => select(order[0].symbol), Escape: () => search("") }[event.key];
+		if (!act || (event.key !== "Escape" && !order.length)) return;
+		event.preventDefault();
+		act();
+	};
+	addEventListener("scroll", placeSoon, { capture: true, passive: true });
+	addEventListener("resize", measure);
+	// A finger holds nothing.
+	body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
+	body.onpointerleave = () => (held = false);
+	drawHeadings();
+
+	return {
+		sync,
+		arrange,
+		measure,
+		drawSlow,
+		known, // by symbol
 
 		/** For each frame; arrows only now and then, for faster would be flicker. */
 		draw: () => each((row) => row.drawPrice()),
 		drawArrows: () => each((row) => row.drawArrow()),
-
-		/** For each second. */
-		drawSlow() {
-			const nowMs = market.serverNow();
-			each((row) => row.drawRest(nowMs));
-		},
-
-		arrange,
-		measure,
-		known, // by symbol
 
 		select(symbol) {
 			for (const [name, { button }] of rows) button.setAttribute("aria-current", name === symbol);
@@ -252,28 +339,4 @@ export function createBoard(market, onSelect) {
 			removeEventListener("resize", measure);
 		},
 	};
-
-	body.onclick = ({ target }) => onSelect(target.closest("tr").dataset.symbol);
-	body.onkeydown = (event) => {
-		const symbol = document.activeElement.closest("tr")?.dataset.symbol;
-		const here = order.findIndex((series) => series.symbol === symbol);
-		const keys = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 };
-		const wanted = order[keys[event.key]]?.symbol;
-		if (!wanted) return;
-		event.preventDefault();
-		reveal(keys[event.key]);
-		setTabStop(wanted);
-		rows.get(wanted)?.button.focus();
-	};
-	addEventListener("scroll", placeSoon, { capture: true, passive: true });
-	addEventListener("resize", measure);
-	// A finger holds nothing.
-	body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
-	body.onpointerleave = () => (held = false);
-	filter.oninput = () => {
-		scroller.scrollTop = 0;
-		arrange({ hold: false });
-	};
-	drawHeadings();
-	return board;
 }

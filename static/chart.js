@@ -15,14 +15,29 @@ export const RANGES = new Map([
 	[31_536_000, ["1 y", 86_400]],
 ]);
 
+const STEPS = [[3600, "1h"], [60, "1m"], [1, "1s"]]; // what the server keeps
 const LINE_GAP_SECONDS = 30; // quiet markets pause; what is longer is drawn as a gap
 const GAP_MOST = 500; // candles of nothing in one gap
 const CANDLES_LEAST = 40; // a younger market gets finer ones
+const CANDLES_MOST = 4000; // grown here, before the oldest are let go
+const BARS_LEAST = 600; // asked of the server, to pan into
 const DECIMALS_MOST = 15; // what the library's arithmetic bears
 const ZOOM = 1.25; // a press of + or -
 const DAY = 86_400;
 
 const keyed = (step) => (step < 60 ? "seconds" : step < DAY / 24 ? "minutes" : "days");
+
+/** Take a later bar into the newest candle, or begin one. */
+function extend(candles, step, { time, open, high, low, close, volume }) {
+	const begin = time - (time % step);
+	const last = candles.at(-1);
+	if (last && begin < last.time) return;
+	if (last?.time !== begin) return candles.push({ time: begin, open, high, low, close, volume });
+	last.high = Math.max(last.high, high);
+	last.low = Math.min(last.low, low);
+	last.close = close;
+	if (volume != null) last.volume = (last.volume ?? 0) + volume;
+}
 
 /** Put an empty place for each candle that is missing. */
 function withGaps(candles, step) {
@@ -36,20 +51,24 @@ function withGaps(candles, step) {
 	return filled;
 }
 
-/** `shown()` gives `{trail, decimals}` of the symbol to draw. */
-export function createChart(shown) {
+/** `decimals()` are those of the charted symbol; `history(step, limit)` gets its bars. */
+export function createChart(decimals, history) {
 	const box = $("chart");
 	let range = 300;
 	let step = 1;
 	let frozen = false;
 	let following = true; // newest at the right edge, until somebody zooms or pans
 	let candles = [];
+	let shown = 0; // of them, by the library
+	let asking = null; // the newest request for history
 	let cross = null; // the candle that the keys or the pointer are on
 	let style = {};
 	let series = null;
 	let volumes = null;
+	let lines = []; // across the chart, as `{price, title}`
+	let drawn = [];
 
-	const price = (value) => format.shorten(format.price(value, shown().decimals));
+	const price = (value) => format.shorten(format.price(value, decimals()));
 	const chart = charts.createChart(box, {
 		autoSize: true,
 		layout: { attributionLogo: false, background: { color: "transparent" }, fontSize: 12 },
@@ -90,7 +109,14 @@ export function createChart(shown) {
 					});
 		volumes = chart.addSeries(charts.HistogramSeries, { priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false, color: style.line });
 		volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-		load();
+		drawn = [];
+		drawLines();
+		redraw();
+	}
+
+	function drawLines() {
+		for (const line of drawn) series.removePriceLine(line);
+		drawn = lines.map((line) => series.createPriceLine({ ...line, color: style.accent, lineStyle: charts.LineStyle.Dashed }));
 	}
 
 	const point = (candle, at) => {
@@ -100,23 +126,30 @@ export function createChart(shown) {
 		return { time: candle.time, value: candle.close, ...(gap && { color: "transparent" }) };
 	};
 
-	/** How long a candle should be for what is known of the market. */
-	function fitting() {
+	/** The history anew, as fine as the range wants it, or finer where the market is young. */
+	async function load() {
+		const mine = (asking = {});
 		const [, most] = RANGES.get(range);
-		const known = (shown().trail?.seconds() ?? 0) / CANDLES_LEAST;
-		return [...RANGES.values()].reduce((best, [, size]) => (size <= Math.min(most, known) ? size : best), 1);
+		for (const [size, name] of STEPS.filter(([size]) => size <= most)) {
+			const bars = await history(name, Math.max(BARS_LEAST, (3 * range) / size));
+			if (asking !== mine || !bars) return;
+			const known = bars.length && (bars.at(-1)[0] - bars[0][0]) / 1000 / CANDLES_LEAST;
+			const sizes = [...RANGES.values()].map(([, each]) => each).filter((each) => each >= size && each <= most && each <= known);
+			if (!sizes.length && size > 1) continue;
+			const grown = candles; // meanwhile, from prices
+			[candles, step] = [[], Math.max(1, ...sizes)];
+			for (const [ms, open, high, low, close, volume] of bars) extend(candles, step, { time: ms / 1000, open, high, low, close, volume });
+			for (const candle of grown) if (candle.time >= (candles.at(-1)?.time ?? 0)) extend(candles, step, { ...candle, volume: null });
+			return redraw();
+		}
 	}
 
-	/** All of it anew: another symbol, another range, or a history that has come. */
-	function load() {
-		step = fitting();
+	function redraw() {
 		chart.applyOptions({ timeScale: { timeVisible: step < DAY, secondsVisible: step < 60 } });
-		candles = shown().trail?.candles(step) ?? [];
-		const { decimals } = shown();
-		series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove: Number(`1e-${Math.min(decimals, DECIMALS_MOST)}`) } });
+		series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove: Number(`1e-${Math.min(decimals(), DECIMALS_MOST)}`) } });
 		series.setData(prefs.chart === "line" ? candles.map(point) : withGaps(candles, step));
-		const known = candles.filter(({ volume }) => volume != null);
-		volumes.setData(known.map(({ time, volume }) => ({ time, value: volume })));
+		volumes.setData(candles.filter(({ volume }) => volume != null).map(({ time, volume }) => ({ time, value: volume })));
+		shown = candles.length;
 		if (following) fit();
 		legend();
 	}
@@ -130,20 +163,15 @@ export function createChart(shown) {
 		if (places) scale.setVisibleLogicalRange({ from: Math.max(0, places - most) - 0.5, to: places + 0.5 });
 	}
 
-	/** The newest candle, for each frame. */
+	/** The candles that grew, for each frame. */
 	function draw() {
-		const newest = !frozen && shown().trail?.newest(step);
-		if (!newest) return;
-		const last = candles.at(-1);
-		if (last && newest.time < last.time) return;
-		if (last && newest.time - last.time > step) return load(); // with the gap between them
-		const grown = newest.time !== last?.time;
-		if (grown) candles.push(newest);
-		else candles[candles.length - 1] = newest;
-		series.update(point(newest, candles.length - 1));
-		if (newest.volume != null) volumes.update({ time: newest.time, value: newest.volume });
-		if (grown && (fitting() !== step || candles.length > 2 * Math.max(range / step, 500))) load();
-		else if (grown && following) fit();
+		const last = candles.length - 1;
+		if (frozen || last < 0) return;
+		const grown = candles.length - shown;
+		if (grown > 1 || (grown && last && candles[last].time - candles[last - 1].time > step)) return redraw();
+		series.update(point(candles[last], last));
+		shown = candles.length;
+		if (grown && following) fit();
 		if (cross === null) legend();
 	}
 
@@ -160,7 +188,7 @@ export function createChart(shown) {
 	function describe() {
 		const at = cross === null ? candles.length - 1 : candles.findIndex(({ time }) => time === cross);
 		const candle = candles[at];
-		const words = candle && `${format.clock(candle.time * 1000, keyed(step))}, ${format.price(candle.close, shown().decimals)}`;
+		const words = candle && `${format.clock(candle.time * 1000, keyed(step))}, ${format.price(candle.close, decimals())}`;
 		box.setAttribute("aria-valuetext", `${frozen ? "paused, " : ""}${words || "no prices yet"}`);
 		box.setAttribute("aria-valuenow", candles.length > 1 ? Math.round((at / (candles.length - 1)) * 100) : 100);
 	}
@@ -238,11 +266,34 @@ export function createChart(shown) {
 		load,
 		build,
 
-		/** Draw so many seconds from now on, or freeze what is shown; the trail keeps growing. */
+		/** Take in a price of the charted symbol. */
+		add(ms, close) {
+			if (frozen) return;
+			extend(candles, step, { time: Math.floor(ms / 1000), open: close, high: close, low: close, close });
+			if (candles.length > CANDLES_MOST) [candles, shown] = [candles.slice(-CANDLES_MOST / 2), 0];
+		},
+
+		/** Draw lines across the chart, as `{price, title}`. */
+		cross(wanted) {
+			if (JSON.stringify(wanted) === JSON.stringify(lines)) return;
+			lines = wanted;
+			drawLines();
+		},
+
+		/** Another symbol. */
+		clear() {
+			candles = [];
+			following = true;
+			redraw();
+			load();
+		},
+
+		/** Draw so many seconds from now on, or freeze what is shown. */
 		show(seconds, freeze) {
-			frozen = freeze;
-			if (range !== seconds || !freeze) {
-				range = seconds;
+			const same = range === seconds && frozen === freeze;
+			[range, frozen] = [seconds, freeze];
+			if (same) return;
+			if (!freeze) {
 				following = true;
 				cross = null;
 				load();

@@ -161,6 +161,9 @@ export class TickerClient extends EventTarget {
 		return request(new URL(path.replace(/^\/+/, ""), this.#url), { headers });
 	}
 
+	/** A token that is valid now, for a stream beside this one. */
+	token = () => this.#freshToken();
+
 	retryNow = () => this.#wake?.();
 
 	/** The timers of a hidden page are slow. */

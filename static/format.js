@@ -52,7 +52,7 @@ export function duration(seconds) {
 	return `${Math.floor(whole / size)} ${unit}`;
 }
 
-export const age = (seconds) => (seconds < 2 ? "now" : duration(seconds));
+export const age = (seconds) => (Number.isNaN(seconds) ? NONE : seconds < 2 ? "now" : duration(seconds));
 
 const clocks = {
 	seconds: new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }),
@@ -63,5 +63,11 @@ const clocks = {
 /** The reader's wall clock at `ms` since the epoch. */
 export const clock = (ms, precision = "seconds") => clocks[precision].format(ms);
 
+/** Since when a change is known, where that is not a whole day. */
+export const since = (ms) => (ms ? `since ${clock(ms, "minutes")}` : "");
+
 const whole = new Intl.NumberFormat();
 export const count = (value) => whole.format(value);
+
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumSignificantDigits: 4 });
+export const amount = (value) => (value == null ? NONE : short.format(value));

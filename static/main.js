@@ -1,18 +1,18 @@
 /**
- * The page: wires sign-in, client, market, board, chart and status together.
+ * The page: wires sign-in, feed, market, board, chart and status together.
  *
  * Messages only change values; one animation frame draws for however many of them came. While
  * the page is hidden, only the tab's title is drawn.
  */
 
+import { createAlerts } from "./alerts.js";
 import { createBoard } from "./board.js";
 import { createChart, RANGES } from "./chart.js";
-import { chooseSymbols } from "./chooser.js";
-import { connect } from "./client.js";
 import { $, mark, PriceText, write } from "./dom.js";
+import { createFeed, hidden } from "./feed.js";
 import * as format from "./format.js";
+import { createLists, listed } from "./lists.js";
 import { nameView, prefs, remember, view } from "./prefs.js";
-import { createSearch } from "./search.js";
 import { askOthers, endAll, key, watch } from "./session.js";
 import { createSignIn, explain } from "./signin.js";
 import * as status from "./status.js";
@@ -20,25 +20,17 @@ import { Market } from "./store.js";
 
 const SECOND_MS = 1000;
 const TICK_MS = 250; // as in clock.js
-const HIDDEN_INTERVAL_MS = 1000;
 const ARROWS_EVERY_MS = 250;
 const CHART_EVERY_MS = 60;
 const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
-const GONE = new Set(["unknown_symbol", "forbidden"]); // a remembered symbol, which then is let go
-const FULL_PACE_MOST = 500; // symbols; more are drawn from fewer updates
-const WIDE_INTERVAL_MS = 100;
-const SEED_MOST = 12; // histories fetched for the board; larger ones fill as time goes by
+const RENEW_S = 60; // between two looks at the server's bars, which have the volume
 
-const hidden = () => document.visibilityState === "hidden";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-let client = null; // null while signed out
+let feed = null; // null while signed out
 let market = new Market();
 let board = null;
 let sources = new Map(); // the newest status message of each
-let known = []; // every symbol that may be seen
-let wish = null; // a symbol to be charted once its price comes
-let asked = null; // the pace of the subscription
 
 let paused = false;
 let frame = 0;
@@ -46,22 +38,35 @@ let drawnAt = 0;
 let chartAt = 0;
 let arrowsAt = 0;
 let secondAt = 0;
-let counted = 0; // updates, until the last second
+let seconds = 0;
+let updates = { board: 0, closeup: 0 }; // in the last second
 
-const charted = () => market.series.get(market.trail?.symbol);
-const chart = createChart(() => ({ trail: market.trail, decimals: charted()?.decimals ?? 2 }));
+const charted = () => market.series.get(market.followed);
+const chart = createChart(
+	() => charted()?.decimals ?? 2,
+	async (step, limit) => market.followed && feed?.history(step, limit),
+);
 const chartPrice = new PriceText($("chart-price"));
 const askForKey = createSignIn(start);
+const alerts = createAlerts(() => ({ market, charted: charted() }), {
+	change() {
+		if (!feed) return;
+		feed.refresh();
+		drawState();
+		drawLines();
+	},
+	open: (symbol) => feed && choose(symbol),
+});
 
 function draw(now) {
 	frame = 0;
-	if (!client || hidden()) return;
+	if (!feed || hidden()) return;
 	if (calm.matches && now - drawnAt < CALM_FRAME_MS) return;
 	drawnAt = now;
 	board.draw();
-	if (!paused) {
-		const series = charted();
-		if (series) chartPrice.write(series.text());
+	const series = charted();
+	if (series && !paused) {
+		chartPrice.write(series.text());
 		if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
 	}
 	if (now - arrowsAt < ARROWS_EVERY_MS) return;
@@ -69,11 +74,20 @@ function draw(now) {
 	board.drawArrows();
 }
 
-function drawChange() {
-	const change = charted().change();
-	write($("chart-change"), format.change(change));
-	mark($("chart-change"), change);
+const drawSoon = () => (frame ||= hidden() ? 0 : requestAnimationFrame(draw));
+
+/** What stands above the chart beside the price. */
+function drawHead(series) {
+	const { bid, ask, high_24h: high, low_24h: low, volume_24h: volume, since } = series.quote;
+	write($("chart-change"), series.quote.open_24h ? `${format.change(series.day)} ${format.since(since) || "24 h"}` : "");
+	mark($("chart-change"), series.day);
+	const parts = { Bid: bid, Ask: ask, Spread: series.spread || null, High: high, Low: low };
+	const words = Object.entries(parts).flatMap(([name, value]) => (value == null ? [] : `${name} ${series.write(value)}`));
+	if (volume != null) words.push(`Volume ${format.amount(volume)}`);
+	write($("chart-quote"), words.join(" · "));
 }
+
+const drawLines = () => charted() && chart.cross(alerts.lines(charted()));
 
 /** Which of the stale sources concern what is shown, and whether that is all of it. */
 function staleSources() {
@@ -82,25 +96,25 @@ function staleSources() {
 		const whole = statuses.filter(({ symbols }) => !symbols);
 		return { statuses, all: whole.length > 0 && whole.length === sources.size };
 	}
-	const all = market.judge((symbol) => client.staleStatus(symbol));
+	const all = market.judge(feed.staleStatus);
 	const blamed = new Set([...market.series.values()].map(({ stale }) => stale));
 	return { statuses: statuses.filter((each) => each.symbols || blamed.has(each)), all };
 }
 
 function drawState() {
-	const state = status.describe(client.state, staleSources(), market);
+	const state = status.describe(feed.state(), staleSources(), market);
 	status.show(state);
 	const series = charted();
 	const stale = Boolean(series?.stale);
 	$("chart-head").toggleAttribute("data-stale", stale);
-	const price = series ? `${series.text()} ${series.symbol}` : "";
-	status.headline(state, price, { stale, note: paused ? "chart paused" : "" });
+	const price = series?.price ? `${series.text()} ${series.symbol}` : "";
+	status.headline(state, price, { stale, note: [alerts.note(), paused && "chart paused"].filter(Boolean).join(" · ") });
 }
 
 /** By a worker's clock, which goes on at its pace while the page is hidden. */
 function tick() {
-	if (!client) return;
-	client.check();
+	if (!feed) return;
+	feed.check();
 	drawState();
 	if (performance.now() - secondAt < SECOND_MS * 0.9) return;
 	secondAt = performance.now();
@@ -108,118 +122,72 @@ function tick() {
 }
 
 function everySecond() {
-	const updates = market.updates - counted;
-	counted = market.updates;
+	const counted = updates;
+	updates = { board: 0, closeup: 0 };
 	if (hidden()) return;
 	board.arrange();
 	board.drawSlow();
 	const series = charted();
 	if (series && !paused) {
-		drawChange();
+		drawHead(series);
+		drawLines();
 		if (document.body.dataset.state === "live" && !series.stale) {
-			const change = format.change(series.change());
-			status.offer(() => `${series.text()} ${series.symbol}, ${change} since the page opened`);
+			status.offer(() => `${series.text()} ${series.symbol}, ${$("chart-change").textContent}`);
 		}
 	}
+	seconds = (seconds + 1) % RENEW_S;
+	if (!seconds && !paused) chart.load();
 	if (document.activeElement.id !== "chart") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
-	write($("updates"), `${updates}/s`);
-	write($("source"), series?.source ?? sources.values().next().value?.source ?? "simulated");
+	write($("updates"), `${counted.closeup}/s`);
+	write($("board-updates"), `${counted.board}/s`);
+	write($("source"), series?.quote.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
-/** How fast prices are wanted now, in ms between two; null for every tick. */
-function pace() {
-	if (hidden()) return HIDDEN_INTERVAL_MS;
-	return (prefs.chosen ?? known).length > FULL_PACE_MOST ? WIDE_INTERVAL_MS : null;
-}
-
-function subscribe() {
-	const interval = (asked = pace());
-	return client.subscribe(prefs.chosen, interval).catch((error) => {
-		// Too many names for one message; or a remembered symbol is gone: show all there is.
-		if (error instanceof RangeError) return client.subscribe(null, interval).catch(() => {});
-		if (!GONE.has(error.kind) || !prefs.chosen) return;
-		remember({ chosen: null });
-		subscribe();
-		follow();
-	});
-}
-
-async function seed(symbol, step = "1s") {
-	try {
-		const path = `prices/${encodeURIComponent(symbol)}/history?step=${step}`;
-		const { bars, step_ms: stepMs } = await client.get(path);
-		market.seed(symbol, stepMs / 1000, bars);
-		if (symbol === market.trail?.symbol) chart.load();
-	} catch {
-		// It fills as prices come.
-	}
-}
-
-/** The history that the chart needs, as fine as its candles are. */
-function seedChart() {
-	const { symbol } = market.trail;
-	const [, step] = RANGES.get(prefs.range);
-	seed(symbol);
-	if (step >= 60) seed(symbol, "1m");
-	if (step >= 3600) seed(symbol, "1h");
-}
-
-async function seedBoard() {
-	if (board.known.size > SEED_MOST) return;
-	for (const symbol of board.known.keys()) if (symbol !== market.trail?.symbol) await seed(symbol);
-}
-
+/** Chart a symbol, whether it is on the board or not. */
 function select(symbol) {
-	if (!market.series.has(symbol)) return;
-	wish = null;
 	remember({ symbol });
-	market.follow(symbol);
+	const series = market.follow(symbol, chart.add);
+	feed.follow(symbol);
 	nameView(symbol, rangeName());
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
 	pause(false);
-	chartPrice.write(charted().text());
-	drawChange();
-	seedChart();
+	chart.clear();
+	chartPrice.write(series.text());
+	drawHead(series);
+	drawLines();
 }
 
-/** Chart a symbol that was searched for or named by the address, wherever it is. */
-function wishFor(symbol) {
-	if (!known.includes(symbol) && !market.series.has(symbol)) return;
-	wish = symbol;
-	if (prefs.chosen && !prefs.chosen.includes(symbol)) {
-		remember({ chosen: [...prefs.chosen, symbol] });
-		subscribe();
-	}
-	follow();
+/** The same by a hand, which wants to see it: on a phone, the chart may be far above. */
+function choose(symbol) {
+	select(symbol);
+	$("chart-head").parentNode.scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
 }
 
 /** The view that the address names, as far as it can be shown. */
 function takeView() {
 	const { symbol, range } = view();
-	const seconds = [...RANGES.keys()].find((seconds) => rangeName(seconds) === range);
-	if (seconds) setRange(seconds);
-	if (symbol && client) wishFor(symbol);
+	const wanted = [...RANGES.keys()].find((each) => rangeName(each) === range);
+	if (wanted) setRange(wanted);
+	if (symbol !== market.followed && feed?.symbols().includes(symbol)) select(symbol);
 }
 
 /** As the address names it. */
-const rangeName = (seconds = prefs.range) => RANGES.get(seconds)[0].replace(" ", "");
+const rangeName = (range = prefs.range) => RANGES.get(range)[0].replace(" ", "");
 
 function setRange(wanted) {
 	const range = RANGES.has(wanted) ? wanted : 300;
 	remember({ range });
 	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
 	pause(false);
-	if (!market.trail) return;
-	nameView(market.trail.symbol, rangeName());
-	seedChart();
+	if (market.followed) nameView(market.followed, rangeName());
 }
 
-function follow() {
+/** Show the symbols there are, and chart one of them where none is yet. */
+function arrange() {
 	board.sync();
-	if (wish && board.known.has(wish)) return select(wish);
-	if (board.known.has(market.trail?.symbol)) return;
+	if (market.followed || !board.known.size) return;
 	select(board.known.has(prefs.symbol) ? prefs.symbol : board.known.keys().next().value);
 }
 
@@ -228,37 +196,39 @@ function pause(wanted) {
 	$("pause").setAttribute("aria-pressed", wanted);
 	$("paused").hidden = !wanted;
 	chart.show(prefs.range, wanted);
-	if (client) drawState();
+	if (feed) drawState();
 }
 
 const handlers = {
 	state({ name, error }) {
 		if (name === "closed") stop(error);
-		else drawState();
+		else if (feed) drawState();
 	},
-	welcome({ user_id: id, tick_ms: tickMs = 0, symbols = [] }) {
-		known = symbols;
-		if (pace() !== asked) subscribe();
-		if (view().symbol && view().symbol !== market.trail?.symbol) wishFor(view().symbol);
-		market.intervalMs = tickMs;
+	welcome({ user_id: id }) {
 		write($("user"), id);
 		sources = new Map();
-		if (market.trail) seedChart(); // what was missed while away
+		takeView();
+		if (!paused) chart.load(); // what was missed while away
 	},
-	ticker(message) {
-		if (market.tick(message)) {
-			follow();
-			seedBoard();
-		}
+	ticker(fresh) {
+		updates.board += 1;
+		alerts.judge();
+		if (fresh) arrange();
 		if (document.body.dataset.state !== "live" || hidden()) drawState();
-		if (!frame && !hidden()) frame = requestAnimationFrame(draw);
+		drawSoon();
+	},
+	closeup(fresh) {
+		updates.closeup += 1;
+		alerts.judge(market.followed);
+		if (fresh) arrange();
+		drawSoon();
 	},
 	status(message) {
 		sources.set(message.source, message);
 		drawState();
 	},
 	subscribed({ interval_ms: intervalMs }) {
-		market.intervalMs = intervalMs ?? market.intervalMs;
+		market.intervalMs = intervalMs ?? 0;
 	},
 };
 
@@ -266,33 +236,15 @@ function start(apiKey, grant) {
 	key.set(apiKey);
 	market = new Market();
 	sources = new Map();
-	board = createBoard(market, select);
-	counted = 0;
-	begin({ apiKey, grant });
+	board = createBoard(market, () => feed.symbols(), { select: choose, star: () => listed() && showList() });
+	feed = createFeed({ apiKey, grant }, market, wanted, handlers);
 	show(true);
 	drawState();
 	everySecond();
 }
 
-function begin(options) {
-	const intervalMs = (asked = pace());
-	try {
-		client = connect({ ...options, symbols: prefs.chosen, intervalMs });
-	} catch {
-		client = connect({ ...options, intervalMs }); // too many names for one message
-	}
-	const mine = client;
-	for (const [type, handle] of Object.entries(handlers)) {
-		client.addEventListener(type, ({ detail }) => {
-			if (client !== mine) return;
-			// A code is HTTP's: it is the key that is forbidden.
-			const gone = GONE.has(detail.error?.kind) && !detail.error.code;
-			if (!gone || !prefs.chosen) return handle(detail);
-			remember({ chosen: null });
-			begin(options);
-		});
-	}
-}
+/** What the board's stream is to bring; null for all. */
+const wanted = () => listed() && [...new Set([...listed(), ...alerts.symbols()])];
 
 function show(signedIn) {
 	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = !signedIn;
@@ -301,7 +253,9 @@ function show(signedIn) {
 
 /** Signed out, by the user or by the server. */
 function stop(error) {
-	client = null;
+	const ended = feed;
+	feed = null;
+	ended?.close();
 	board?.close();
 	key.forget();
 	const state = status.describe({ name: "closed" }, {});
@@ -311,37 +265,28 @@ function stop(error) {
 	askForKey(error ? explain(error) : "");
 }
 
-/** A key that comes by the address of the open page signs in, in place of another. */
-function useKey() {
-	const found = key.get();
-	client?.close();
-	start(found);
+function showList() {
+	if (!feed) return;
+	feed.refresh();
+	arrange();
 }
 
 $("sign-out").onclick = () => {
-	client.close();
+	stop();
 	endAll();
 };
-$("retry").onclick = () => client.retryNow();
+$("retry").onclick = () => feed.retryNow();
 $("pause").onclick = () => pause(!paused);
 $("ranges").onchange = ({ target }) => setRange(Number(target.value));
 $("kind").onclick = () => setKind(prefs.chart === "line" ? "candles" : "line");
 $("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
-$("choose").onclick = async () => {
-	const all = new Set([...known, ...market.series.keys()]);
-	const chosen = await chooseSymbols([...all].sort(), prefs.chosen);
-	if (chosen === undefined || !client) return;
-	remember({ chosen });
-	subscribe();
-	follow();
-};
 document.onvisibilitychange = () => {
-	if (!client) return;
-	subscribe();
+	if (!feed) return;
+	feed.refresh();
 	drawState();
 	everySecond();
 };
-for (const event of ["online", "offline"]) addEventListener(event, () => client && drawState());
+for (const event of ["online", "offline"]) addEventListener(event, () => feed && drawState());
 
 function setDensity(density) {
 	remember({ density });
@@ -363,7 +308,8 @@ $("ranges").append(
 		return label;
 	}),
 );
-createSearch(() => [...new Set([...known, ...market.series.keys()])], wishFor);
+createLists(showList);
+alerts.draw();
 setDensity(prefs.density);
 setKind(prefs.chart);
 setRange(prefs.range);
@@ -372,11 +318,27 @@ const clock = new Worker(new URL("./clock.js", import.meta.url));
 clock.onmessage = tick;
 clock.onerror = () => setInterval(tick, TICK_MS); // its file could not be had
 addEventListener("hashchange", takeView);
-watch({ came: useKey, ended: () => client?.close() });
+addEventListener("keydown", (event) => {
+	const typing = event.target.closest?.("input, dialog");
+	const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+	const letter = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]");
+	if (!feed || !(slash || letter)) return;
+	event.preventDefault();
+	$("filter").select();
+});
+watch({
+	/** A key that comes by the address of the open page takes the place of another. */
+	came() {
+		const found = key.get();
+		stop();
+		start(found);
+	},
+	ended: () => feed && stop(),
+});
 $("boot").remove();
 
 const mine = key.get() ?? (await askOthers());
-if (!client) {
+if (!feed) {
 	if (mine) start(mine);
 	else stop();
 }

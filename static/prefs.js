@@ -7,30 +7,40 @@ import { decoded } from "./session.js";
 
 const NAME = "ticker";
 
-const attempt = (action) => {
+/** What was kept under a name; null where there is nothing, or storage is forbidden. */
+export function load(name) {
 	try {
-		return action();
+		return JSON.parse(localStorage.getItem(name));
 	} catch {
 		return null;
 	}
-};
+}
 
-/** Sort order, chosen symbols (null: all), charted symbol and its range in seconds, how it is
- * drawn (`candles` or `line`), density (`roomy` or `compact`). */
+export function save(name, value) {
+	try {
+		localStorage.setItem(name, JSON.stringify(value));
+	} catch {
+		// It is remembered until the page is left.
+	}
+}
+
+/** Sort order; lists, as `[name, symbols]`, and the name of the one shown (none: all symbols); charted
+ * symbol and its range in seconds; how it is drawn (`candles`, `line`); density (`roomy`, `compact`). */
 export const prefs = {
 	sort: "symbol",
 	descending: false,
-	chosen: null,
+	lists: [],
+	list: "",
 	symbol: null,
 	range: 300,
 	chart: "candles",
 	density: "roomy",
-	...attempt(() => JSON.parse(localStorage.getItem(NAME))),
+	...load(NAME),
 };
 
 export function remember(changes) {
 	Object.assign(prefs, changes);
-	attempt(() => localStorage.setItem(NAME, JSON.stringify(prefs)));
+	save(NAME, prefs);
 }
 
 /** `{symbol, range}` that the address names, either undefined where it does not. */

@@ -3,7 +3,7 @@
 import { $, write } from "./dom.js";
 import { clock, duration } from "./format.js";
 
-const QUIET_MS = 1000; // live, but no tick for so long, or for 1.4 intervals: say so
+const QUIET_MS = 1000; // the longest between two frames of a living stream; live, but none for 1.4 of it: say so
 const SPEAK_EVERY_MS = 10_000; // the live region; the newest words win
 const PRICE_EVERY_MS = 30_000; // spoken, where nothing else was
 const NAMED_MOST = 6; // symbols in a banner
@@ -52,7 +52,7 @@ export function describe(state, { statuses, all }, { heardAt = 0, intervalMs = 0
 	let banner = statuses.map(staleness).join(" ");
 	if (all) return { name: "stale", pill: "Stale", banner };
 	const quietMs = Date.now() - heardAt;
-	if (quietMs > Math.max(QUIET_MS, 1.4 * intervalMs)) {
+	if (quietMs > 1.4 * Math.max(QUIET_MS, intervalMs)) {
 		banner = `Connected, but no update for ${duration(quietMs / 1000)}; the prices shown are old.`;
 		return { name: "quiet", pill: "No updates", banner };
 	}

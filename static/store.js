@@ -1,12 +1,6 @@
-/**
- * What the page knows of the market: values only, no DOM, no socket.
- *
- * Memory is taken once per symbol, in rings, so that an open day costs what a minute does.
- */
+/** What the page knows of the market: values only, no DOM, no socket, in memory of fixed size. */
 
 import { decimalsOf, price as format } from "./format.js";
-
-const SHORT_SECONDS = 301; // per symbol: for changes and the sparkline
 
 /** The last price of each of the newest `size` steps of time; NaN where unknown. */
 class Ring {
@@ -30,173 +24,151 @@ class Ring {
 	/** The newest close at or before `step`, looking back at most so many steps. */
 	closeAt(step, most = this.size) {
 		const end = Math.max(0, step - most, this.last - this.size + 1);
-		for (let at = step; at >= end; at--) {
+		for (let at = Math.min(step, this.last); at >= end; at--) {
 			const close = this.close[at % this.size];
 			if (!Number.isNaN(close)) return close;
 		}
 		return NaN;
 	}
-}
 
-/** One symbol: its newest price and its last five minutes. */
-class Series {
-	price = NaN;
-	digits = ""; // the same as it came, with every digit
-	decimals = 0;
-	stale = null; // the status message that says why its price is old
-	ring = new Ring(1000, SHORT_SECONDS);
-
-	constructor(symbol, opened) {
-		this.symbol = symbol;
-		this.opened = opened; // the first price this page saw
+	/** The lowest and the highest since a time; infinite where nothing is known. */
+	extremes(sinceMs) {
+		let [low, high] = [Infinity, -Infinity];
+		for (let step = Math.max(Math.ceil(sinceMs / this.stepMs), this.last - this.size + 1); step <= this.last; step++) {
+			const close = this.close[step % this.size];
+			if (close < low) low = close;
+			if (close > high) high = close;
+		}
+		return [low, high];
 	}
 
-	/** The change since the page opened, or over so many seconds, as a ratio. */
+	/** `[step, close]` of every so many steps up to `last`, oldest first, where known. */
+	points(last, every) {
+		const points = [];
+		for (let step = last - this.size + 1; step <= last; step++) {
+			const close = step % every ? NaN : this.closeAt(step, every);
+			if (!Number.isNaN(close)) points.push([step, close]);
+		}
+		return points;
+	}
+}
+
+/** One symbol: its newest quote, its last five minutes by the second and hour by the minute. */
+class Series {
+	quote = { price: NaN, text: "NaN" }; // the price as a number, and with every digit it came with
+	seq = -1; // of the tick that brought it
+	decimals = 0;
+	stale = null; // the status message that says why its price is old
+	seconds = new Ring(1000, 301);
+	minutes = new Ring(60_000, 62);
+
+	constructor(symbol, market) {
+		this.symbol = symbol;
+		this.market = market;
+	}
+
+	get price() {
+		return this.quote.price;
+	}
+
+	/** The change over 24 hours, or since `quote.since`, as a ratio: the same for every viewer. */
+	get day() {
+		return this.price / this.quote.open_24h - 1;
+	}
+
+	get spread() {
+		return this.quote.ask - this.quote.bid;
+	}
+
+	/** The change over so many seconds, as a ratio. */
 	change(seconds) {
-		return this.price / (seconds ? this.ring.closeAt(this.ring.last - seconds) : this.opened) - 1;
+		const then = Math.floor(this.market.serverNow() / 1000) - seconds;
+		return this.price / this.#at(then) - 1;
+	}
+
+	/** The price at a second: as it was then, or, before this page knew it, between two minutes. */
+	#at(second) {
+		const exact = this.seconds.closeAt(second);
+		if (!Number.isNaN(exact)) return exact;
+		const minute = Math.floor(second / 60);
+		const [before, after] = [minute - 1, minute].map((at) => this.minutes.closeAt(at));
+		return before + (after - before) * ((second % 60) / 60);
+	}
+
+	/** The lowest and the highest price within so many minutes. */
+	extremes(minutes) {
+		const since = this.market.serverNow() - minutes * 60_000;
+		const [[low, high], [lowest, highest]] = [this.seconds, this.minutes].map((ring) => ring.extremes(since));
+		return [Math.min(low, lowest), Math.max(high, highest)];
+	}
+
+	/** What a sparkline shows: the last hour, or the last minutes of a young market. */
+	points() {
+		const minutes = this.minutes.points(this.minutes.last, 1);
+		return minutes.length >= 10 ? minutes : this.seconds.points(this.seconds.last, 3);
 	}
 
 	learnDecimals(price) {
 		this.decimals = Math.max(this.decimals, decimalsOf(price));
 	}
 
-	/** The price with as many decimals as the symbol was ever seen with. */
+	/** A price of this symbol, with as many decimals as it was ever seen with. */
+	write(price) {
+		return format(price, this.decimals);
+	}
+
 	text() {
-		this.learnDecimals(this.digits);
-		return format(this.digits, this.decimals);
-	}
-}
-
-/** How many bars of each size are kept of the charted symbol, by the seconds of one. */
-const KEPT = new Map([[1, 3700], [60, 10_100], [3600, 8800]]);
-
-/** Take a price into the newest bar, or begin one. */
-function extend(bars, step, timeMs, price, most) {
-	const time = Math.floor(timeMs / 1000 / step) * step;
-	const last = bars.at(-1);
-	if (last && time < last.time) return;
-	if (last?.time === time) {
-		last.high = Math.max(last.high, price);
-		last.low = Math.min(last.low, price);
-		last.close = price;
-	} else if (bars.push({ time, open: price, high: price, low: price, close: price }) > most * 1.1) {
-		bars.splice(0, bars.length - most);
-	}
-}
-
-/** Bars as one of `time`. */
-function merged(time, bars) {
-	const volumes = bars.map(({ volume }) => volume).filter((volume) => volume != null);
-	return {
-		time,
-		open: bars[0].open,
-		high: Math.max(...bars.map(({ high }) => high)),
-		low: Math.min(...bars.map(({ low }) => low)),
-		close: bars.at(-1).close,
-		...(volumes.length && { volume: volumes.reduce((sum, volume) => sum + volume) }),
-	};
-}
-
-/** The charted symbol in detail: bars of open, high, low, close and, where known, volume. */
-class Trail {
-	#bars = new Map([...KEPT.keys()].map((step) => [step, []]));
-
-	constructor(symbol) {
-		this.symbol = symbol;
-	}
-
-	add(timeMs, price) {
-		for (const [step, bars] of this.#bars) extend(bars, step, timeMs, price, KEPT.get(step));
-	}
-
-	/** Take in a history of bars of so many seconds; what came since stays. */
-	seed(step, rows) {
-		const live = this.#bars.get(step);
-		if (!live || !rows.length) return;
-		const bars = rows.map(([ms, open, high, low, close, volume]) => ({ time: ms / 1000, open, high, low, close, volume }));
-		const last = bars.at(-1);
-		const same = live.find(({ time }) => time === last.time);
-		if (same) bars[bars.length - 1] = { ...merged(last.time, [last, same]), volume: last.volume };
-		this.#bars.set(step, [...bars, ...live.filter(({ time }) => time > last.time)]);
-	}
-
-	/** The bars that make up candles of so many seconds: those that reach back furthest. */
-	#base(step) {
-		const fits = [...this.#bars].filter(([size, bars]) => size <= step && bars.length);
-		return fits.reduce((best, each) => (each[1][0].time - each[0] < best[1][0].time - best[0] ? each : best), fits[0])?.[1] ?? [];
-	}
-
-	/** How many seconds are known of. */
-	seconds() {
-		const known = [...this.#bars.values()].filter((bars) => bars.length);
-		return Math.max(0, ...known.map((bars) => bars.at(-1).time - bars[0].time));
-	}
-
-	/** Candles of so many seconds, oldest first. */
-	candles(step) {
-		const groups = new Map();
-		for (const bar of this.#base(step)) {
-			const time = Math.floor(bar.time / step) * step;
-			if (groups.has(time)) groups.get(time).push(bar);
-			else groups.set(time, [bar]);
-		}
-		return [...groups].map(([time, bars]) => merged(time, bars));
-	}
-
-	/** The newest of them. */
-	newest(step) {
-		const base = this.#base(step);
-		if (!base.length) return null;
-		const time = Math.floor(base.at(-1).time / step) * step;
-		let from = base.length - 1;
-		while (from > 0 && base[from - 1].time >= time) from -= 1;
-		return merged(time, base.slice(from));
+		this.learnDecimals(this.quote.text);
+		return this.write(this.quote.text);
 	}
 }
 
 export class Market {
 	series = new Map();
-	trail = null;
-	updates = 0;
+	followed = null; // the charted symbol, and what takes its prices in
+	taken = () => {};
+	heardAt = Date.now(); // when the board's stream spoke last, and how often it does
+	intervalMs = 0;
 	delayMs = 0; // from the server's clock at sending to ours at receipt
-	timeMs = 0; // the server's clock at the newest tick
-	heardAt = Date.now();
-	intervalMs = 0; // between two ticks
 
-	/** Take a tick in. Returns whether it brought new symbols. */
-	tick({ data, time }) {
-		const before = this.series.size;
-		for (const { symbol, price, text = String(price), timestamp, source } of data) {
-			let series = this.series.get(symbol);
-			if (!series) this.series.set(symbol, (series = new Series(symbol, price)));
-			series.price = price;
-			series.digits = text;
-			series.timestamp = timestamp;
-			series.source = source;
-			series.ring.add(time, price);
-			if (this.trail?.symbol === symbol) this.trail.add(time, price);
+	/** Take a tick in, of any of the streams. Returns whether it brought new symbols. */
+	tick({ data, seq, time }) {
+		let fresh = false;
+		for (const quote of data) {
+			const series = this.of(quote.symbol);
+			if (seq < series.seq) continue; // another stream was ahead
+			fresh ||= series.seq < 0;
+			series.seq = seq;
+			series.quote = quote;
+			series.seconds.add(time, quote.price);
+			series.minutes.add(time, quote.price);
+			if (this.followed === quote.symbol) this.taken(time, quote.price);
 		}
-		this.updates += 1;
-		this.timeMs = time;
-		this.heardAt = Date.now();
-		this.delayMs = this.heardAt - time;
-		return this.series.size > before;
+		this.delayMs = Date.now() - time;
+		return fresh;
+	}
+
+	/** What is known of a symbol. */
+	of(symbol) {
+		if (!this.series.has(symbol)) this.series.set(symbol, new Series(symbol, this));
+		return this.series.get(symbol);
+	}
+
+	/** The server may have begun anew, and its `seq` with it. */
+	restart() {
+		for (const series of this.series.values()) series.seq = -1;
 	}
 
 	/** The server's clock now, as far as its newest tick tells. */
 	serverNow() {
-		return this.timeMs + Date.now() - this.heardAt;
+		return Date.now() - this.delayMs;
 	}
 
-	/** Take in a history of bars of so many seconds: `[time, open, high, low, close, volume]`. */
-	seed(symbol, step, bars) {
-		if (this.trail?.symbol === symbol) this.trail.seed(step, bars);
-		if (step !== 1) return;
-		const series = this.series.get(symbol);
-		const recent = bars.slice(-SHORT_SECONDS);
-		if (!series) return;
-		for (const [time, ...prices] of recent) {
-			series.ring.add(time, prices[3]);
+	/** Take in the server's bars by the minute: `[time, open, high, low, close, volume]`. */
+	seed(symbol, bars) {
+		const series = this.of(symbol);
+		for (const [time, ...prices] of bars) {
+			series.minutes.add(time, prices[3]);
 			for (const price of prices.slice(0, 4)) series.learnDecimals(price);
 		}
 	}
@@ -211,9 +183,10 @@ export class Market {
 		return !fresh && this.series.size > 0;
 	}
 
-	/** Keep this symbol in detail from now on; `seed` brings its past. */
-	follow(symbol) {
-		this.trail = new Trail(symbol);
-		this.trail.add(this.timeMs, this.series.get(symbol).price);
+	/** Tell of each price of this symbol from now on. */
+	follow(symbol, take) {
+		this.followed = symbol;
+		this.taken = take;
+		return this.of(symbol);
 	}
 }

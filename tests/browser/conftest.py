@@ -37,6 +37,13 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WAIT_MS = 15_000
+#: Where the page opens its streams.
+STREAM = re.compile(r"/ws/ticker(\?.*)?$")
+#: Let the page believe that it is hidden, or seen again.
+SEEN_AS = """(state) => {
+    Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +127,22 @@ def enter(page: Page, key: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def wait_until(page: Page, condition: str, within_ms: int = WAIT_MS) -> None:
+    """Wait until an expression holds in the page, whose policy forbids Playwright's own waiting."""
+    held = page.evaluate(
+        f"""() => new Promise((resolve) => {{
+            const begun = performance.now();
+            const look = () => {{
+                if ({condition}) resolve(true);
+                else if (performance.now() - begun > {within_ms}) resolve(false);
+                else setTimeout(look, 20);
+            }};
+            look();
+        }})"""
+    )
+    assert held, condition
+
+
 def sign_in(page: Page, server: Program) -> None:
     """Sign in by the form with the demo key."""
     enter(page, server.demo_key)
@@ -131,48 +154,59 @@ class StandIn:
 
     page: Page
     routes: list[WebSocketRoute] = attrs.field(factory=list)
+    subscriptions: list[dict[str, Any]] = attrs.field(factory=list)
     _seq: int = 0
 
-    def say(self, **message: object) -> None:
-        """Send a message of the server."""
-        self.routes[-1].send(json.dumps(message))
+    def send(self, message: str) -> None:
+        """Send a message of the server to each stream: the board's, and the charted symbol's."""
+        for route in self.routes:
+            route.send(message)
 
-    def tick(self, prices: Mapping[str, str | tuple[str, str]]) -> None:
+    def say(self, **message: object) -> None:
+        """Send a message, given by its fields."""
+        self.send(json.dumps(message))
+
+    def tick(
+        self, prices: Mapping[str, str | tuple[str, str]], *, time_ms: int = 0, **fields: object
+    ) -> None:
         """Send prices, each as the digits on the wire, or those and their source."""
         self._seq += 1
+        now_ms = time_ms or int(time.time() * 1000)
         quotes = []
         for symbol, given in prices.items():
             digits, source = (given, None) if isinstance(given, str) else given
-            named = f',"source":"{source}"' if source else ""
-            quotes.append(
-                f'{{"symbol":"{symbol}","price":{digits},"timestamp":{time.time():.0f}{named}}}'
-            )
-        self.routes[-1].send(
-            f'{{"type":"ticker","data":[{",".join(quotes)}],"seq":{self._seq},'
-            f'"time":{time.time() * 1000:.0f}}}'
-        )
+            more = {"timestamp": now_ms // 1000, **fields} | ({"source": source} if source else {})
+            quotes.append(f'{{"symbol":"{symbol}","price":{digits},{json.dumps(more)[1:]}')
+        quoted = ",".join(quotes)
+        self.send(f'{{"type":"ticker","data":[{quoted}],"seq":{self._seq},"time":{now_ms}}}')
+
+    def serve(self, route: WebSocketRoute) -> None:
+        """Answer one stream of the page."""
+        self.routes.append(route)
+        route.send('{"type":"welcome","user_id":"user:demo","epoch":"one"}')
+
+        def answer(message: str | bytes) -> None:
+            request = json.loads(message)
+            if request["type"] == "ping":
+                route.send(json.dumps({"type": "pong", "id": request["id"]}))
+            if request["type"] == "subscribe":
+                self.subscriptions.append(request)
+                answer = {"symbols": [], "interval_ms": 10, "epoch": "one", **request}
+                route.send(json.dumps({**answer, "type": "subscribed"}))
+
+        route.on_message(answer)
 
 
 def stand_in(tab: Tab, server: Program, **options: Any) -> StandIn:
     """Open the page and sign in, with a made-up stream in the place of the server's."""
     page = tab.open(server, **options)
     stand = StandIn(page)
-
-    def serve(route: WebSocketRoute) -> None:
-        stand.routes.append(route)
-        stand.say(type="welcome", user_id="user:demo")
-
-        def answer(message: str | bytes) -> None:
-            request = json.loads(message)
-            if request["type"] == "ping":
-                stand.say(type="pong", id=request["id"])
-
-        route.on_message(answer)
-
-    page.route_web_socket(re.compile("/ws/ticker$"), serve)
+    page.context.route_web_socket(STREAM, lambda route: stand.serve(route))  # noqa: PLW0108
     page.reload()
     sign_in(page, server)
     expect(page.locator("#desk")).to_be_visible()
+    while not stand.subscriptions:
+        page.wait_for_timeout(10)
     return stand
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.browser.conftest import Tab, sign_in, stand_in
-from tests.browser.driver import Page, WebSocketRoute, expect
+from tests.browser.driver import Page, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
@@ -42,20 +42,26 @@ def test_the_board_is_sorted_by_a_column_and_remembers_it(tab: Tab, shared: Prog
 
 def test_a_filter_leaves_the_symbols_that_match(tab: Tab, shared: Program) -> None:
     page = tab.open(shared, key=shared.demo_key)
-    page.get_by_label("Filter symbols").fill("eth")
+    page.get_by_label("Search symbols").fill("eth")
     assert symbols(page) == ["ETH-USD"]
     expect(page.locator("#shown")).to_have_text("1 of 3 symbols")
-    page.get_by_label("Filter symbols").fill("nothing")
-    expect(page.get_by_text("No symbol matches")).to_be_visible()
-    page.get_by_label("Filter symbols").fill("")
+    page.get_by_label("Search symbols").fill("nothing")
+    expect(page.get_by_text("No such symbol")).to_be_visible()
+    page.get_by_label("Search symbols").fill("")
     assert len(symbols(page)) == 3
 
 
-def test_only_chosen_symbols_are_subscribed_to_and_remembered(tab: Tab, shared: Program) -> None:
+def test_a_starred_symbol_is_on_a_list_of_its_own_which_is_subscribed_to_and_remembered(
+    tab: Tab, shared: Program
+) -> None:
     page = tab.open(shared, key=shared.demo_key)
-    page.get_by_role("button", name="Choose").click()
-    page.get_by_label("ETH-USD", exact=True).uncheck()
-    page.get_by_role("button", name="Show these").click()
+    page.get_by_role("button", name="Star SOL-USD").click()
+    expect(page.get_by_role("button", name="Star SOL-USD")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.locator('tr[data-symbol="BTC-USD"] [aria-current]').first.focus()
+    page.keyboard.press("s")
+    page.get_by_label("List", exact=True).select_option("★ Starred")
     expect(page.locator("#rows tr")).to_have_count(2)
     requests: list[str] = []
     page.on(
@@ -65,15 +71,41 @@ def test_only_chosen_symbols_are_subscribed_to_and_remembered(tab: Tab, shared: 
     page.reload()
     expect(page.locator("#rows tr")).to_have_count(2)
     assert symbols(page) == ["BTC-USD", "SOL-USD"]
-    assert '"symbols":["BTC-USD","SOL-USD"]' in requests[0]
+    assert '"symbols":["SOL-USD","BTC-USD"]' in requests[0]
+    page.get_by_role("button", name="Star SOL-USD").click()
+    expect(page.locator("#rows .symbol")).to_have_text(["BTC-USD"])
 
 
-def test_a_remembered_symbol_that_is_gone_is_let_go(tab: Tab, shared: Program) -> None:
+def test_there_can_be_several_lists(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    page.on("dialog", lambda dialog: dialog.accept("Majors"))
+    choice = page.get_by_label("List", exact=True)
+    choice.select_option("New list…")
+    expect(choice).to_have_value("Majors")
+    expect(page.get_by_text("put symbols on this list")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("eth")
+    page.get_by_role("button", name="Star ETH-USD").click()
+    page.get_by_label("Search symbols").press("Escape")
+    expect(page.locator("#rows .symbol")).to_have_text(["ETH-USD"])
+    choice.select_option("All symbols")
+    expect(page.locator("#rows tr")).to_have_count(3)
+    page.reload()
+    choice.select_option("★ Majors")
+    expect(page.locator("#rows .symbol")).to_have_text(["ETH-USD"])
+    choice.select_option("Delete this list")
+    expect(choice).to_have_value("")
+    expect(page.locator("#rows tr")).to_have_count(3)
+
+
+def test_a_listed_symbol_that_is_gone_is_let_go(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
-    page.evaluate("localStorage.setItem('ticker', JSON.stringify({ chosen: ['GONE-USD'] }))")
+    lists = '{"list":"Starred","lists":[["Starred",["GONE-USD","SOL-USD"]]]}'
+    page.evaluate("(lists) => localStorage.setItem('ticker', lists)", lists)
     page.reload()
     sign_in(page, shared)
-    expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows .symbol")).to_have_text(["SOL-USD"])
+    expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
 
 
 def test_everything_can_be_done_by_keyboard(tab: Tab, shared: Program) -> None:
@@ -86,14 +118,14 @@ def test_everything_can_be_done_by_keyboard(tab: Tab, shared: Program) -> None:
     for _ in range(20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
-    for control in ("sign-out", "range", "kind", "pause", "chart", "filter", "find", "choose"):
+    for control in ("sign-out", "range", "kind", "pause", "alert-open", "chart", "list", "filter"):
         assert control in reached
-    page.locator("#rows button").first.focus()
+    page.locator("#rows [aria-current]").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("#chart-symbol")).to_have_text("ETH-USD")
     page.keyboard.press("End")
-    expect(page.locator("#rows button").last).to_be_focused()
+    expect(page.locator("#rows [aria-current]").last).to_be_focused()
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
 
@@ -124,31 +156,19 @@ def test_the_crosshair_reads_time_and_price_by_keyboard(tab: Tab, shared: Progra
 
 def test_a_chart_begins_with_the_history_of_its_symbol(tab: Tab, shared: Program) -> None:
     page = tab.open(shared)
-    with page.expect_response("**/prices/BTC-USD/history?step=1s") as seeded:
+    with page.expect_response("**/prices/BTC-USD/history?step=1s&*") as seeded:
         sign_in(page, shared)
     assert len(seeded.value.json()["bars"]) > 0
-    with page.expect_response("**/prices/SOL-USD/history?step=1s"):
+    with page.expect_response("**/prices/SOL-USD/history?step=1s&*"):
         page.locator("#rows tr").last.click()
     expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
 
 
 def test_a_cheap_coin_keeps_its_decimals(tab: Tab, shared: Program) -> None:
-    def serve(route: WebSocketRoute) -> None:
-        route.send('{"type":"welcome","user_id":"user:demo"}')
-        streams.append(route)
-
-    streams: list[WebSocketRoute] = []
-    page = tab.open(shared)
-    page.route_web_socket(re.compile("/ws/ticker$"), serve)
-    page.reload()
-    sign_in(page, shared)
-    expect(page.locator("#state")).to_have_text("Live")
+    stand = stand_in(tab, shared)
     for price, shown in (("0.00000105", "0.00000105"), ("0.0000012", "0.00000120")):
-        streams[0].send(
-            f'{{"type":"ticker","seq":1,"time":1790000000123,"data":'
-            f'[{{"symbol":"PEPE-USD","price":{price},"timestamp":1790000000}}]}}'
-        )
-        expect(page.locator("#rows .price")).to_contain_text(shown)
+        stand.tick({"PEPE-USD": price})
+        expect(stand.page.locator("#rows .price")).to_contain_text(shown)
 
 
 @pytest.mark.parametrize("keys", ["/", "Control+k"])
@@ -156,18 +176,21 @@ def test_a_symbol_is_found_and_charted_by_keyboard_alone(
     tab: Tab, shared: Program, keys: str
 ) -> None:
     page = tab.open(shared, key=shared.demo_key)
+    search = page.get_by_label("Search symbols")
     page.keyboard.press(keys)
-    expect(page.get_by_role("combobox")).to_be_focused()
+    expect(search).to_be_focused()
     page.keyboard.type("so")
-    expect(page.get_by_role("option")).to_have_text(["SOL-USD"])
+    expect(page.locator("#rows .symbol")).to_have_text(["SOL-USD"])
     page.keyboard.press("Enter")
     expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
+    expect(page.locator("#rows tr")).to_have_count(3)
     page.keyboard.press(keys)
     page.keyboard.type("nothing like it")
-    expect(page.get_by_role("dialog").get_by_text("No such symbol")).to_be_visible()
+    expect(page.get_by_text("No such symbol")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    page.keyboard.press(keys)
+    expect(search).to_have_value("")
+    page.keyboard.type("ethereum")
+    expect(page.locator("#rows .symbol")).to_have_text(["ETH-USD"])
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("#chart-symbol")).to_have_text("ETH-USD")
@@ -175,9 +198,8 @@ def test_a_symbol_is_found_and_charted_by_keyboard_alone(
 
 def test_a_slash_in_a_field_is_a_letter(tab: Tab, shared: Program) -> None:
     page = tab.open(shared, key=shared.demo_key)
-    page.get_by_label("Filter symbols").press("/")
-    expect(page.get_by_label("Filter symbols")).to_have_value("/")
-    expect(page.get_by_role("combobox")).to_be_hidden()
+    page.get_by_label("Search symbols").press("/")
+    expect(page.get_by_label("Search symbols")).to_have_value("/")
 
 
 def test_the_address_names_the_view_and_brings_it_back(tab: Tab, shared: Program) -> None:
@@ -195,16 +217,19 @@ def test_the_address_names_the_view_and_brings_it_back(tab: Tab, shared: Program
     expect(other.get_by_label("1 h", exact=True)).to_be_checked()
 
 
-def test_a_view_of_a_symbol_that_was_not_chosen_brings_it_onto_the_board(
+def test_a_symbol_that_is_not_on_the_list_is_charted_and_leaves_the_list_as_it_is(
     tab: Tab, shared: Program
 ) -> None:
     page = tab.open(shared)
-    page.evaluate("localStorage.setItem('ticker', JSON.stringify({ chosen: ['BTC-USD'] }))")
+    lists = '{"list":"Starred","lists":[["Starred",["BTC-USD"]]]}'
+    page.evaluate("(lists) => localStorage.setItem('ticker', lists)", lists)
     page.goto("about:blank")
     page.goto(f"{shared.url}/#SOL-USD/1m")
     sign_in(page, shared)
     expect(page.locator("#chart-symbol")).to_have_text("SOL-USD")
-    assert symbols(page) == ["BTC-USD", "SOL-USD"]
+    expect(page.locator("#chart-price .value")).to_have_text(re.compile(r"\d\d\.\d\d"))
+    expect(page).to_have_title(re.compile("SOL-USD"))
+    assert symbols(page) == ["BTC-USD"]
 
 
 def test_the_order_holds_while_the_pointer_is_over_a_row(tab: Tab, shared: Program) -> None:
@@ -306,20 +331,20 @@ def test_only_rows_on_screen_exist_and_every_one_can_be_reached(tab: Tab, shared
     stand.tick({f"C{number:04}-USD": "1" for number in range(2000)})
     expect(page.locator("#shown")).to_have_text("2,000 of 2,000 symbols")
     assert page.locator("#rows tr").count() < 60
-    page.locator("#rows button").first.focus()
+    page.locator("#rows [aria-current]").first.focus()
     page.keyboard.press("End")
     last = page.locator('tr[data-symbol="C1999-USD"]')
-    expect(last.locator("button")).to_be_focused()
+    expect(last.locator("[aria-current]")).to_be_focused()
     expect(last).to_have_attribute("aria-rowindex", "2001")
     expect(last).to_be_in_viewport()
     page.keyboard.press("ArrowUp")
-    expect(page.locator('tr[data-symbol="C1998-USD"] button')).to_be_focused()
+    expect(page.locator('tr[data-symbol="C1998-USD"] [aria-current]')).to_be_focused()
     page.keyboard.press("Home")
-    expect(page.locator('tr[data-symbol="C0000-USD"] button')).to_be_focused()
+    expect(page.locator('tr[data-symbol="C0000-USD"] [aria-current]')).to_be_focused()
     page.locator("#rows").hover()
     page.mouse.wheel(0, 36 * 1000)
     expect(page.locator('tr[data-symbol="C1000-USD"]')).to_be_in_viewport()
     assert page.locator("#rows tr").count() < 60
-    page.get_by_label("Filter symbols").fill("C15")
+    page.get_by_label("Search symbols").fill("C15")
     expect(page.locator("#shown")).to_have_text("100 of 2,000 symbols")
     expect(page.locator("#rows tr").first).to_have_attribute("data-symbol", "C1500-USD")

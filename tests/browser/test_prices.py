@@ -57,7 +57,7 @@ def test_no_price_is_cut_at_any_width(tab: Tab, shared: Program, width: int) -> 
         if shown != full:
             expect(value).to_have_attribute("title", full)
             expect(row.locator(".price .spoken")).to_have_text(full)
-        row.locator("button").click()
+        row.locator("[aria-current]").click()
         expect(page.locator("#chart-symbol")).to_have_text(symbol)
         head = page.locator("#chart-price .value")
         expect(head).to_have_text(shown)
