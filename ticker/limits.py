@@ -487,6 +487,9 @@ RELAY_BUFFER_BYTES: Final = 212_992
 #: A packet of the relay; a part of a keyframe has at most so many rows of about 100 bytes.
 RELAY_MESSAGE_BYTES: Final = 262_144
 RELAY_PART_ROWS: Final = 500
+#: Of ticks that come together, as after an election, subscribers are shown so many; of more, the
+#: newest, but for those who get every tick.
+RELAY_TICKS_SHOWN: Final = 4
 #: How many packets a follower takes at once.
 RELAY_MESSAGES_AT_ONCE: Final = 1024
 

@@ -103,7 +103,7 @@ class Server:
             lambda: self.events(name)[count - 1 : count], f"event {name}", seconds=seconds
         )[0]
 
-    def wait_listening(self) -> None:
+    def wait_listening(self, seconds: float = START_SECONDS) -> None:
         """Wait until it serves, and learn where."""
 
         def listening() -> tuple[str, int] | None:
@@ -114,7 +114,7 @@ class Server:
             found = _RUNNING.search(self.output)
             return (found[2], int(found[1])) if found else None
 
-        self.url, self.pid = wait_until(listening, "the program to listen", seconds=START_SECONDS)
+        self.url, self.pid = wait_until(listening, "the program to listen", seconds=seconds)
         self.port = int(self.url.rpartition(":")[2])
 
     @property

@@ -9,8 +9,9 @@ Rules for this module: it does what it is asked; when to do which is decided by 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import NoReturn
 
 import structlog
@@ -167,17 +168,14 @@ class Leader:
         self._spoke_at = trio.current_time()
         self.relay.publish(messages.encode(message))
 
-    def _greet(self, has: bytes | None) -> tuple[Sequence[bytes], bytes]:
+    def _greet(self, has: bytes | None) -> tuple[Iterable[bytes], bytes]:
         """Return what a sibling lacks; see `relay.Greet`."""
         published = self._market.hub.published
         now = messages.encode(messages.Hello(published.epoch, published.seq))
-        made: list[Message] = []
-        if published.seq:
-            made += self._lacking(has)
-            made.append(Conditions(self.term, self._market.condition()))
-        return [messages.encode(message) for message in made], now
+        condition = Conditions(self.term, self._market.condition())
+        return map(messages.encode, chain(self._lacking(has), (condition,))), now
 
-    def _lacking(self, has: bytes | None) -> Sequence[Changes] | Sequence[Keyframe]:
+    def _lacking(self, has: bytes | None) -> Iterable[Message]:
         hub, published = self._market.hub, self._market.hub.published
         hello = messages.Hello()
         if has is not None:
@@ -187,7 +185,8 @@ class Leader:
             # It heard more of the feeder before: no number may be given twice to anybody.
             self._market.broadcast.after = max(self._market.broadcast.after, hello.seq)
         if not published.proves(hello.epoch, hello.seq) or hello.seq < hub.log.reaches:
-            return tuple(messages.keyframe(published.snapshot(), term=self.term))
+            keyframe = messages.keyframe(published.snapshot(), term=self.term)
+            return chain(messages.past(hub.log, term=self.term), keyframe)
         prev = hello.seq
         made: list[Changes] = []
         for tick in hub.log.since(hello.seq):

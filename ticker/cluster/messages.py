@@ -19,6 +19,7 @@ from ticker.market.condition import Condition
 from ticker.market.epochs import Span
 from ticker.market.published import Published, Row, Snapshot
 from ticker.market.quote import Quote
+from ticker.market.tick_log import LoggedTick, TickLog
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="y"):
@@ -56,6 +57,36 @@ class Changes(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     more: bool = False
 
 
+class PastTick(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One tick of the log.
+
+    Attributes:
+        seq: its number.
+        time_ms: when it was.
+        priced: how many of the quotes, the first ones, changed in what the detail `price` shows.
+        quotes: those that changed in what `full` shows.
+    """
+
+    seq: int
+    time_ms: int
+    priced: int
+    quotes: Sequence[Quote]
+
+
+class Past(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """A part of the log of ticks up to the keyframe that follows.
+
+    Attributes:
+        term: of the feeder.
+        reaches: the tick after which the log has every change.
+        ticks: some of them, in order.
+    """
+
+    term: int
+    reaches: int
+    ticks: Sequence[PastTick]
+
+
 class Keyframe(msgspec.Struct, frozen=True, array_like=True, tag="k"):
     """Everything that is published, or a part of it.
 
@@ -91,7 +122,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
     seq: int
 
 
-Message = Changes | Keyframe | Conditions | Heartbeat
+Message = Changes | Past | Keyframe | Conditions | Heartbeat
 
 _encoder: Final = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
@@ -202,3 +233,22 @@ def keyframe(snapshot: Snapshot, *, term: int) -> Iterator[Keyframe]:
             rows[part * size : (part + 1) * size],
             part + 1 < parts,
         )
+
+
+def past(log: TickLog, *, term: int) -> Iterator[Past]:
+    """Make the messages of the log as it is now; they may be taken one by one, later."""
+    reaches, ticks = log.reaches, tuple(log.since(log.reaches))
+    return _past(term, reaches, ticks)
+
+
+def _past(term: int, reaches: int, ticks: Sequence[LoggedTick]) -> Iterator[Past]:
+    part: list[PastTick] = []
+    rows = 0
+    for tick in ticks:
+        if rows + len(tick.quotes) >= limits.RELAY_PART_ROWS and part:
+            yield Past(term, reaches, part)
+            part, rows = [], 0
+        part.append(PastTick(tick.seq, tick.time_ms, len(tick.changed["price"]), tick.quotes))
+        rows += len(tick.quotes)
+    if part:
+        yield Past(term, reaches, part)

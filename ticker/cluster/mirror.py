@@ -21,10 +21,13 @@ from ticker.cluster.messages import (
     Hello,
     Keyframe,
     Message,
+    Past,
+    PastTick,
 )
 from ticker.market.market import Market
 from ticker.market.published import Row, Snapshot
 from ticker.market.quote import Quote
+from ticker.market.tick_log import LoggedTick
 
 
 class GapError(Exception):
@@ -56,6 +59,8 @@ class Mirror:
         self._taken: list[Quote] = []
         self._passed: list[Quote] = []
         self._rows: list[Row] = []
+        self._past: list[PastTick] = []
+        self._past_reaches = 0
 
     @property
     def synced(self) -> bool:
@@ -81,9 +86,12 @@ class Mirror:
                 continue
             self.term = message.term
             if isinstance(message, Changes):
-                await self._change(message, overtaken=number < last)
+                await self._change(message, overtaken=number <= last - limits.RELAY_TICKS_SHOWN)
             elif isinstance(message, Keyframe):
                 await self._load(message)
+            elif isinstance(message, Past):
+                self._past += message.ticks
+                self._past_reaches = message.reaches
             elif isinstance(message, Conditions):
                 self._market.followed.hear(message.condition)
             else:
@@ -105,6 +113,7 @@ class Mirror:
         self._taken.clear()
         self._passed.clear()
         self._rows.clear()
+        self._past.clear()
 
     async def _change(self, message: Changes, *, overtaken: bool) -> None:
         published = self._market.hub.published
@@ -143,6 +152,7 @@ class Mirror:
         if message.more:
             return
         rows, self._rows = self._rows, []
+        past, self._past = self._past, []
         market, published = self._market, self._market.hub.published
         epoch = message.spans[-1].epoch
         if self.synced and message.seq <= published.seq:
@@ -155,6 +165,10 @@ class Mirror:
         market.book.take()
 
         async def loaded() -> None:
+            if past and past[-1].seq <= published.seq:
+                market.hub.log.replace(
+                    self._past_reaches, filter(None, map(self._logged, past)), trio.current_time()
+                )
             if published.epoch != before:
                 await self._epoch_changed()
 
@@ -163,6 +177,17 @@ class Mirror:
         await market.hub.load(snapshot, loaded)
         market.turns.ticks += 1
         market.turns.turned_at = trio.current_time()
+
+    def _logged(self, tick: PastTick) -> LoggedTick | None:
+        """Return a tick as this process logs it, whose places may be others."""
+        book = self._market.book
+        quotes = tuple(quote for quote in tick.quotes if quote.symbol in book)
+        if not quotes:
+            return None
+        full = tuple(book.place(quote.symbol) for quote in quotes)
+        count = sum(quote.symbol in book for quote in tick.quotes[: tick.priced])
+        priced = full if count == len(full) else full[:count]
+        return LoggedTick(tick.seq, tick.time_ms, {"price": priced, "full": full}, quotes)
 
     def _check(self, message: Heartbeat) -> None:
         published = self._market.hub.published

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
@@ -38,8 +38,8 @@ class SleptError(RelayLostError):
 
 #: Makes what a follower needs to hold what is newest: given what it said first, or what was
 #: returned when it was last asked, or None where it is not known what it has. Returns the messages,
-#: and what stands for their end. An empty answer to None means that there is nothing yet.
-Greet = Callable[[bytes | None], tuple[Sequence[bytes], bytes]]
+#: and what stands for their end. The messages may be many, and are taken one by one.
+Greet = Callable[[bytes | None], tuple[Iterable[bytes], bytes]]
 
 
 class Relay:

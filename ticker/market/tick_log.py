@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -95,6 +95,19 @@ class TickLog:
             gone = self._ticks.popleft()
             self._size -= gone.size
             self.reaches = gone.seq
+
+    def replace(self, reaches: int, ticks: Iterable[LoggedTick], now: float) -> None:
+        """Hold another log's ticks instead.
+
+        Args:
+            reaches: the tick after which it has every change.
+            ticks: in order.
+            now: monotonic seconds, at which the newest of them was.
+        """
+        self.restart(reaches)
+        ticks = tuple(ticks)
+        for tick in ticks:
+            self.add(tick, now - (ticks[-1].time_ms - tick.time_ms) / 1000)
 
     def restart(self, seq: int) -> None:
         """Let go of everything, and go on after a tick."""

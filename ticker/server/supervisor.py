@@ -289,6 +289,7 @@ class Supervisor:
             worker = await _Worker.start(self._command, place.number, place.listening)
 
             def serves(worker: _Worker = worker) -> None:
+                log.info("worker_serves", worker=place.number)
                 place.worker = worker
                 if not served.is_set():
                     served.set()
@@ -307,10 +308,12 @@ class Supervisor:
                 return
             if not served.is_set():
                 raise WorkerStartError(place.number, status)
-            crashes = self._policy.crashes(crashes, trio.current_time() - began)
-            pause = self._policy.pause(crashes, random.random())  # noqa: S311 - spreads load
-            log.error("worker_crashed", worker=place.number, retry_in_s=round(pause, 3))
-            await trio.sleep(pause)
+            if status:
+                crashes = self._policy.crashes(crashes, trio.current_time() - began)
+                pause = self._policy.pause(crashes, random.random())  # noqa: S311 - spreads load
+                log.error("worker_crashed", worker=place.number, retry_in_s=round(pause, 3))
+                await trio.sleep(pause)
+            # Else it was asked to end, though not by this process: another takes its place at once.
             if place.worker is not worker and place.worker is not None:
                 return  # it was replaced meanwhile
 

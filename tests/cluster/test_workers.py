@@ -1,0 +1,231 @@
+"""Several workers of one machine: what a subscriber notices when one of them ends, and how.
+
+Each test prints its figure. The short forms run by default; `-m slow` runs the sizes of the
+promises in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from tests.support import raw
+from tests.support.cluster import Cluster, Subscriber, running, settled, wait_gone, watched
+from tests.support.waiting import eventually
+
+WORKERS = 3
+
+
+@attrs.frozen
+class Scene:
+    """A running service, and how much is to happen to it.
+
+    Attributes:
+        cluster: the service.
+        subscribers: how many.
+        times: how often.
+    """
+
+    cluster: Cluster
+    subscribers: int
+    times: int
+
+    @property
+    def full(self) -> bool:
+        """Whether the promises are to be kept to the letter, which takes a quiet machine."""
+        return self.times > 1
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((12, 1), id="short"),
+        pytest.param((200, 10), id="full", marks=pytest.mark.slow),
+    ],
+)
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """One service for all tests of a size: each leaves all workers serving."""
+    subscribers, times = request.param
+    # The one process of the tests has a part of each frame of 200 subscribers.
+    env = {"TICKER_TICK": "50ms"} if times > 1 else None
+    with running(tmp_path_factory.mktemp("workers") / "data", WORKERS, env=env) as cluster:
+        yield Scene(cluster, subscribers, times)
+
+
+class Watch:
+    """What the subscribers of one test saw around one event."""
+
+    def __init__(self, subscribers: Sequence[Subscriber]) -> None:
+        self._subscribers = subscribers
+        self._began = trio.current_time()
+
+    async def end(self) -> None:
+        """Wait until everybody is served again."""
+        await settled(self._subscribers, trio.current_time(), seconds=30)
+        self._ended = trio.current_time()
+
+    @property
+    def others(self) -> list[Subscriber]:
+        """Those whose connection lasted."""
+        return [each for each in self._subscribers if not any(t > self._began for t in each.lost)]
+
+    @property
+    def silence(self) -> float:
+        """The longest silence of those, in seconds."""
+        return max((s.silence(self._began, self._ended) for s in self.others), default=0.0)
+
+    @property
+    def missed(self) -> int:
+        """The most ticks that one of those missed at once."""
+        return max((s.missed(self._began, self._ended) for s in self.others), default=0)
+
+
+async def repeat(
+    scene: Scene,
+    event: Callable[[Sequence[Subscriber]], Awaitable[None]],
+    *,
+    mode: str = "changes",
+) -> tuple[float, int, list[Subscriber]]:
+    """Let something happen several times; the longest silence, the most missed, everybody."""
+    silence, missed = 0.0, 0
+    async with watched(scene.cluster, scene.subscribers, mode=mode) as audience:
+        for _ in range(scene.times):
+            watch = Watch(audience)
+            await event(audience)
+            await watch.end()
+            silence, missed = max(silence, watch.silence), max(missed, watch.missed)
+            assert watch.others, "nobody was left"
+    return silence, missed, list(audience)
+
+
+def kill_feeder(cluster: Cluster, number: signal.Signals) -> Callable[..., Awaitable[None]]:
+    """Return what signals the feeder and waits until another feeds and all workers serve."""
+
+    async def event(_audience: Sequence[Subscriber]) -> None:
+        feeds, serves = len(cluster.server.events("feeding")), cluster.serving()
+        cluster.signal(cluster.feeder(), number)
+        await eventually(lambda: len(cluster.server.events("feeding")) > feeds, "another feeder")
+        await eventually(lambda: cluster.serving() > serves, "another worker", seconds=30)
+
+    return event
+
+
+@pytest.mark.parametrize("mode", ["changes", "every"])
+async def test_when_a_worker_is_killed_its_subscribers_resume_and_the_others_miss_a_tick_at_most(
+    scene: Scene, mode: str
+) -> None:
+    event = kill_feeder(scene.cluster, signal.SIGKILL)
+    silence, missed, everybody = await repeat(scene, event, mode=mode)
+    resumed = [each for subscriber in everybody for each in subscriber.resumed]
+    print(  # noqa: T201 - a figure is for reading
+        f"feeder killed {scene.times} times, {scene.subscribers} subscribers of {mode}: the others' silence "
+        f"{silence:.3f} s, {missed} ticks missed, {sum(resumed)} of {len(resumed)} resumed"
+    )
+    assert all(resumed)
+    assert silence <= (0.25 if scene.full else 10)
+    assert missed <= (1 if scene.full else 100)
+    assert {len(s.epochs) for s in everybody if not s.lost} <= {scene.times}
+
+
+async def test_a_feeder_that_is_stopped_is_found_and_killed(
+    scene: Scene,
+) -> None:
+    event = kill_feeder(scene.cluster, signal.SIGSTOP)
+    silence, _, everybody = await repeat(scene, event, mode="every")
+    assert scene.cluster.server.events("worker_silent")
+    print(f"feeder stopped {scene.times} times: the others' silence {silence:.3f} s")  # noqa: T201
+    assert all(each for subscriber in everybody for each in subscriber.resumed)
+    assert silence <= (2.5 if scene.full else 15)
+
+
+async def test_a_feeder_that_drains_lets_another_feed_at_once(
+    scene: Scene,
+) -> None:
+    crashed = len(scene.cluster.server.events("worker_crashed"))
+    event = kill_feeder(scene.cluster, signal.SIGTERM)
+    silence, missed, everybody = await repeat(scene, event)
+    assert len(scene.cluster.server.events("worker_crashed")) == crashed
+    print(
+        f"feeder drained {scene.times} times: the others' silence {silence:.3f} s, {missed} missed"
+    )  # noqa: T201
+    assert all(each for subscriber in everybody for each in subscriber.resumed)
+    assert silence <= (0.1 if scene.full else 10)
+
+
+async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_time(
+    scene: Scene,
+) -> None:
+    cluster, server, faults = scene.cluster, scene.cluster.server, []
+    silence = 0.0
+
+    async def knock() -> None:
+        """Open a stream, again and again, and note what is no stream."""
+        token = await trio.to_thread.run_sync(server.token)
+        while True:
+            response = await ask_for_a_stream(cluster, token)
+            if response != "101":
+                faults.append(response)
+
+    before = len(server.lines)
+    async with trio.open_nursery() as nursery, watched(cluster, scene.subscribers) as audience:
+        for _ in range(4):
+            nursery.start_soon(knock)
+        for _ in range(scene.times):
+            began, ended = trio.current_time(), len(server.events("worker_ended")) + WORKERS
+            server.send_signal(signal.SIGHUP)
+            await eventually(partial(has_ended, cluster, ended), "the old ones' end", seconds=120)
+            await settled(audience, trio.current_time(), seconds=30)
+            silence = max(silence, *(s.silence(began, s.frames[-1].at) for s in audience))
+        nursery.cancel_scope.cancel()
+    resumed = [each for subscriber in audience for each in subscriber.resumed]
+    print(  # noqa: T201 - a figure is for reading
+        f"rolling restart of {WORKERS} workers {scene.times} times: silence {silence:.3f} s, "
+        f"{sum(resumed)} of {len(resumed)} resumed, {len(faults)} refused or reset"
+    )
+    assert not faults
+    assert all(resumed)
+    assert most_draining(server.lines[before:]) == 1
+
+
+def has_ended(cluster: Cluster, count: int) -> bool:
+    """Whether so many workers have ended so far."""
+    return len(cluster.server.events("worker_ended")) >= count
+
+
+def most_draining(lines: Sequence[str]) -> int:
+    """Return how many workers drained at once."""
+    draining = most = 0
+    for line in lines:
+        event = json.loads(line)["event"]
+        draining += (event == "draining") - (event == "worker_ended")
+        most = max(most, draining)
+    return most
+
+
+async def ask_for_a_stream(cluster: Cluster, token: str) -> str:
+    """Open a stream and hang up; return the status, or what happened instead."""
+    try:
+        async with await raw.connect(cluster.server) as stream:
+            await stream.send_all(raw.handshake(cluster.server, token))
+            response, _ = await raw.read_response(stream)
+            return str(response.status)
+    except (OSError, trio.BrokenResourceError, AssertionError) as error:
+        return repr(error)
+
+
+def test_a_supervisor_that_is_killed_leaves_no_worker_behind(tmp_path: Path) -> None:
+    with running(tmp_path / "data", 3) as cluster:
+        pids = list(cluster.workers().values())
+        cluster.server.send_signal(signal.SIGKILL)
+        wait_gone(pids)
+        with running(tmp_path / "data", 2, "--port", str(cluster.server.port)) as next_one:
+            assert next_one.server.request("GET", "/healthz")[0] == 200
