@@ -17,7 +17,15 @@ import pytest
 import trio
 
 from tests.support import raw
-from tests.support.cluster import Cluster, Subscriber, running, settled, wait_gone, watched
+from tests.support.cluster import (
+    START_SECONDS,
+    Cluster,
+    Subscriber,
+    running,
+    settled,
+    wait_gone,
+    watched,
+)
 from tests.support.waiting import eventually
 
 WORKERS = 3
@@ -127,8 +135,9 @@ async def test_when_a_worker_is_killed_its_subscribers_resume_and_the_others_mis
     silence, missed, everybody = await repeat(scene, event, mode=mode)
     resumed = [each for subscriber in everybody for each in subscriber.resumed]
     print(  # noqa: T201 - a figure is for reading
-        f"feeder killed {scene.times} times, {scene.subscribers} subscribers of {mode}: the others' silence "
-        f"{silence:.3f} s, {missed} ticks missed, {sum(resumed)} of {len(resumed)} resumed"
+        f"feeder killed {scene.times} times, {scene.subscribers} subscribers of {mode}: the "
+        f"others' silence {silence:.3f} s, {missed} ticks missed, "
+        f"{sum(resumed)} of {len(resumed)} resumed"
     )
     assert all(resumed)
     assert silence <= (0.25 if scene.full else 10)
@@ -154,9 +163,9 @@ async def test_a_feeder_that_drains_lets_another_feed_at_once(
     event = kill_feeder(scene.cluster, signal.SIGTERM)
     silence, missed, everybody = await repeat(scene, event)
     assert len(scene.cluster.server.events("worker_crashed")) == crashed
-    print(
+    print(  # noqa: T201 - a figure is for reading
         f"feeder drained {scene.times} times: the others' silence {silence:.3f} s, {missed} missed"
-    )  # noqa: T201
+    )
     assert all(each for subscriber in everybody for each in subscriber.resumed)
     assert silence <= (0.1 if scene.full else 10)
 
@@ -165,13 +174,16 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
     scene: Scene,
 ) -> None:
     cluster, server, faults = scene.cluster, scene.cluster.server, []
-    silence = 0.0
+    silence = longest = 0.0
 
     async def knock() -> None:
         """Open a stream, again and again, and note what is no stream."""
+        nonlocal longest
         token = await trio.to_thread.run_sync(server.token)
         while True:
+            asked = trio.current_time()
             response = await ask_for_a_stream(cluster, token)
+            longest = max(longest, trio.current_time() - asked)
             if response != "101":
                 faults.append(response)
 
@@ -189,7 +201,8 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
     resumed = [each for subscriber in audience for each in subscriber.resumed]
     print(  # noqa: T201 - a figure is for reading
         f"rolling restart of {WORKERS} workers {scene.times} times: silence {silence:.3f} s, "
-        f"{sum(resumed)} of {len(resumed)} resumed, {len(faults)} refused or reset"
+        f"{sum(resumed)} of {len(resumed)} resumed, {len(faults)} refused or reset, "
+        f"the longest handshake {longest:.3f} s"
     )
     assert not faults
     assert all(resumed)
@@ -216,7 +229,7 @@ async def ask_for_a_stream(cluster: Cluster, token: str) -> str:
     try:
         async with await raw.connect(cluster.server) as stream:
             await stream.send_all(raw.handshake(cluster.server, token))
-            response, _ = await raw.read_response(stream)
+            response, _ = await raw.read_response(stream, START_SECONDS)
             return str(response.status)
     except (OSError, trio.BrokenResourceError, AssertionError) as error:
         return repr(error)

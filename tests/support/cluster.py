@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -97,7 +97,7 @@ class Subscriber:
         async with await raw.connect(self._server) as stream:
             await stream.send_all(raw.handshake(self._server, self._token, path=path))
             try:
-                response, rest = await raw.read_response(stream)
+                response, rest = await raw.read_response(stream, START_SECONDS)
             except AssertionError as error:
                 self.faults.append(str(error))
                 return
@@ -212,19 +212,15 @@ async def settled(subscribers: Sequence[Subscriber], after: float, *, seconds: f
     )
 
 
-def gone(pid: int) -> Callable[[], bool]:
-    """Return what tells whether a process has ended."""
-
-    def ended() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    return ended
+def has_gone(pid: int) -> bool:
+    """Whether a process has ended, be it that nobody has asked for its status yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
-def wait_gone(pids: Sequence[int], *, seconds: float = 10) -> None:
+def wait_gone(pids: Sequence[int], *, seconds: float = 60) -> None:
     """Wait until some processes have ended."""
-    wait_until(lambda: all(gone(pid)() for pid in pids), "their end", seconds=seconds)
+    wait_until(lambda: all(map(has_gone, pids)), "their end", seconds=seconds)

@@ -81,10 +81,12 @@ async def connect(server: Server, *, receive_buffer: int | None = None) -> trio.
     return trio.SocketStream(connection)
 
 
-async def read_response(stream: trio.abc.ReceiveStream) -> tuple[RawResponse, bytes]:
+async def read_response(
+    stream: trio.abc.ReceiveStream, seconds: float = 10
+) -> tuple[RawResponse, bytes]:
     """Read one response with its body; what came after it is returned too."""
     data = b""
-    with trio.fail_after(10):
+    with trio.fail_after(seconds):
         while b"\r\n\r\n" not in data:
             more = await stream.receive_some(_READ)
             assert more, f"the server hung up after {data!r}"
