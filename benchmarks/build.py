@@ -33,6 +33,7 @@ _PYTHON_PEERS: Final[Mapping[str, Sequence[str]]] = {
     "naive-messages": ["trio-websocket"],
     "channels": ["trio"],
     "direct": ["trio"],
+    "bare-tick": ["trio"],
 }
 _NODE_PEERS: Final[Mapping[str, str]] = {"ws": "ws", "bun": "@oven/bun-linux-x64"}
 _NGINX_PACKAGES: Final = ("nginx", "libnginx-mod-nchan")
@@ -96,6 +97,7 @@ def _compile_c() -> None:
         _compile(name, source, flags)
     try:
         _compile("load", "load.c", ["-DWITH_TLS", "-lssl", "-lcrypto"])
+        _compile("tls_floor", "tls_floor.c", ["-lssl", "-lcrypto"])
     except BuildError:
         _compile("load", "load.c", [])  # without OpenSSL's headers there is no `tls`
 

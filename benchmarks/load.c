@@ -579,7 +579,8 @@ static void print_gaps(void) {
            longest / 1e6);
 }
 
-static void report(struct mark begin, struct mark end, int64_t dialled, int64_t ready, int64_t shake_cpu) {
+static void report(struct mark begin, struct mark end, int64_t dialled, int64_t ready, int64_t shake_cpu,
+                   int64_t shake_server_cpu) {
     double seconds = (end.at - begin.at) / 1e9, slowest = 0, fastest = 0;
     int64_t *values = calloc(opt.n + 1, sizeof *values);
     uint64_t skipped = 0, healthy_ticks = 0;
@@ -607,6 +608,7 @@ static void report(struct mark begin, struct mark end, int64_t dialled, int64_t 
         if (refused_status[i]) printf("\"refused_%d\": %d, ", i, refused_status[i]);
     printf("\"handshake_seconds\": %.4f, \"handshakes_per_second\": %.1f, \"handshake_load_cpu_share\": %.3f, ",
            (ready - dialled) / 1e9, n_open / ((ready - dialled) / 1e9), (double)shake_cpu / (ready - dialled));
+    printf("\"handshake_server_us\": %.2f, ", n_open ? shake_server_cpu / 1e3 / n_open : 0.0);
     printf("\"seconds\": %.4f, \"ticks\": %lu, \"frames\": %lu, \"bytes\": %lu, \"server_cpu_seconds\": %.4f, "
            "\"server_cpu_share\": %.4f, \"us_per_tick\": %.4f, \"load_cpu_share\": %.4f, \"slowest_loop_ms\": %.2f, ",
            seconds, ticks, end.frames - begin.frames, end.bytes - begin.bytes,
@@ -744,12 +746,13 @@ int main(int argc, char **argv) {
         if (!conns[i].stalls && opt.sample > 0 && i % every == 0 && !(conns[i].gaps = calloc(GAP_BUCKETS, sizeof(uint32_t))))
             die("calloc");
     }
-    int64_t dialled = now(), shake_cpu = cpu_of(CLOCK_PROCESS_CPUTIME_ID);
+    int64_t dialled = now(), shake_cpu = cpu_of(CLOCK_PROCESS_CPUTIME_ID), shake_server_cpu = server_cpu();
     for (int i = 0; i < opt.n; i++) dial(&conns[i]);
     int64_t patience = now() + (int64_t)(opt.open_timeout * SECOND);
     while (n_open + n_failed < opt.n && now() < patience) turn(100);
     int64_t ready = now();
     shake_cpu = cpu_of(CLOCK_PROCESS_CPUTIME_ID) - shake_cpu;
+    shake_server_cpu = server_cpu() - shake_server_cpu;
 
     serve(now() + (int64_t)(opt.warmup * SECOND), 0);
     struct mark begin = mark();
@@ -765,6 +768,6 @@ int main(int argc, char **argv) {
     struct mark end = mark();
     measuring = 0;
     serve(now() + (int64_t)(opt.linger * SECOND), 0);
-    report(begin, end, dialled, ready, shake_cpu);
+    report(begin, end, dialled, ready, shake_cpu, shake_server_cpu);
     return n_open ? 0 : 1;
 }

@@ -70,7 +70,7 @@ def _rounds(
             load = scenario.quick(variant.load) if options.quick else variant.load
             load = replace(load, poll_us=0) if options.wake else load
             try:
-                runs[variant.label] = measure.once(
+                runs[variant.label] = scenario.take(
                     variant.server, variant.need, load, cpus, settle=scenario.settle
                 )
             except (measure.RunError, RuntimeError, OSError) as error:

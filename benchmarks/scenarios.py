@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from benchmarks import alone, measure
 from benchmarks.measure import Load, Run
 from benchmarks.servers import Need
 
@@ -44,7 +45,8 @@ class Scenario:
         figures: the columns, by title; each takes a run and gives a number.
         per_floor: the title of the figure that is also shown as a ratio to the line `base`
             of the same round.
-        settle: see `measure.once`.
+        take: makes a run; has the arguments of `measure.once`.
+        settle: see there.
         rounds: how often at least; once where the figure is no comparison.
     """
 
@@ -53,6 +55,7 @@ class Scenario:
     figures: Mapping[str, Callable[[Run], float]]
     ratio_of: str = ""
     base: str = "floor"
+    take: Callable[..., Run] = measure.once
     settle: float = 0.0
     rounds: int = 5
     note: str = ""
@@ -63,6 +66,11 @@ class Scenario:
 
 def _us(run: Run) -> float:
     return float(run["us_per_tick"])
+
+
+def _ms_per_tick(run: Run) -> float:
+    """Return what a tick costs at 10 Hz."""
+    return float(run["server_cpu_seconds"] / run["seconds"] / 10 * 1000)
 
 
 _FANOUT: Final[Mapping[str, Callable[[Run], float]]] = {
@@ -98,6 +106,7 @@ def _memory() -> Scenario:
         [
             Variant("ticker, unsubscribed", "ticker", Need(1), idle),
             Variant("ticker, subscribed, 1 Hz", "ticker", Need(1), load),
+            Variant("ticker, TLS, subscribed, 1 Hz", "ticker", Need(1, tls=True), load),
             *_alike(PEERS, Need(1), load),
         ],
         {
@@ -213,9 +222,7 @@ def _topics() -> Scenario:
             ),
         ],
         {
-            "server CPU, ms per tick": lambda run: (
-                run["server_cpu_seconds"] / run["seconds"] / 10 * 1000
-            ),
+            "server CPU, ms per tick": _ms_per_tick,
             "server CPU, µs per frame": _us,
             "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1),
             "slowest subscriber, Hz": lambda run: run["rate"]["min"],
@@ -277,19 +284,116 @@ def _resume() -> Scenario:
     )
 
 
-def _tls() -> Scenario:
+def _many() -> Scenario:
+    """Tell apart what 500 symbols cost: their source, and frames that hold all of them."""
+    market = symbols(500)
+    simulated = {"TICKER_SYMBOLS": ",".join(f"{name}=100" for name in market)}
+    all_move, few_move = Need(10, env=simulated), Need(10, symbols=500, changing=2)
+    load = Load(300, warmup=3.0, seconds=8.0)
+    return Scenario(
+        "500 symbols in one topic, 300 subscribers at 10 Hz",
+        [
+            Variant("floor", "floor", Need(10, symbols=500), load),
+            Variant("ticker, all of them move", "ticker", all_move, load),
+            Variant("the same, nearly without subscribers", "ticker", all_move, _few(load)),
+            Variant("ticker, 2 of them move", "ticker", few_move, load),
+            Variant("the same, nearly without subscribers ", "ticker", few_move, _few(load)),
+        ],
+        {
+            "server CPU, ms per tick": _ms_per_tick,
+            "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1),
+            "slowest subscriber, Hz": lambda run: run["rate"]["min"],
+            "others' CPU share": lambda run: run["others_cpu_share"],
+        },
+        ratio_of="server CPU, ms per tick",
+    )
+
+
+def _few(load: Load) -> Load:
+    return replace(load, connections=1)
+
+
+def _turns() -> Scenario:
+    market = symbols(500)
+    many = {"TICKER_SYMBOLS": ",".join(f"{name}=100" for name in market)}
+    load = Load(0, warmup=3.0, seconds=10.0)
+    return Scenario(
+        "a tick before its first subscriber, 100 Hz",
+        [
+            Variant("trio alone, asleep until each tick", "bare-tick", Need(100), load),
+            Variant("ticker, 3 symbols", "ticker", Need(100), load),
+            Variant("ticker, 500 symbols", "ticker", Need(100, env=many), load),
+        ],
+        {"server CPU, µs per tick": lambda run: run["us_per_turn"]},
+        ratio_of="server CPU, µs per tick",
+        base="trio alone, asleep until each tick",
+        take=alone.ticks,
+    )
+
+
+def _start() -> Scenario:
+    return Scenario(
+        "from the start of the process to the first price at a subscriber",
+        [Variant("ticker", "ticker", Need(100), Load(1))],
+        {
+            f"{what}, {title}": lambda run, which=which, key=key: run[which][key]  # type: ignore[misc]
+            for which, what in (("first", "first start"), ("again", "started again"))
+            for key, title in (("listens", "listens, s"), ("priced", "price, s"), ("cpu", "CPU, s"))
+        },
+        take=alone.start,
+        note="The first start makes the database, its keys and a token.",
+    )
+
+
+def _delay() -> Scenario:
+    return Scenario(
+        "from a stand-in for Coinbase to a subscriber, one symbol",
+        [
+            Variant(f"tick of {1000 // rate} ms", "ticker", Need(rate), Load(1, seconds=40.0))
+            for rate in (100, 20)
+        ],
+        {
+            "p50, ms": lambda run: run["delay_ms"]["p50"],
+            "p99, ms": lambda run: run["delay_ms"]["p99"],
+            "prices": lambda run: run["delay_ms"]["n"],
+        },
+        take=alone.delay,
+        quick=lambda load: replace(load, seconds=3.0),
+    )
+
+
+def _tls(rate: int) -> Scenario:
     load = Load(300)
     return Scenario(
-        "Hypercorn's own TLS, 300 subscribers",
+        f"TLS, 300 subscribers at {rate} Hz",
         [
-            Variant("plain, 20 Hz", "ticker", Need(20), load),
-            Variant("TLS, 20 Hz", "ticker", Need(20, tls=True), load),
-            Variant("TLS, 100 Hz", "ticker", Need(100, tls=True), load),
+            Variant("plain", "ticker", Need(rate), load),
+            Variant("TLS", "ticker", Need(rate, tls=True), load),
         ],
         _FANOUT,
         ratio_of="server CPU, µs per frame",
-        base="plain, 20 Hz",
-        rounds=1,
+        base="plain",
+    )
+
+
+def _tls_handshake() -> Scenario:
+    load = Load(500, warmup=0.1, seconds=0.5)
+    openssl = "OpenSSL alone, in C"
+    return Scenario(
+        "500 handshakes over TLS at once",
+        [
+            Variant(openssl, "tls-floor", Need(1, tls=True), load),
+            Variant("ticker", "ticker", Need(1, tls=True), load),
+            Variant("ticker, plain", "ticker", Need(1), load),
+        ],
+        {
+            "server CPU, µs per handshake": lambda run: run["handshake_server_us"],
+            "handshakes per second": lambda run: run["handshakes_per_second"],
+            "load CPU share meanwhile": lambda run: run["handshake_load_cpu_share"],
+        },
+        ratio_of="server CPU, µs per handshake",
+        base=openssl,
+        quick=lambda load: load,
     )
 
 
@@ -331,7 +435,13 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "topics": _topics(),
     "changes": _changes(),
     "resume3s": _resume(),
-    "tls": _tls(),
+    "many": _many(),
+    "turns": _turns(),
+    "tls20": _tls(20),
+    "tls100": _tls(100),
+    "tlshandshake": _tls_handshake(),
+    "start": _start(),
+    "delay": _delay(),
     "story": _story(),
     "ideas": _ideas(),
 }

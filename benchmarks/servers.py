@@ -97,7 +97,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="bench-") as home_name, contextlib.ExitStack() as stack:
         home = Path(home_name)
         token, env = _token()
-        port = _free_port()
+        port = free_port()
         env |= {
             "BENCH_PORT": str(port),
             "BENCH_RATE": f"{need.rate:g}",
@@ -107,14 +107,16 @@ def running(
         log = stack.enter_context((home / "log").open("w+", encoding="utf-8"))
         command: Command
         if name == "ticker":
-            command, env = _ticker(home, port, need)
+            command, env = ticker_command(home, port, need)
         else:
             command = _COMMANDS[name](home, port, token)
+            if need.tls:
+                env["BENCH_KEY"], env["BENCH_CERTIFICATE"] = map(str, _certificate(home))
         with on_cpus(cpus):
             process = stack.enter_context(_process(command, env, log.fileno()))
         _wait_for_port(port, process, home / "log")
         if name == "ticker":
-            token = _ticker_token(home, port, tls=need.tls)
+            token = ticker_token(home, port, tls=need.tls)
         if name == "nchan":
             publisher: Command = [build.PEER_PYTHON, "-m", "benchmarks.peers.nchan_publisher"]
             with on_cpus(helper_cpus):
@@ -171,6 +173,8 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, str], Command]]] = {
     "picows": _python("peers.picows_server"),
     "nchan": _nchan,
     "bun": lambda *_: [build.BUN, build.HERE / "peers" / "bun_server.js"],
+    "tls-floor": _native("tls_floor"),
+    "bare-tick": _python("experiments.bare_tick"),
     "floor-threads": _native("threads"),
     "floor-uring": _native("uring"),
     "naive-quart": _python("experiments.naive_quart"),
@@ -186,7 +190,8 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, str], Command]]] = {
 }
 
 
-def _ticker(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]:
+def ticker_command(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]:
+    """Return how to start Ticker, and with which settings."""
     env = {
         "TICKER_DATA_DIR": str(home / "data"),
         "TICKER_TICK": f"{1000 / need.rate:g}ms",
@@ -205,10 +210,8 @@ def _ticker(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]
         env |= {"TICKER_SOURCE": f"replay:{recording}", "TICKER_SYMBOLS": ",".join(names)}
     if not need.tls:
         return [sys.executable, "-m", "ticker", "serve", "--port", str(port)], env
-    key, certificate, config = home / "key.pem", home / "cert.pem", home / "hypercorn.toml"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
-    paths = ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*make.split(), *paths], check=True, capture_output=True)
+    key, certificate = _certificate(home)
+    config = home / "hypercorn.toml"
     # HTTP/2 would carry WebSockets past the seam: see docs/operations.md.
     config.write_text('alpn_protocols = ["http/1.1"]\n')
     hypercorn = f"{sys.executable} -m hypercorn --worker-class trio --bind {HOST}:{port}".split()
@@ -216,7 +219,31 @@ def _ticker(home: Path, port: int, need: Need) -> tuple[Command, dict[str, str]]
     return [*hypercorn, *files, "ticker.asgi:app"], env
 
 
-def _ticker_token(home: Path, port: int, *, tls: bool) -> str:
+def _certificate(home: Path) -> tuple[Path, Path]:
+    """Make a certificate for a run; return the files of its key and of itself."""
+    key, certificate = home / "key.pem", home / "cert.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
+    paths = ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *paths], check=True, capture_output=True)
+    return key, certificate
+
+
+def request(token: str) -> bytes:
+    """Return the request for the stream, by the key of RFC 6455 §1.3."""
+    lines = (
+        f"GET {PATH} HTTP/1.1",
+        f"Host: {HOST}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"Authorization: Bearer {token}",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def ticker_token(home: Path, port: int, *, tls: bool) -> str:
+    """Exchange the demo key of a Ticker that runs for a token."""
     import ssl  # noqa: PLC0415 - only here, and a second to load
 
     key_file = home / "data" / "demo-api-key"
@@ -266,7 +293,8 @@ def _process(
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
