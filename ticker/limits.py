@@ -64,6 +64,9 @@ PAST_DAY_WEIGHT: Final = 8
 #: that is beyond them widens them.
 DAY_REFRESH_SECONDS: Final = 60
 
+#: Bars of an exchange's that are taken in between two turns for others: a millisecond of the loop.
+BACKFILL_SLICE_BARS: Final = 100
+
 # --- Sources (market/sources/) ------------------------------------------------------------
 
 #: A simulated price stays within this factor of its start: far enough to be interesting,
@@ -138,6 +141,8 @@ FEED_REST_BYTES: Final = 24 * 1024 * 1024
 FEED_REST_CHUNK_BYTES: Final = 64 * 1024
 #: Larger answers are read in a thread: 256 KiB take about a millisecond.
 FEED_REST_THREAD_BYTES: Final = 256 * 1024
+#: ... and of candles, which take longer: 100 of them.
+FEED_CANDLES_THREAD_BYTES: Final = 16 * 1024
 #: How long not to try again after a status that tells of a ban or of too many requests, where
 #: the answer does not say. Binance bans for 2 minutes at first; 403 and 451 rarely pass by
 #: themselves.
@@ -172,6 +177,8 @@ FEED_REST_RETRY_MAX_SECONDS: Final = 300.0
 FEED_LOOK_SECONDS: Final = 1.0
 #: Symbols named in one line about them; the rest is counted.
 FEED_NAMED_SYMBOLS: Final = 5
+#: Questions for candles in a row: proofs of prices, which have to be in time, wait behind them.
+FEED_BACKFILL_QUESTIONS: Final = 4
 #: A subscription that ought to bring a price at once is given this long before REST is asked.
 FEED_SNAPSHOT_SECONDS: Final = 3.0
 #: Symbols asked about one by one; beyond that, the whole catalogue is one question.

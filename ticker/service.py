@@ -21,6 +21,7 @@ from ticker.connections import Connections
 from ticker.engine import Engine
 from ticker.http.gate import Gate
 from ticker.http.refusal import RefusalCounter
+from ticker.market.backfill import Backfill
 from ticker.market.book import Book
 from ticker.market.broadcast import Broadcast, TickInterval, Turns
 from ticker.market.followed import Followed
@@ -229,15 +230,18 @@ def _make_market(
     def report_symbol(source: str, symbol: str, reason: str | None) -> None:
         ingest.report_symbol(source, symbol, reason)
 
+    backfill = Backfill(wall_ms)
     sources = load_sources(
         settings,
         wall_ms=wall_ms,
         next_tick=ticked.park,
         report=report,
         report_symbol=report_symbol,
+        backfill=backfill,
         load=load,
     )
     book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
+    backfill.attach(book)
     hub = Hub(
         book,
         time_ms=wall_ms(),

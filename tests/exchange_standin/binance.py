@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, encoded
+from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, candles, encoded
 
 
 class Binance(Manners):
@@ -96,6 +96,8 @@ class Binance(Manners):
         return encoded(event if self.raw else {"stream": "!serverShutdown", "data": event})
 
     def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
+        if path == "/api/v3/klines":
+            return self._candles(markets, query)
         names = json.loads(query["symbols"]) if "symbols" in query else None
         found = list(markets) if names is None else self.find(markets, names)
         if names is not None and len(found) != len(names):
@@ -109,6 +111,21 @@ class Binance(Manners):
                 if (price := markets[each].price) is not None
             ]
         raise NoSuchPath
+
+    def _candles(self, markets: Mapping[str, Market], query: Mapping[str, str]) -> object:
+        found = self.find(markets, [query["symbol"]])
+        if not found:
+            raise NoSuchPath(400)
+        step_ms = {"1m": 60_000, "1h": 3_600_000}[query["interval"]]
+        begin, end = int(query["startTime"]), int(query["endTime"]) + 1
+        first = begin + -begin % step_ms
+        return [
+            [
+                *(each.begin_ms, each.open, each.high, each.low, each.close, each.volume),
+                *(each.begin_ms + step_ms - 1, "1", 7, "1", "1", "0"),
+            ]
+            for each in candles(markets[found[0]], step_ms, first, end)[: int(query["limit"])]
+        ]
 
     def _symbol(self, market: Market) -> object:
         return {

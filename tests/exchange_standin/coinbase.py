@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, encoded
+from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, candles, encoded
 
 
 def _time(market: Market) -> str:
@@ -81,7 +81,6 @@ class Coinbase(Manners):
         )
 
     def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
-        del query
         parts = path.strip("/").split("/")
         if parts[0] != "products":
             raise NoSuchPath
@@ -92,6 +91,8 @@ class Coinbase(Manners):
         market = markets[parts[1]]
         if len(parts) == 2:
             return self._product(market)
+        if parts[2] == "candles":
+            return self._candles(market, query)
         if market.price is None:
             raise NoSuchPath
         return {
@@ -103,6 +104,27 @@ class Coinbase(Manners):
             "ask": market.price,
             "volume": "1",
         }
+
+    def _candles(self, market: Market, query: Mapping[str, str]) -> Sequence[Sequence[object]]:
+        first, last = (
+            int(datetime.fromisoformat(query[name]).timestamp()) for name in ("start", "end")
+        )
+        step = int(query["granularity"])
+        if (last - first) // step >= 300:
+            raise NoSuchPath(400)
+        # Newest first, as numbers, and nothing of where nothing was traded.
+        return [
+            [
+                each.begin_ms // 1000,
+                float(each.low),
+                float(each.high),
+                float(each.open),
+                float(each.close),
+                float(each.volume),
+            ]
+            for each in reversed(candles(market, step * 1000, first * 1000, (last + step) * 1000))
+            if not each.empty
+        ]
 
     def _product(self, market: Market) -> object:
         return {

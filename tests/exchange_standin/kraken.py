@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, encoded
+from tests.exchange_standin.manners import Answer, Manners, Market, NoSuchPath, candles, encoded
 
 _TIMES = {"time_in": "2023-09-25T09:04:31.742599Z", "time_out": "2023-09-25T09:04:31.742648Z"}
 _OLD = {"BTC": "XBT", "DOGE": "XDG"}
@@ -79,7 +79,30 @@ class Kraken(Manners):
                 if each.price is not None
             }
             return {"error": [], "result": last}
+        if path == "/0/public/OHLC":
+            return self._candles(found[0], query)
         raise NoSuchPath
+
+    def _candles(self, market: Market, query: Mapping[str, str]) -> object:
+        step_ms, now_ms = int(query["interval"]) * 60_000, self.clock()
+        newest = candles(market, step_ms, now_ms - 720 * step_ms, now_ms)
+        since = int(query["since"])
+        rows = [
+            [
+                each.begin_ms // 1000,
+                each.open,
+                each.high,
+                each.low,
+                each.close,
+                "101",
+                each.volume,
+                7,
+            ]
+            for each in newest
+            if each.begin_ms // 1000 > since and not each.empty
+        ]
+        last = newest[-1].begin_ms // 1000 if newest else since
+        return {"error": [], "result": {self._key(market): rows, "last": last}}
 
     def _key(self, market: Market) -> str:
         """Return what REST calls it: the oldest coins with a letter before each currency."""

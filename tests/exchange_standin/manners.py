@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
@@ -25,7 +25,8 @@ LISTED = (
 class Market:
     """One symbol at an exchange: its last trade, whether it is traded, and the figures of a day.
 
-    Where `bid` and `ask` are None they are the price.
+    Where `bid` and `ask` are None they are the price. `candles_from` is when it was listed, in
+    milliseconds since the epoch: from then on REST has candles of it.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class Market:
     low: str = "90.25"
     volume: str = "5000.125"
     change: str = "1.75"
+    candles_from: int | None = None
 
     @property
     def base(self) -> str:
@@ -50,6 +52,38 @@ class Market:
     @property
     def quote(self) -> str:
         return self.symbol.partition("-")[2]
+
+
+@attrs.frozen
+class Candle:
+    """What was traded in a minute or an hour; nothing in each thirteenth."""
+
+    begin_ms: int
+    step_ms: int
+
+    @property
+    def empty(self) -> bool:
+        return (self.begin_ms // self.step_ms) % 13 == 0
+
+    @property
+    def open(self) -> str:
+        return f"{100 + self.begin_ms // self.step_ms % 10}.5"
+
+    high = "120.25"
+    low = "90.10"
+    close = "105"
+
+    @property
+    def volume(self) -> str:
+        return "0.00000" if self.empty else "12.50"
+
+
+def candles(market: Market, step_ms: int, begin_ms: int, end_ms: int) -> Sequence[Candle]:
+    """Return the candles that begin from a time on and before another, the oldest first."""
+    if market.candles_from is None:
+        return ()
+    first = max(begin_ms, market.candles_from)
+    return [Candle(at, step_ms) for at in range(first + -first % step_ms, end_ms, step_ms)]
 
 
 class NoSuchPath(Exception):  # noqa: N818 - an answer rather than a fault
@@ -91,6 +125,8 @@ class Manners(ABC):
     most_bytes: ClassVar[int] = 64 * 1024
     most_requests: ClassVar[int] = 100
     subscribe_seconds: ClassVar[float] = 30
+    #: The time, in milliseconds since the epoch; a stand-in sets its own.
+    clock: Callable[[], int] = staticmethod(lambda: 0)
 
     @abstractmethod
     def theirs(self, symbol: str) -> str:

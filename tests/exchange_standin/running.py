@@ -15,6 +15,7 @@ from tests.exchange_standin.manners import Manners
 from tests.exchange_standin.okx import Okx
 from tests.exchange_standin.serving import in_memory
 from tests.exchange_standin.standin import StandIn
+from ticker.market.backfill import Backfill
 from ticker.market.exchanges.feed import Feed
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext, SourceError, load_source, open_batches
@@ -108,6 +109,7 @@ async def running(
     supervised: bool = False,
     lifetime: float | None = None,
     patience: float = PATIENCE_SECONDS,
+    backfill: Backfill | None = None,
 ) -> AsyncIterator[Running]:
     """Run a feed; a fault of it ends the block, unless it is supervised.
 
@@ -119,6 +121,7 @@ async def running(
         lifetime: of a connection, where the exchange has one, so that its day is not simulated
             second by second.
         patience: how long the block may take, in virtual time.
+        backfill: what of the past is to be filled.
     """
     exchange = exchange or StandIn(manners, clock=virtual_ms)
     batches_in, batches_out = trio.open_memory_channel[Sequence[Quote]](1000)
@@ -138,6 +141,7 @@ async def running(
                 url=f"ws://exchange{manners.path}",
                 report=lambda kind, _: reports.update([kind]),
                 report_symbol=report_symbol,
+                backfill=backfill,
             )
             feed = load_source(manners.name, context)
             assert isinstance(feed, Feed)

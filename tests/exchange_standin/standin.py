@@ -150,6 +150,7 @@ class StandIn:
         parts = urlsplit(target)
         markets = {} if self.unlisted else self.markets
         status, answer = "200 OK", b"{}"
+        self.manners.clock = self.clock
         try:
             found = self.manners.rest(markets, parts.path, dict(parse_qsl(parts.query)))
             answer = json.dumps(found).encode()

@@ -121,6 +121,12 @@ class Settings:
         "USD may fail over to USDT or USDC",
         "stable",
     )
+    backfill: str = setting(
+        "on",
+        read.choice("on", "off"),
+        "fill gaps of the history from the exchange's public candles",
+        "off",
+    )
     symbols: Mapping[str, Decimal | None] = setting(
         DEFAULT_SYMBOLS,
         read.symbols,

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ticker import limits
+from ticker.market.backfill import Backfill
 from ticker.market.source_selection import SelectionRules
 from ticker.market.sources import (
     Source,
@@ -59,6 +60,7 @@ def source_context(
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     report: Callable[[str, str], None] = no_report,
     report_symbol: Callable[[str, str | None], None] = no_report,
+    backfill: Backfill | None = None,
 ) -> SourceContext:
     """Return what a source may use of its surroundings; `SourceContext` explains each part.
 
@@ -69,6 +71,7 @@ def source_context(
         next_tick: waits for the market's next broadcast.
         report: counts a fault.
         report_symbol: tells that a symbol has no good price, and why, or has one again.
+        backfill: what of the past is to be filled.
     """
     return SourceContext(
         symbols=settings.symbols_for(spec),
@@ -79,6 +82,7 @@ def source_context(
         proxy=settings.feed_proxy,
         report=report,
         report_symbol=report_symbol,
+        backfill=backfill if settings.backfill == "on" else None,
     )
 
 
@@ -89,6 +93,7 @@ def load_sources(
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     report: Callable[[str, str, str], None] = no_report,
     report_symbol: Callable[[str, str, str | None], None] = no_report,
+    backfill: Backfill | None = None,
     load: Callable[[str, SourceContext], Source] = load_source,
 ) -> Sequence[Source]:
     """Make all sources that the settings name, the most preferred first.
@@ -99,6 +104,7 @@ def load_sources(
         next_tick: waits for the market's next broadcast.
         report: counts a fault: the source's name, the fault's kind, and a detail for the log.
         report_symbol: is told by which source a symbol has no good price, and why.
+        backfill: what of the past is to be filled.
         load: makes one source.
 
     Raises:
@@ -115,6 +121,7 @@ def load_sources(
             next_tick=next_tick,
             report=partial(report, spec.name),
             report_symbol=partial(report_symbol, spec.name),
+            backfill=backfill,
         )
         try:
             sources.append(load(spec.source, context))

@@ -18,6 +18,8 @@ Rules of the exchange that this follows:
   1024 streams a connection, and 300 connections in 5 minutes and address. A request of about
   5 KiB was seen to be ignored.
 - An unknown symbol is accepted in silence: the catalogue (`exchangeInfo`) tells.
+- REST: `klines` has candles of a minute or an hour as `[open time, open, high, low, close, volume,
+  close time, ...]`, 1000 in one answer, both ends inclusive, also where nothing was traded.
 - REST: 418 is a ban, 429 a warning before one, both with `Retry-After`.
 
 https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
@@ -34,10 +36,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from ticker.market.candles import ExactBar
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
     UNREADABLE,
@@ -51,6 +54,7 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_bar,
     checked_details,
     checked_name,
     checked_price,
@@ -68,6 +72,9 @@ MOST_STREAMS: Final = 1024
 _STREAMS: Final = ("trade", "ticker")
 #: Symbols of one request: with two streams each, 50 take 3 KB at most.
 BATCH: Final = 50
+#: Candles of one answer, and what of each is read.
+_CANDLES_AT_ONCE: Final = 1000
+_CANDLE_FIELDS: Final = 6
 #: Symbols of one question.
 _ASKED_AT_ONCE: Final = 100
 #: A time above this is in microseconds: in milliseconds it would be in the year 5138.
@@ -165,6 +172,7 @@ _books = msgspec.json.Decoder(_Book)
 _streams = msgspec.json.Decoder(list[str])
 _info = msgspec.json.Decoder(_Info)
 _last_prices = msgspec.json.Decoder(list[_Price] | _Price)
+_candles = msgspec.json.Decoder(list[list[int | Decimal]])
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
@@ -322,6 +330,21 @@ def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPric
     return {price.symbol: RestPrice(checked_price(price.price)) for price in each}
 
 
+def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> str:
+    query = {"symbol": listing.name, "interval": step, "startTime": begin_ms, "endTime": end_ms - 1}
+    return f"/api/v3/klines?{urlencode(query)}&limit={_CANDLES_AT_ONCE}"
+
+
+def _read_candles(body: bytes) -> Sequence[ExactBar]:
+    found = []
+    for row in decoded(_candles, body):
+        if len(row) < _CANDLE_FIELDS:
+            raise BadMessage("a candle of too few fields")
+        begin, opening, high, low, close, volume = map(Decimal, row[:_CANDLE_FIELDS])
+        found.append(checked_bar(int(begin), opening, high, low, close, volume))
+    return found
+
+
 def _as_it_is(symbol: str) -> str:
     return symbol
 
@@ -336,6 +359,9 @@ def _dialect(name: str, url: str, rest_url: str, *, has_usd: bool) -> Dialect:
             read_listings=_read_listings,
             prices=_prices,
             read_prices=_read_prices,
+            candles=_candles_path,
+            read_candles=_read_candles,
+            candles_at_once=_CANDLES_AT_ONCE,
         ),
         theirs=_theirs,
         guess=_guess,

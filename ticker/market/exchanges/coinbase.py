@@ -14,6 +14,9 @@ Rules of the exchange that this follows:
   base currency) beside the price; the change is not told, and follows from the open.
 - At most 8 connections a second and address, 100 messages every second to it, 10 subscriptions
   a product and channel. https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits
+- REST: `/products/ID/candles` has candles of a minute or an hour as `[time, low, high, open, close,
+  volume]`, 300 in one answer, both ends inclusive; none where nothing was traded.
+  https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproductcandles
 - REST: `/products` is the catalogue, `/products/ID/ticker` the last trade; 10 a second.
   https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproducts
 
@@ -23,12 +26,14 @@ Symbols are ours unchanged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 
+from ticker.market.candles import STEPS, ExactBar
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
     UNREADABLE,
@@ -39,6 +44,7 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_bar,
     checked_details,
     checked_name,
     checked_price,
@@ -102,6 +108,7 @@ _decoder = msgspec.json.Decoder(_Message)
 _amples = msgspec.json.Decoder(_Ample)
 _products = msgspec.json.Decoder(list[_Product] | _Product)
 _ticker = msgspec.json.Decoder(_Ticker)
+_candles = msgspec.json.Decoder(list[tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]])
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -201,6 +208,23 @@ def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPric
     return {asked[0].name: RestPrice(checked_price(ticker.price), milliseconds(ticker.time))}
 
 
+def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> str:
+    seconds = STEPS[step].ms // 1000
+    first, last = (
+        datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for at in (begin_ms // 1000, end_ms // 1000 - seconds)
+    )
+    query = urlencode({"granularity": seconds, "start": first, "end": last})
+    return f"/products/{listing.name}/candles?{query}"
+
+
+def _read_candles(body: bytes) -> Sequence[ExactBar]:
+    return [
+        checked_bar(at * 1000, opening, high, low, close, volume)
+        for at, low, high, opening, close, volume in decoded(_candles, body)
+    ]
+
+
 DIALECT: Final = Dialect(
     name="coinbase",
     url="wss://ws-feed.exchange.coinbase.com",
@@ -210,6 +234,9 @@ DIALECT: Final = Dialect(
         read_listings=_read_listings,
         prices=_prices,
         read_prices=_read_prices,
+        candles=_candles_path,
+        read_candles=_read_candles,
+        candles_at_once=300,
         seconds=0.2,
     ),
     recognises=_recognises,

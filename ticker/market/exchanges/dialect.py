@@ -14,7 +14,8 @@ import attrs
 import msgspec
 
 from ticker.limits import FEED_CONNECTS, FEED_CONNECTS_SECONDS, FEED_REQUEST_SECONDS
-from ticker.market.exchanges.events import Event
+from ticker.market.candles import ExactBar
+from ticker.market.exchanges.events import BadMessage, Event
 from ticker.market.quote import Details
 
 __all__ = ["Dialect", "Listing", "Question", "Rest", "RestPrice"]
@@ -55,6 +56,10 @@ class RestPrice(msgspec.Struct, frozen=True, gc=False):
     details: Details | None = None
 
 
+def _no_candles(body: bytes) -> Sequence[ExactBar]:
+    raise BadMessage(f"candles were not asked for: {body[:40]!r}")
+
+
 @attrs.frozen(kw_only=True)
 class Rest:
     """How an exchange is asked over HTTP. Readers raise `BadMessage`.
@@ -66,6 +71,11 @@ class Rest:
         prices: where to ask the last prices of some symbols, in as few questions as it allows.
         read_prices: reads one answer; by the stream's name of the symbol.
         seconds: the least time between two questions.
+        candles: where to ask for the candles of a step, as in `1m`, of a symbol, which begin from a
+            time on and before another, in milliseconds since the epoch; None where it has none.
+        read_candles: reads the answer; maybe more than was asked for, in any order.
+        candles_at_once: how many candles one question may be about.
+        candles_reach: how many of the newest candles it tells at all; None for any.
         details_seconds: how often to ask for prices, for what REST tells besides; None where the
             stream tells that.
     """
@@ -76,6 +86,10 @@ class Rest:
     prices: Callable[[Sequence[Listing]], Sequence[Question]]
     read_prices: Callable[[bytes, Sequence[Listing]], Mapping[str, RestPrice]]
     seconds: float = 0.25
+    candles: Callable[[Listing, str, int, int], str] | None = None
+    read_candles: Callable[[bytes], Sequence[ExactBar]] = _no_candles
+    candles_at_once: int = 0
+    candles_reach: int | None = None
     details_seconds: float | None = None
 
 

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, TypeGuard, TypeVar
 import msgspec
 
 from ticker.limits import PRICE_EXPONENT, SYMBOL_CHARACTERS
+from ticker.market.candles import ExactBar
 from ticker.market.quote import Details
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PriceSeen",
     "Refused",
     "Subscribed",
+    "checked_bar",
     "checked_details",
     "checked_name",
     "checked_price",
@@ -195,7 +197,7 @@ def checked_details(
         _price_or_none(open_24h),
         _price_or_none(high_24h),
         _price_or_none(low_24h),
-        volume_24h if _possible(volume_24h) and not volume_24h.is_signed() else None,
+        volume_24h if volume_24h is not None and _possible_volume(volume_24h) else None,
         change_24h if _possible(change_24h) else None,
     )
 
@@ -211,6 +213,31 @@ def _possible(value: Decimal | None) -> TypeGuard[Decimal]:
         and abs(value.adjusted()) <= PRICE_EXPONENT
         and +value == value
     )
+
+
+def checked_bar(
+    begin_ms: int,
+    opening: Decimal,
+    high: Decimal,
+    low: Decimal,
+    close: Decimal,
+    volume: Decimal | None,
+) -> ExactBar:
+    """Return a candle as a bar.
+
+    Raises:
+        BadMessage: its prices or its volume cannot be some, or its time cannot be one.
+    """
+    if not low <= min(opening, close) <= max(opening, close) <= high or begin_ms < 0:
+        raise BadMessage(f"candle at {begin_ms}")
+    if volume is not None and (not _possible_volume(volume)):
+        raise BadMessage(f"volume {str(volume)[:40]}")
+    prices = (checked_price(price) for price in (opening, high, low, close))
+    return (begin_ms, *prices, volume)  # type: ignore[return-value]  # there are four
+
+
+def _possible_volume(volume: Decimal) -> bool:
+    return volume == 0 or (_possible(volume) and volume > 0)
 
 
 def checked_name(symbol: str) -> str:

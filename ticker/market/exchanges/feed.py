@@ -169,6 +169,7 @@ class _Life:
             client.ask,
             self._check_holdings,
             feed.context.report,
+            feed.context.backfill,
         )
         try:
             await questions.run()

@@ -14,6 +14,9 @@ Rules of the exchange that this follows:
 - Tickers are not numbered: a gap cannot be seen, and none can last, since each ticker is whole.
 - About 150 connections in ten minutes and address.
   https://support.kraken.com/articles/360022326871-kraken-websocket-api-frequently-asked-questions
+- REST: `OHLC` has candles of a minute or an hour as `[time, open, high, low, close, vwap, volume,
+  count]`, the newest 720 and none before; the last is of the interval that is not over yet.
+  https://docs.kraken.com/api/docs/rest-api/get-ohlc-data
 - REST: `AssetPairs` is the catalogue, `Ticker` has the last trade (`c`); about one a second.
   https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs
   https://docs.kraken.com/api/docs/rest-api/get-ticker-information
@@ -32,6 +35,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ticker.market.candles import MINUTE, STEPS, ExactBar
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
     UNREADABLE,
@@ -43,6 +47,7 @@ from ticker.market.exchanges.events import (
     PriceSeen,
     Refused,
     Subscribed,
+    checked_bar,
     checked_details,
     checked_name,
     checked_price,
@@ -60,6 +65,8 @@ _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _BEFORE: Final = {new: old for old, new in _RENAMED.items()}
 #: States of a pair in which orders are matched.
 _TRADING: Final = {"online", "limit_only", "reduce_only"}
+#: Candles that it tells, of whatever interval.
+_CANDLES: Final = 720
 #: What v1 says besides prices, which are in arrays.
 _OLD_EVENTS: Final = {b'"heartbeat"', b'"systemStatus"', b'"subscriptionStatus"'}
 
@@ -122,12 +129,23 @@ class _RestTickers(msgspec.Struct):
     result: dict[str, _OldTicker] = {}
 
 
+class _Candles(msgspec.Struct):
+    """Beside `last`, the result has one pair."""
+
+    error: list[str] = []
+    result: dict[str, msgspec.Raw] = {}
+
+
 _decoder = msgspec.json.Decoder(_Message)
 _tickers = msgspec.json.Decoder(list[_Ticker])
 _amples = msgspec.json.Decoder(list[_Ample])
 _statuses = msgspec.json.Decoder(list[_Status])
 _old_tickers = msgspec.json.Decoder(tuple[int, _OldTicker, str, str])
 _pairs = msgspec.json.Decoder(_Pairs)
+_candles = msgspec.json.Decoder(_Candles)
+_candle_rows = msgspec.json.Decoder(
+    list[tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int]]
+)
 _rest_tickers = msgspec.json.Decoder(_RestTickers)
 
 
@@ -291,6 +309,26 @@ def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPric
     return {names[key]: price for key, price in prices.items() if key in names}
 
 
+def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> str:
+    del end_ms  # it tells all that is newer
+    pair = listing.keys[-1] if listing.keys else _rest_name(listing.name)
+    minutes = STEPS[step].ms // MINUTE.ms
+    since = begin_ms // 1000 - 1  # exclusive
+    return f"/0/public/OHLC?pair={quote(pair)}&interval={minutes}&since={since}"
+
+
+def _read_candles(body: bytes) -> Sequence[ExactBar]:
+    answer = decoded(_candles, body)
+    if answer.error:
+        raise BadMessage(", ".join(answer.error)[:100])
+    return [
+        checked_bar(at * 1000, opening, high, low, close, volume)
+        for name, rows in answer.result.items()
+        if name != "last"
+        for at, opening, high, low, close, _, volume, _ in decoded(_candle_rows, bytes(rows))
+    ]
+
+
 DIALECT: Final = Dialect(
     name="kraken",
     url="wss://ws.kraken.com/v2",
@@ -300,6 +338,10 @@ DIALECT: Final = Dialect(
         read_listings=_read_listings,
         prices=_prices,
         read_prices=_read_prices,
+        candles=_candles_path,
+        read_candles=_read_candles,
+        candles_at_once=_CANDLES,
+        candles_reach=_CANDLES,
         seconds=1.0,
     ),
     theirs=_theirs,

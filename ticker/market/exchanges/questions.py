@@ -13,6 +13,8 @@ from typing import Final
 import trio
 
 from ticker.limits import (
+    FEED_BACKFILL_QUESTIONS,
+    FEED_CANDLES_THREAD_BYTES,
     FEED_CATALOGUE_SECONDS,
     FEED_DETAIL_CHARACTERS,
     FEED_LISTINGS_AT_ONCE,
@@ -22,6 +24,8 @@ from ticker.limits import (
     FEED_REST_THREAD_BYTES,
     FEED_STATUS_SECONDS,
 )
+from ticker.market.backfill import Backfill, Span
+from ticker.market.candles import ExactBar
 from ticker.market.exchanges.dialect import Dialect, Listing
 from ticker.market.exchanges.events import BadMessage
 from ticker.market.exchanges.faults import FeedError, StatusError
@@ -46,6 +50,7 @@ class Questions:
         ask: Callable[[str], Awaitable[bytes]],
         check_holdings: Callable[[], Awaitable[None]],
         report: Callable[[str, str], None],
+        backfill: Backfill | None = None,
     ) -> None:
         """Prepare; `run` begins.
 
@@ -55,7 +60,8 @@ class Questions:
             memory: the symbols that its catalogue does not have.
             ask: asks a path and returns the body.
             check_holdings: asks on the connection what it is subscribed to.
-            report: is told of `no_catalogue` and `no_rest_price`.
+            report: is told of `no_catalogue`, `no_rest_price` and `no_candles`.
+            backfill: what of the past is to be filled; None for nothing.
         """
         self._dialect: Final = dialect
         self._state: Final = state
@@ -63,6 +69,7 @@ class Questions:
         self._ask_path: Final = ask
         self._check_holdings: Final = check_holdings
         self._report: Final = report
+        self._backfill: Final = backfill
         self._began = self._catalogue_due = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -76,6 +83,8 @@ class Questions:
             SourceConfigError: the catalogue has none of the symbols.
         """
         self._began = self._catalogue_due = trio.current_time()
+        if self._backfill is not None:
+            self._backfill.begin([each for names in self._state.names.values() for each in names])
         while True:
             now = trio.current_time()
             if now >= self._not_before:
@@ -86,6 +95,7 @@ class Questions:
             if quiet := self._state.to_prove(trio.current_time()):
                 await self._prove(quiet)
             await self._ask_details()
+            await self._fill_gaps()
             self._state.tell_reasons()
             await trio.sleep(FEED_LOOK_SECONDS)
 
@@ -202,6 +212,51 @@ class Questions:
         if served:
             self._details_due = now + pause
             await self._compare(served)
+
+    # --- the past
+
+    async def _fill_gaps(self) -> None:
+        """Ask for some of the candles that our own bars lack."""
+        rest = self._dialect.rest
+        if self._backfill is None or rest.candles is None:
+            return
+        for _ in range(FEED_BACKFILL_QUESTIONS):
+            found = None if trio.current_time() < self._not_before else self._next_gap()
+            if found is None:
+                return
+            listing, span = found
+            path = rest.candles(listing, span.step.name, span.begin, span.end)
+            bars: Sequence[ExactBar] = ()
+            try:
+                bars = await self._read_candles(await self._ask(path))
+            except (StatusError, BadMessage) as error:
+                if isinstance(error, StatusError) and error.status not in _WRONG:
+                    self._fail("no_candles", str(error), error)
+                    return
+                # It has none of these, or none that make sense.
+                self._report("no_candles", str(error)[:FEED_DETAIL_CHARACTERS])
+            except FeedError as error:
+                self._fail("no_candles", str(error), error)
+                return
+            await self._backfill.fill(span, bars)
+
+    async def _read_candles(self, body: bytes) -> Sequence[ExactBar]:
+        if len(body) > FEED_CANDLES_THREAD_BYTES:
+            return await trio.to_thread.run_sync(self._dialect.rest.read_candles, body)
+        return self._dialect.rest.read_candles(body)
+
+    def _next_gap(self) -> tuple[Listing, Span] | None:
+        """Return a span to ask about, and what the exchange calls its symbol."""
+        assert self._backfill is not None  # noqa: S101 - the caller has looked
+        rest, known = self._dialect.rest, self._state.listings
+        for name in self._state.served():
+            for symbol in self._state.names[name]:
+                span = self._backfill.next(
+                    self._dialect.name, symbol, rest.candles_at_once, rest.candles_reach
+                )
+                if span is not None:
+                    return known.get(name) or Listing(name, self._state.meant(name)), span
+        return None
 
     # --- one question
 

@@ -32,6 +32,7 @@ from typing import Protocol, TypeAlias
 import attrs
 import trio
 
+from ticker.market.backfill import Backfill
 from ticker.market.quote import Quote
 
 __all__ = [
@@ -136,6 +137,8 @@ class SourceContext:
             the same host as `url` or, where there is none either, the public one.
         proxy: an HTTP proxy for the way to an exchange, as in `http://host:port`; None for
             what the environment's `HTTPS_PROXY` and `NO_PROXY` say.
+        backfill: what of the past is to be filled from the exchange's public candles; None for
+            nothing.
         report: counts a named fault (`bad_message`, `gap`, ...) that the source got over
             by itself; `detail` is for the log and holds no secret.
         report_symbol: tells that the source has no good price of one of its symbols, and why
@@ -151,6 +154,7 @@ class SourceContext:
     url: str | None = attrs.field(default=None, repr=False)  # these may hold credentials
     rest_url: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
+    backfill: Backfill | None = None
     report: Callable[[str, str], None] = no_report
     report_symbol: Callable[[str, str | None], None] = no_report
 
