@@ -18,6 +18,10 @@ Scope = Literal["server", "token", "address", "key"]
 _SCOPES: Final[tuple[Scope, ...]] = ("server", "token", "address", "key")
 
 
+#: The subject that all streams are counted for.
+_SERVER: Final = "server"
+
+
 class FullError(Exception):
     """There is no place left; `scope` says where."""
 
@@ -79,6 +83,11 @@ class Admission:
         self._limits = limits
         self._places: Places = LocalPlaces() if places is None else places
 
+    @property
+    def open(self) -> int:
+        """How many streams hold a place, in all processes that count together."""
+        return self._places.count(_SERVER)
+
     def place(self, *, token: str, address: str, key: str, key_limit: int | None) -> Place:
         """Take one place, at once.
 
@@ -92,7 +101,7 @@ class Admission:
             FullError: one of the limits is reached.
         """
         # What a name begins with keeps a token and a key apart that are called the same.
-        subjects = ("server", f"token {token}", f"address {address}", f"key {key}")
+        subjects = (_SERVER, f"token {token}", f"address {address}", f"key {key}")
         limits = self._limits
         key_most = limits.key if key_limit is None else key_limit
         most = (limits.server, limits.token, limits.address, key_most)

@@ -303,6 +303,8 @@ SNAPSHOT_SECONDS: Final = 0.5
 #: How often a node says what is to be known of it, and how long that is kept.
 NODE_STATUS_SECONDS: Final = 1.0
 NODE_FORGOTTEN_SECONDS: Final = 60
+#: A node that has said nothing for so long is called gone.
+NODE_SILENT_SECONDS: Final = 3
 
 #: How often the past is written: two seconds at most are lost by a kill, half of them here.
 HISTORY_WRITE_SECONDS: Final = 1.0

@@ -40,6 +40,9 @@ class Places(Protocol):
     def give_back(self, subjects: Sequence[str]) -> None:
         """Give a place of each of some subjects back."""
 
+    def count(self, subject: str) -> int:
+        """Return how many places of a subject are taken."""
+
 
 class LocalPlaces:
     """The places of one process."""
@@ -62,3 +65,7 @@ class LocalPlaces:
             if not self._taken[subject]:
                 # What has no place is not remembered, or the table would only grow.
                 del self._taken[subject]
+
+    def count(self, subject: str) -> int:
+        """Return how many places of a subject are taken."""
+        return self._taken[subject]

@@ -140,7 +140,7 @@ def make_service(
     make_limiter = local_limiter if siblings is None else siblings.make_limiter
     refusals = RefusalCounter(make_limiter("refused", settings.refused_rate), metrics)
     connections = Connections()
-    role = _make_role(settings, market, sessions) if siblings or settings.bus else None
+    role = _make_role(settings, market, sessions, admission) if siblings or settings.bus else None
     keeper = None
     if history is not None:
         keeper = HistoryKeeper(
@@ -190,23 +190,25 @@ def make_service(
     )
 
 
-def _make_role(settings: Settings, market: Market, sessions: Sessions) -> Role:
+def _make_role(
+    settings: Settings, market: Market, sessions: Sessions, admission: Admission
+) -> Role:
     return Role(
         market,
         settings.data_dir,
-        _upstream(settings, market, sessions),
+        _upstream(settings, market, admission),
         sessions.tell_epoch,
         price_seconds=settings.stale_after,
     )
 
 
-def _upstream(settings: Settings, market: Market, sessions: Sessions) -> Upstream:
+def _upstream(settings: Settings, market: Market, admission: Admission) -> Upstream:
     if not settings.bus:
         return Alone()
     from ticker.cluster.node import node_name, open_machines  # noqa: PLC0415 - an extra
 
     node = node_name(settings.data_dir)
-    return open_machines(market, settings.bus, settings.market, node, lambda: len(sessions))
+    return open_machines(market, settings.bus, settings.market, node, lambda: admission.open)
 
 
 def _make_market(

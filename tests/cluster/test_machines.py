@@ -6,6 +6,7 @@ The short forms have room for a busy machine; the figures that are promised are 
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import VALKEY, RedisServer, redis_server, sentinels
 from tests.support.server import Server, key_id
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_until
 
 #: For how long something is away in the short forms.
 AWAY = 1.6
@@ -242,6 +243,30 @@ async def check_ten_killed(shared: Shared, times: int = 10) -> None:
     assert max(silences) <= 1.5
 
 
+async def test_ticker_cluster_shows_who_feeds_and_how_far_each_has_come(pair: Pair) -> None:
+    async with watched(pair.servers, pair.key) as witnesses:
+        feeder = pair.feeder(witnesses)
+        ticker = pair.shared.ticker
+
+        def told() -> bool:
+            nodes = json.loads(ticker("cluster", "--json").stdout)["nodes"]
+            return [node["streams"] for node in nodes if not node["gone"]] == [1, 1]
+
+        await trio.to_thread.run_sync(wait_until, told, "one stream each")
+        shown = json.loads((await trio.to_thread.run_sync(ticker, "cluster", "--json")).stdout)
+        table = (await trio.to_thread.run_sync(ticker, "cluster")).stdout
+    names = [(each.data_dir / "node-name").read_text().strip() for each in pair.servers]
+    nodes = {node["node"]: node for node in shown["nodes"] if not node["gone"]}
+    assert shown["market"] == "ticker"
+    assert shown["feeder"] == names[feeder]
+    assert set(nodes) == set(names)
+    assert {node["epoch"] for node in nodes.values()} == {witnesses[0].epoch}
+    assert all(node["seq"] > 0 for node in nodes.values())
+    assert table.split()[:6] == ["NODE", "STATE", "EPOCH", "SEQ", "LAG", "STREAMS"]
+    assert "feeds" in table
+    assert "follows" in table
+
+
 async def test_a_feeding_machine_that_is_killed_is_followed_by_another(pair: Pair) -> None:
     # The last of this module: the machine does not come back.
     async with watched(pair.servers, pair.key) as witnesses:
@@ -261,7 +286,7 @@ async def test_the_figures_that_are_promised(tmp_path: Path, postgres: PostgresS
 async def check_figures(pair: Pair) -> None:
     """Look at each figure of two machines."""
     for _ in range(3):
-        await check_stopped(pair, 4.0, 1.5)
+        await check_stopped(pair, 4.0, 2.0)
         await check_cut_off(pair, 4.0, 1.5)
         await check_redis_paused(pair, 3.0, 1.5, 0.5)
         await check_redis_empty(pair, 2.0)

@@ -1,4 +1,4 @@
-"""The command line: `ticker serve`, `keys`, `tokens`, `watch`, `record`, `doctor`, `config`.
+"""The command line: `ticker serve`, `keys`, `tokens`, `watch`, `record`, `cluster` and more.
 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings. A fault is one clear
 line on standard error.
@@ -30,6 +30,7 @@ class _Home:
 
 
 _COMMANDS: Final = {
+    "cluster": _Home("ticker.cli.cluster", "Show the machines that share one market."),
     "config": _Home("ticker.cli.config", "Print every setting, its value and where it came from."),
     "doctor": _Home("ticker.cli.doctor", "Connect to a source of prices and print what it says."),
     "keys": _Home("ticker.cli.keys", "Manage API keys on the database of a running server."),

@@ -252,10 +252,15 @@ class Bus:
         values: list[Any] = [self._node, status, limits.NODE_FORGOTTEN_SECONDS]
         await self._ask(self._register([self._nodes], values))
 
-    async def nodes(self) -> dict[str, bytes]:
-        """Return what each node said of itself last."""
+    async def nodes(self) -> dict[str, tuple[int, bytes]]:
+        """Return how many seconds ago each node said something of itself, and what."""
+        now = int((await self._ask(self._client.time())).timestamp())
         found: dict[bytes, bytes] = await self._ask(self._client.hgetall(self._nodes))
-        return {name.decode(): said.partition(b" ")[2] for name, said in found.items()}
+        nodes: dict[str, tuple[int, bytes]] = {}
+        for name, said in found.items():
+            at, _, status = said.partition(b" ")
+            nodes[name.decode()] = max(0, now - int(at)), status
+        return nodes
 
     @staticmethod
     async def _ask(command: Any, seconds: float = limits.BUS_SECONDS) -> Any:

@@ -168,13 +168,24 @@ class Machines:
         """
         messages = [unpack(entry.payload) for entry in entries]
         try:
-            async with self._turn:
-                await self._leader.mirror([each for some in messages for each in some])
+            await self._publish([each for some in messages for each in some])
         except GapError:
             self._place = None
             raise
         self._place = entries[-1].place
         return bool(messages[-1])
+
+    async def _publish(self, messages: Sequence[Message]) -> None:
+        """Publish what a feeder says.
+
+        Raises:
+            GapError: it does not follow from what is here.
+        """
+        if messages and messages[-1].term < self._mirror.term:
+            # Redis has lost the term that was heard here, and counts from below it.
+            raise GapError(f"term {messages[-1].term} is behind {self._mirror.term}")
+        async with self._turn:
+            await self._leader.mirror(messages)
 
     async def _catch_up(self, bus: Bus) -> str:
         """Publish all that the log holds and this process lacks; returns the place of its end.
@@ -198,8 +209,7 @@ class Machines:
         entries = await bus.log(place)
         heard = [each for each in messages if not self._has(each)]
         heard += [each for entry in entries for each in unpack(entry.payload)]
-        async with self._turn:
-            await self._leader.mirror(heard)
+        await self._publish(heard)
         self._place = entries[-1].place if entries else place
         return self._place
 

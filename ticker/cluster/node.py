@@ -34,6 +34,11 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
         streams: open ones, on all of its workers.
     """
 
+    @property
+    def lag_ms(self) -> int:
+        """How old the last tick was when this was said, by the clocks of both machines."""
+        return max(0, self.said - self.time)
+
     feeding: bool
     epoch: str
     seq: int
@@ -56,6 +61,21 @@ def decode_status(said: bytes) -> NodeStatus | None:
         return _decoder.decode(said)
     except msgspec.DecodeError:
         return None
+
+
+async def nodes_of(url: str, name: str) -> dict[str, tuple[int, NodeStatus | None]]:
+    """Ask the bus for all machines of a market: how many seconds ago each spoke, and what it said.
+
+    Args:
+        url: of the bus.
+        name: of the market on the bus.
+
+    Raises:
+        BusUnavailableError: it cannot be asked.
+    """
+    async with open_bus(parse_bus(url), name, "operator") as bus:
+        found = await bus.nodes()
+    return {node: (age, decode_status(said)) for node, (age, said) in sorted(found.items())}
 
 
 def node_name(data_dir: Path) -> str:
