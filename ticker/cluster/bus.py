@@ -23,6 +23,7 @@ Rules for this module: what is in Redis, and nothing else; when to ask is said i
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -88,6 +89,8 @@ return 1
 """
 #: A primary that was replaced answers READONLY; one without enough replicas, NOREPLICAS.
 _UNAVAILABLE: Final = (RedisError, OSError, trio.TooSlowError, EOFError)
+# What it logs of a connection that fails is raised as well, and told by us.
+logging.getLogger("coredis").setLevel(logging.CRITICAL)
 #: Before the first entry of a log.
 BEGINNING: Final = "0"
 
