@@ -7,6 +7,8 @@
  *
  * Rules: every count and every wait is bounded; a tick is a text frame that begins with
  * {"type":"ticker" and whose last 64 bytes hold "seq": and "time": (ms since the epoch).
+ * With --compressed, a compressed frame is a tick, and not looked into; with --http, which asks for
+ * a response rather than a WebSocket, so is each line of it.
  *
  * Build: gcc -O2 -o load load.c            (with TLS: -DWITH_TLS ... -lssl -lcrypto)
  */
@@ -77,7 +79,7 @@ struct mark {
 
 static struct {
     const char *host, *port, *path, *probe_path;
-    int n, stall, sample, rcvbuf, tls, probe_ms, poll_us;
+    int n, stall, sample, rcvbuf, tls, probe_ms, poll_us, compressed, http;
     double warmup, seconds, linger, stall_for, open_timeout;
     char headers[HEAD_ROOM];
     int pids[MAX_PIDS], n_pids;
@@ -228,11 +230,8 @@ static void after_a_stall(struct conn *c, int64_t age_ms, int64_t at) {
     }
 }
 
-static void tick(struct conn *c, const uint8_t *tail, int len, int64_t at) {
+static void count_tick(struct conn *c, int64_t at) {
     all_ticks++;
-    int64_t seq = number_after(tail, len, "\"seq\":"), ms = number_after(tail, len, "\"time\":");
-    int64_t age = (at + wall_offset) / 1000000 - ms;
-    if (c->resumed_at) after_a_stall(c, age, at);
     if (measuring) {
         c->ticks++;
         if (c->last_arrival) {
@@ -242,6 +241,17 @@ static void tick(struct conn *c, const uint8_t *tail, int len, int64_t at) {
                 int64_t bucket = gap / GAP_BUCKET_NS;
                 c->gaps[bucket < GAP_BUCKETS ? bucket : GAP_BUCKETS - 1]++;
             }
+        }
+    }
+    c->last_arrival = at;
+}
+
+static void tick(struct conn *c, const uint8_t *tail, int len, int64_t at) {
+    int64_t seq = number_after(tail, len, "\"seq\":"), ms = number_after(tail, len, "\"time\":");
+    int64_t age = (at + wall_offset) / 1000000 - ms;
+    if (c->resumed_at) after_a_stall(c, age, at);
+    if (measuring) {
+        if (c->last_arrival) {
             /* Until this tick came, the newest price held was the last one's. */
             int64_t held = (at + wall_offset) / 1000000 - c->last_time_ms;
             if (held > c->oldest_ms) c->oldest_ms = held;
@@ -249,7 +259,7 @@ static void tick(struct conn *c, const uint8_t *tail, int len, int64_t at) {
         }
         if (seq < c->last_seq || ms < c->last_time_ms) protocol_errors++;
     }
-    c->last_arrival = at;
+    count_tick(c, at);
     c->last_seq = seq;
     c->last_time_ms = ms;
 }
@@ -272,11 +282,28 @@ static void frame_done(struct conn *c, const uint8_t *chunk, int chunk_len, int6
         int code = len >= 2 ? tail[0] << 8 | tail[1] : 1005;
         close_codes_1012 += code == 1012;
         send_frame(c, 8, tail, len >= 2 ? 2 : 0);
-    } else if (c->size >= 16 && !memcmp(c->start, "{\"type\":\"ticker\"", 16)) tick(c, tail, len, at);
+    } else if (c->header[0] & 0x40) count_tick(c, at);
+    else if (c->size >= 16 && !memcmp(c->start, "{\"type\":\"ticker\"", 16)) tick(c, tail, len, at);
     c->header_len = c->tail_len = 0;
 }
 
+/* Lines in chunks (RFC 9112 section 7.1): a chunk's own line ends are CR LF, a message's are LF. */
+static void parse_lines(struct conn *c, const uint8_t *data, size_t size, int64_t at) {
+    const uint8_t *end;
+    while (size && (end = memchr(data, '\n', size))) {
+        if ((end > data ? end[-1] : c->opcode) == '}') count_tick(c, at);
+        c->opcode = '\n';
+        size -= end + 1 - data;
+        data = end + 1;
+    }
+    if (size) c->opcode = data[size - 1]; /* what the next read goes on from */
+}
+
 static void parse(struct conn *c, const uint8_t *data, size_t size, int64_t at) {
+    if (opt.http) {
+        parse_lines(c, data, size, at);
+        return;
+    }
     while (size) {
         int need = 2;
         if (c->header_len >= 2)
@@ -290,7 +317,7 @@ static void parse(struct conn *c, const uint8_t *data, size_t size, int64_t at) 
             need = kind == 127 ? 10 : kind == 126 ? 4 : 2;
             if (c->header_len < need) continue;
             c->opcode = c->header[0] & 15;
-            if ((c->header[0] & 0xf0) != 0x80 || c->header[1] & 0x80) {
+            if ((c->header[0] & (opt.compressed ? 0xb0 : 0xf0)) != 0x80 || c->header[1] & 0x80) {
                 protocol_errors++;
                 drop(c);
                 return;
@@ -375,11 +402,11 @@ static void shake(struct conn *c) {
     }
 #endif
     char request[HEAD_ROOM + 512];
-    int len = snprintf(request, sizeof request,
-                       "GET %s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                       opt.path, opt.host, opt.port, opt.headers);
+    const char *upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const char *deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n%s%s%s\r\n", opt.path,
+                       opt.host, opt.port, opt.http ? "" : upgrade, opt.compressed ? deflate : "", opt.headers);
     if (give(c, request, len) != len) { drop(c); return; }
     c->state = SHAKING;
     c->reading = 1;
@@ -399,7 +426,7 @@ static void read_head(struct conn *c, const uint8_t *data, size_t size, int64_t 
         return;
     }
     int status = c->head_len > 12 ? atoi(c->head + 9) : 0;
-    if (status != 101) {
+    if (status != (opt.http ? 200 : 101)) {
         if (status > 0 && status < 600) refused_status[status]++;
         drop(c);
         return;
@@ -675,7 +702,8 @@ static int usage(void) {
     fputs("usage: load HOST PORT [--path P] [--connections N] [--header 'Name: value']...\n"
           "  [--warmup S] [--seconds S] [--linger S] [--pid PID]... [--sample K]\n"
           "  [--stall M [--stall-for S]] [--rcvbuf BYTES] [--message-file F]\n"
-          "  [--probe PATH [--probe-ms N]] [--open-timeout S] [--tls] [--poll-us N]\n", stderr);
+          "  [--probe PATH [--probe-ms N]] [--open-timeout S] [--tls] [--poll-us N]\n"
+          "  [--compressed] [--http]\n", stderr);
     return 2;
 }
 
@@ -685,7 +713,8 @@ static int options(int argc, char **argv) {
                                     {"pid", 1, 0, 'P'},       {"sample", 1, 0, 'k'},      {"stall", 1, 0, 'm'},
                                     {"stall-for", 1, 0, 'f'}, {"rcvbuf", 1, 0, 'r'},      {"message-file", 1, 0, 'M'},
                                     {"probe", 1, 0, 'q'},     {"probe-ms", 1, 0, 'i'},    {"open-timeout", 1, 0, 'o'},
-                                    {"tls", 0, 0, 't'},       {"poll-us", 1, 0, 'u'},     {0, 0, 0, 0}};
+                                    {"tls", 0, 0, 't'},       {"poll-us", 1, 0, 'u'},     {"compressed", 0, 0, 'c'},
+                                    {"http", 0, 0, 'H'},      {0, 0, 0, 0}};
     int which;
     opt.n = 1;
     while ((which = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -709,6 +738,8 @@ static int options(int argc, char **argv) {
         case 'i': opt.probe_ms = atoi(optarg); break;
         case 'o': opt.open_timeout = atof(optarg); break;
         case 't': opt.tls = 1; break;
+        case 'c': opt.compressed = 1; break;
+        case 'H': opt.http = 1; break;
         case 'u': opt.poll_us = atoi(optarg); break;
         default: return usage();
         }

@@ -58,6 +58,9 @@ class Load:
         poll_us: while measuring it looks at its sockets this often, asleep on a timer between;
             0: it waits in epoll, and sends wake it. See the README.
         messages: line i modulo their number is what connection i sends first.
+        query: of the address.
+        compressed: offer compression; what comes compressed is counted, not looked into.
+        http: ask for `GET /stream` instead.
     """
 
     connections: int
@@ -70,6 +73,15 @@ class Load:
     probe: str = ""
     poll_us: int = 300
     messages: Sequence[str] = ()
+    query: str = ""
+    compressed: bool = False
+    http: bool = False
+
+    @property
+    def path(self) -> str:
+        """What is asked for."""
+        path = servers.HTTP_PATH if self.http else servers.PATH
+        return f"{path}?{self.query}" if self.query else path
 
     def arguments(self) -> list[str]:
         """Return the options of the command line, without the messages."""
@@ -84,8 +96,10 @@ class Load:
             "probe": self.probe,
             "poll-us": self.poll_us,
         }
+        flags = {"--compressed": self.compressed, "--http": self.http}
         return [
-            part for name, value in given.items() if value for part in (f"--{name}", str(value))
+            *(part for name, value in given.items() if value for part in (f"--{name}", str(value))),
+            *(flag for flag, on in flags.items() if on),
         ]
 
 
@@ -102,7 +116,7 @@ def run(target: servers.Target, load: Load, cpus: Cpus) -> Run:
             str(build.LOAD),
             servers.HOST,
             str(target.port),
-            *("--path", servers.PATH),
+            *("--path", load.path),
             *("--header", f"Authorization: Bearer {target.token}"),
             *load.arguments(),
             *(["--message-file", messages.name] if load.messages else []),

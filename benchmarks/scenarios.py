@@ -234,27 +234,56 @@ def _topics() -> Scenario:
     )
 
 
+_STREAM: Final[Mapping[str, Callable[[Run], float]]] = {
+    "server CPU, µs per frame": _us,
+    "server CPU, ms per tick": lambda run: run["server_cpu_seconds"] / run["seconds"] * 10,
+    "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1),
+    "slowest subscriber, Hz": lambda run: run["rate"]["min"],
+    "between ticks p99, ms": lambda run: run["gap_ms"]["p99"],
+    "load CPU share": lambda run: run["load_cpu_share"],
+    "others' CPU share": lambda run: run["others_cpu_share"],
+}
+
+
+def _few(label: str, symbols: int, load: Load, changing: int = 2) -> Variant:
+    return Variant(label, "ticker", Need(100, symbols=symbols, changing=changing), load)
+
+
 def _changes() -> Scenario:
     """Compare what a frame costs that holds two of many symbols with one that holds them all."""
     load = Load(300, warmup=3.0, seconds=6.0)
-
-    def mode(name: str) -> Load:
-        return replace(load, messages=[f'{{"type":"subscribe","mode":"{name}"}}'])
-
-    def line(name: str, symbols: int) -> Variant:
-        need = Need(100, symbols=symbols, changing=2)
-        return Variant(f"ticker, {name}, {symbols:,} symbols", "ticker", need, mode(name))
-
+    changes, every = replace(load, query="mode=changes"), replace(load, query="mode=every")
     return Scenario(
         "300 subscribers at 100 Hz, 2 symbols changing in a tick",
         [
             Variant("floor", "floor", Need(100, symbols=2), load),
-            line("latest", 250),
-            *(line("changes", symbols) for symbols in (250, 500, 1000, 2000)),
-            line("every", 250),
+            _few("latest, 250 symbols", 250, load),
+            _few("changes, 250 symbols, one subscriber", 250, replace(changes, connections=1)),
+            *(_few(f"changes, {n:,} symbols", n, changes) for n in (250, 500, 1000, 2000)),
+            *(_few(f"changes, 2,000 symbols, {n} changing", 2000, changes, n) for n in (20, 200)),
+            _few("every, 250 symbols", 250, every),
+            _few("latest, 3 symbols", 3, load),
+            _few("every, 3 symbols", 3, every),
+            _few("GET /stream, latest, 3 symbols", 3, replace(load, http=True)),
         ],
-        {**_FANOUT, "bytes per frame": lambda run: run["bytes"] / max(run["ticks"], 1)},
+        _STREAM,
         ratio_of="server CPU, µs per frame",
+        note="Ticks come at 100 Hz; the CPU of one with a single subscriber is what a tick costs "
+        "before anybody is sent it, the source's share included.",
+    )
+
+
+def _compressed() -> Scenario:
+    load = Load(100, warmup=3.0, seconds=6.0)
+    return Scenario(
+        "100 subscribers of latest at 100 Hz, 250 symbols, 2 changing in a tick",
+        [
+            _few("plain", 250, load),
+            _few("compressed", 250, replace(load, compressed=True)),
+        ],
+        _STREAM,
+        ratio_of="server CPU, µs per frame",
+        base="plain",
     )
 
 
@@ -434,6 +463,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "stalled1000": _stalled(),
     "topics": _topics(),
     "changes": _changes(),
+    "compressed": _compressed(),
     "resume3s": _resume(),
     "many": _many(),
     "turns": _turns(),

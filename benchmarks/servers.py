@@ -29,7 +29,8 @@ from benchmarks import build, market
 Command = Sequence[str | Path]
 HOST: Final = "127.0.0.1"
 PATH: Final = "/ws/ticker"
-_START_SECONDS: Final = 20.0
+HTTP_PATH: Final = "/stream"
+_START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
 
 
@@ -205,9 +206,12 @@ def ticker_command(home: Path, port: int, need: Need) -> tuple[Command, dict[str
     }
     if need.changing:
         names = [f"S{number}-USD" for number in range(need.symbols)]
-        recording = home / "market.jsonl"
-        market.write(recording, names, rate=need.rate, changing=need.changing)
-        env |= {"TICKER_SOURCE": f"replay:{recording}", "TICKER_SYMBOLS": ",".join(names)}
+        market.register(home)
+        env |= {
+            "TICKER_SOURCE": f"{market.NAME}:{need.changing}",
+            "TICKER_SYMBOLS": ",".join(names),
+            "PYTHONPATH": str(home),
+        }
     if not need.tls:
         return [sys.executable, "-m", "ticker", "serve", "--port", str(port)], env
     key, certificate = _certificate(home)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 from unittest.mock import patch
@@ -20,6 +20,7 @@ import trio
 
 from tests.support.frames import CLOSE, PING, PONG, TEXT, Frame, FrameParser, client_frame
 from ticker.market.published import Published
+from ticker.market.quote import Quote
 from ticker.protocol.details import Mode
 from ticker.transport.socket_stream import SocketStream
 
@@ -34,20 +35,22 @@ Held = dict[str, tuple[str, int]]
 
 
 class Books(dict[tuple[str, int], Held]):
-    """The market of every tick, by epoch and seq, as the book had it when the tick came."""
+    """The market of every tick, by epoch and seq: what has been taken in, added up."""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Keep those of all ticks that come within the block."""
         tick = Published.tick
 
-        def kept(published: Published, seq: int, time_ms: int) -> None:
-            self[published.epoch, seq] = {
-                quote.symbol: (str(quote.price), quote.time_ms // 1000)
-                for quote in published._book.quotes
-                if quote is not None
+        def kept(
+            published: Published, seq: int, time_ms: int, taken: Iterable[Quote] | None = None
+        ) -> None:
+            quotes = published._book.take()[0] if taken is None else taken
+            before = self.get((published.epoch, published.seq), {})
+            self[published.epoch, seq] = before | {
+                quote.symbol: (str(quote.price), quote.time_ms // 1000) for quote in quotes
             }
-            tick(published, seq, time_ms)
+            tick(published, seq, time_ms, quotes)
 
         with patch.object(Published, "tick", kept):
             yield
