@@ -245,7 +245,7 @@ _STREAM: Final[Mapping[str, Callable[[Run], float]]] = {
 }
 
 
-def _few(label: str, symbols: int, load: Load, changing: int = 2) -> Variant:
+def _moving(label: str, symbols: int, load: Load, changing: int = 2) -> Variant:
     return Variant(label, "ticker", Need(100, symbols=symbols, changing=changing), load)
 
 
@@ -257,14 +257,17 @@ def _changes() -> Scenario:
         "300 subscribers at 100 Hz, 2 symbols changing in a tick",
         [
             Variant("floor", "floor", Need(100, symbols=2), load),
-            _few("latest, 250 symbols", 250, load),
-            _few("changes, 250 symbols, one subscriber", 250, replace(changes, connections=1)),
-            *(_few(f"changes, {n:,} symbols", n, changes) for n in (250, 500, 1000, 2000)),
-            *(_few(f"changes, 2,000 symbols, {n} changing", 2000, changes, n) for n in (20, 200)),
-            _few("every, 250 symbols", 250, every),
-            _few("latest, 3 symbols", 3, load),
-            _few("every, 3 symbols", 3, every),
-            _few("GET /stream, latest, 3 symbols", 3, replace(load, http=True)),
+            _moving("latest, 250 symbols", 250, load),
+            _moving("changes, 250 symbols, one subscriber", 250, replace(changes, connections=1)),
+            *(_moving(f"changes, {n:,} symbols", n, changes) for n in (250, 500, 1000, 2000)),
+            *(
+                _moving(f"changes, 2,000 symbols, {n} changing", 2000, changes, n)
+                for n in (20, 200)
+            ),
+            _moving("every, 250 symbols", 250, every),
+            _moving("latest, 3 symbols", 3, load),
+            _moving("every, 3 symbols", 3, every),
+            _moving("GET /stream, latest, 3 symbols", 3, replace(load, http=True)),
         ],
         _STREAM,
         ratio_of="server CPU, µs per frame",
@@ -278,8 +281,8 @@ def _compressed() -> Scenario:
     return Scenario(
         "100 subscribers of latest at 100 Hz, 250 symbols, 2 changing in a tick",
         [
-            _few("plain", 250, load),
-            _few("compressed", 250, replace(load, compressed=True)),
+            _moving("plain", 250, load),
+            _moving("compressed", 250, replace(load, compressed=True)),
         ],
         _STREAM,
         ratio_of="server CPU, µs per frame",
