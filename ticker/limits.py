@@ -310,6 +310,8 @@ NODE_SILENT_SECONDS: Final = 3
 HISTORY_WRITE_SECONDS: Final = 1.0
 #: How long writing the past waits for another process that holds the file.
 HISTORY_BUSY_SECONDS: Final = 0.5
+#: How long an ending process may take to write the last of it: what it does not come to is lost.
+HISTORY_LAST_SECONDS: Final = 0.2
 #: What the write-ahead log of the past may keep after it was emptied.
 HISTORY_LOG_BYTES: Final = 4 * 1024 * 1024
 #: Turns in which the blocks of all symbols are written: five minutes. The journal is that long.

@@ -133,6 +133,15 @@ class Series:
         """Return when the newest bar begins."""
         return self._times.values[-1] * self.step.ms if len(self) else None
 
+    def spans(self, length: int) -> Iterator[int]:
+        """Give when each span of so many milliseconds begins that has a bar, the oldest first."""
+        place, numbers = 0, self._times.values
+        while place < len(numbers):
+            time = numbers[place] * self.step.ms
+            begin = time - time % length
+            yield begin
+            place = self._place(begin + length)
+
     def get(self, begin: int) -> Bar | None:
         """Return the bar that begins at a time."""
         place = self._place(begin)

@@ -78,6 +78,7 @@ class Candles:
         "_close",
         "_high",
         "_low",
+        "_noted",
         "_open",
         "_places",
         "_series",
@@ -97,6 +98,7 @@ class Candles:
         self._open = self._high = self._low = self._close = Decimal(0)
         self._volume: Decimal | None = None
         self._aside: list[ExactBar] = []
+        self._noted = 0  # of those aside, taken by `take_unsaved`
         self.day: Details | None = None
         self.unsaved: set[tuple[str, int]] | None = None
 
@@ -213,25 +215,29 @@ class Candles:
     def settle_over(self) -> None:
         """Put the seconds that are over into the bars; many at once cost little more than one."""
         aside, self._aside = self._aside, []
+        noted, self._noted = self._noted, 0
         if not aside:
             return
         last = self._series[SECOND.name].last_begin()
         begins = [each[0] for each in aside]
         later = begins if last is None else [last, *begins]
         if all(map(lt, later, islice(later, 1, None))):
-            self._append(aside)
+            self._append(aside, noted)
         else:
             for each in aside:
                 self._settle(each)
 
-    def _append(self, seconds: Sequence[ExactBar]) -> None:
-        """Put in, as `_settle` would one by one, seconds in order that are newer than all kept."""
+    def _append(self, seconds: Sequence[ExactBar], noted: int) -> None:
+        """Put in, as `_settle` would one by one, seconds in order that are newer than all kept.
+
+        The first so many are noted as changed already.
+        """
         self._measure(seconds)
         added = [self._in_units(second) for second in seconds]
         finer = self._series[SECOND.name]
         finer.append_bars(added)
         if self.unsaved is not None:
-            self.unsaved.update((SECOND.name, bar[0]) for bar in added)
+            self.unsaved.update((SECOND.name, bar[0]) for bar in added[noted:])
         for step in (MINUTE, HOUR):
             coarser = self._series[step.name]
             begins = [step.begin(bar[0]) for bar in added]
@@ -248,8 +254,7 @@ class Candles:
         """Lay the second that is being filled aside, and begin another."""
         if self._begin is None:
             return
-        prices = (self._open, self._high, self._low, self._close)
-        self._aside.append((self._begin, *prices, self._volume))
+        self._aside.append(self._filling(self._begin))
         self._begin = None
         if len(self._aside) >= CANDLES_LAID_ASIDE:
             self.settle_over()
@@ -274,6 +279,36 @@ class Candles:
             if put and not kept:  # what is kept finer brings it back
                 self._note(step, begin)
             finer = coarser
+
+    def take_unsaved(self) -> list[tuple[str, int, ExactBar | None]]:
+        """Return what has changed since this was asked last, as it is now: for who keeps it.
+
+        What was laid aside, and the second that is being filled, are told as they are, without
+        being put into the bars: that can wait.
+
+        Returns:
+            The name of each bar's step, its begin, and itself; None for those of an exchange.
+        """
+        if self.unsaved is None:
+            return []
+        filling = [] if self._begin is None else [self._filling(self._begin)]
+        aside = self._aside
+        last = self._series[SECOND.name].last_begin()
+        begins = [bar[0] for bar in (*aside, *filling)]
+        if not all(map(lt, begins if last is None else [last, *begins], begins[last is None :])):
+            self.settle()
+            aside, filling = [], []
+        told: list[tuple[str, int, ExactBar | None]] = []
+        unsaved, self.unsaved = self.unsaved, set()
+        for name, begin in sorted(unsaved):
+            bar = None if name.endswith("*") else self._series[name].get(begin)
+            told.append((name, begin, None if bar is None else self.exact(bar)))
+        told += ((SECOND.name, bar[0], bar) for bar in (*aside[self._noted :], *filling))
+        self._noted = len(aside)
+        return told
+
+    def _filling(self, begin: int) -> ExactBar:
+        return begin, self._open, self._high, self._low, self._close, self._volume
 
     def _note(self, step: Step, begin: int) -> None:
         if self.unsaved is not None:

@@ -12,20 +12,15 @@ both say is the state of a bar, so that nothing is counted twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final, Protocol
 
 import attrs
 import msgspec
 
-from ticker.market.bars import UNKNOWN
 from ticker.market.candles import ExactBar
 
 __all__ = ["Block", "Changes", "HistoryStore", "JournalRow", "read_rows", "write_rows"]
-
-_EXACT: Final = Context(prec=80)
-#: What MessagePack has numbers for.
-_NUMBERS: Final = range(-(2**63), 2**63)
 
 
 @attrs.frozen
@@ -48,48 +43,29 @@ class Block:
 
 
 class JournalRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One bar as it is now, in units; see `market.bars`. A number of over 64 bits is a text."""
+    """One bar as it is now, in decimals; see `market.candles.ExactBar`."""
 
     symbol: str
     step: str
     begin: int
-    open: int | str
-    high: int | str
-    low: int | str
-    close: int | str
-    volume: int | str
-    places: int
-    volume_places: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
 
     def bar(self) -> ExactBar:
-        """Return the bar; raises ArithmeticError or ValueError where it is none."""
-        places, volume = self.places, int(self.volume)
-        opening, high, low, close = (
-            _EXACT.scaleb(Decimal(units), -places)
-            for units in (self.open, self.high, self.low, self.close)
-        )
-        known = None if volume == UNKNOWN else _EXACT.scaleb(Decimal(volume), -self.volume_places)
-        return self.begin, opening, high, low, close, known
+        """Return the bar."""
+        return self.begin, self.open, self.high, self.low, self.close, self.volume
 
 
-_encoder: Final = msgspec.msgpack.Encoder()
+_encoder: Final = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder: Final = msgspec.msgpack.Decoder(list[JournalRow])
 
 
 def write_rows(rows: Sequence[JournalRow]) -> bytes:
     """Write rows of the journal."""
-    try:
-        return _encoder.encode(rows)
-    except OverflowError:
-        return _encoder.encode([[_writable(value) for value in _values(row)] for row in rows])
-
-
-def _values(row: JournalRow) -> tuple[int | str, ...]:
-    return tuple(getattr(row, name) for name in row.__struct_fields__)
-
-
-def _writable(value: int | str) -> int | str:
-    return value if isinstance(value, str) or value in _NUMBERS else str(value)
+    return _encoder.encode(rows)
 
 
 def read_rows(written: bytes) -> list[JournalRow]:

@@ -27,7 +27,7 @@ import trio
 from ticker import limits
 from ticker.market.book import Book
 from ticker.market.candles import HOUR, MINUTE, SECOND, STEPS, Candles, ExactBar
-from ticker.market.packed_bars import PackedBarsError, block_begin, pack, unpack
+from ticker.market.packed_bars import SPANS, PackedBarsError, block_begin, pack, unpack
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history import (
     Block,
@@ -144,11 +144,11 @@ class HistoryKeeper:
                         caught_up = True
                         await self._catch_up(SECOND.begin(began_ms))
         finally:
-            with trio.move_on_after(limits.HISTORY_WRITE_SECONDS) as scope:
+            with trio.move_on_after(limits.HISTORY_LAST_SECONDS) as scope:
                 scope.shield = True
-                if self._loaded and self._feeds():
+                if self._keeping:
                     await self._keep()
-            self._store.close()
+                await in_thread(self._limiter, self._store.close)
 
     # --- reading
 
@@ -232,15 +232,24 @@ class HistoryKeeper:
 
     # --- writing
 
-    def _begin(self) -> None:
-        """Begin to keep: what a feeder before may have missed is written too."""
+    async def _begin(self) -> None:
+        """Begin to keep: what a feeder before may have missed is written too.
+
+        The last minutes are in the first row of the journal, all seconds in blocks soon.
+        """
         self._keeping = True
         self._clean = False
         since = self._wall_ms() - limits.HISTORY_OVERLAP_SECONDS * 1000
-        for symbol in self._book.symbols:
+        for place, symbol in enumerate(self._book.symbols):
             candles = self._book.candles(symbol)
+            candles.settle()
             recent = candles.series(SECOND.name).columns(since, self._wall_ms() + HOUR.ms)[0]
             candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
+            for begin in candles.series(SECOND.name).spans(SPANS[SECOND.name]):
+                self._due[place].update(_blocks_of(SECOND.name, begin))
+                self._behind[place] = None
+            if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
+                await trio.lowlevel.checkpoint()
 
     def _rest(self) -> None:
         if self._keeping:
@@ -250,7 +259,7 @@ class HistoryKeeper:
 
     async def _keep(self) -> None:
         if not self._keeping:
-            self._begin()
+            await self._begin()
         rows, places = await self._changed()
         blocks, taken = self._blocks()
         self._turn = (self._turn + 1) % limits.HISTORY_TURNS
@@ -297,13 +306,14 @@ class HistoryKeeper:
         places: list[int] = []
         for place, symbol in enumerate(self._book.symbols):
             candles = self._book.candles(symbol)
-            candles.settle()
-            if candles.unsaved:
+            changed = candles.take_unsaved()
+            if changed:
                 places.append(place)
-                changed, candles.unsaved = candles.unsaved, set()
-                rows += _journal_rows(symbol, candles, changed)
-                for step, begin in changed:
-                    self._due[place].update(_blocks_of(step, begin))
+                due = self._due[place]
+                for step, begin, bar in changed:
+                    due.update(_blocks_of(step, begin))
+                    if bar is not None:
+                        rows.append(JournalRow(symbol, step, *bar))
             if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
                 await trio.lowlevel.checkpoint()
         return rows, places
@@ -340,9 +350,8 @@ class HistoryKeeper:
         for place, symbol in enumerate(self._book.symbols):
             candles = self._book.candles(symbol)
             for step in candles.names():
-                numbers = candles.series(step).columns(0, self._wall_ms() + HOUR.ms)[0]
-                ms = STEPS[step.removesuffix("*")].ms
-                self._due[place] |= {(step, block_begin(step, n * ms)) for n in numbers}
+                spans = candles.series(step).spans(SPANS[step.removesuffix("*")])
+                self._due[place] |= {(step, begin) for begin in spans}
             if self._due[place]:
                 self._behind[place] = None
         self._number = 0
@@ -374,13 +383,3 @@ class HistoryKeeper:
 def _blocks_of(step: str, begin: int) -> list[_Key]:
     """Return the blocks that a changed bar is in, and those made of it."""
     return [(each, block_begin(each, begin)) for each in _COARSER.get(step, (step,))]
-
-
-def _journal_rows(symbol: str, candles: Candles, changed: set[_Key]) -> list[JournalRow]:
-    places, volume_places = candles.measure(0, 0)
-    rows = []
-    for step, begin in sorted(changed):
-        bar = None if step.endswith("*") else candles.series(step).get(begin)
-        if bar is not None:
-            rows.append(JournalRow(symbol, step, *bar, places, volume_places))
-    return rows
