@@ -498,6 +498,11 @@ RELAY_BUFFER_BYTES: Final = 212_992
 #: A packet of the relay; a part of a keyframe has at most so many rows of about 100 bytes.
 RELAY_MESSAGE_BYTES: Final = 262_144
 RELAY_PART_ROWS: Final = 500
+#: What workers ask each other: how long an answer may take, and how long question and answer may
+#: be. The metrics of 2,000 symbols are 150 KB.
+QUESTION_SECONDS: Final = 0.5
+QUESTION_BYTES: Final = 262_144
+WORKER_ANSWER_BYTES: Final = 4 * 1024 * 1024
 #: Of ticks that come together, as after an election, subscribers are shown so many; of more, the
 #: newest, but for those who get every tick.
 RELAY_TICKS_SHOWN: Final = 4

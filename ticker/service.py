@@ -76,6 +76,7 @@ class Service:
         token_limiter: counts the token requests of each address.
         router: the connections.
         siblings: what it shares with other workers; None where there can be none.
+        role: whether it feeds others or follows them; None where it can only feed itself.
         demo_key: the demo key, while there is one.
     """
 
@@ -93,6 +94,7 @@ class Service:
     token_limiter: Limiter
     router: Router
     siblings: Siblings | None
+    role: Role | None
     demo_key: str | None = attrs.field(default=None, repr=False)
 
 
@@ -186,6 +188,7 @@ def make_service(
         token_limiter=make_limiter("tokens", settings.auth_rate),
         router=Router(engine, connections, streams, metrics),
         siblings=siblings,
+        role=role,
         demo_key=demo_key,
     )
 

@@ -30,7 +30,7 @@ class _Home:
 
 
 _COMMANDS: Final = {
-    "cluster": _Home("ticker.cli.cluster", "Show the machines that share one market."),
+    "cluster": _Home("ticker.cli.cluster", "Show the workers and machines of one market."),
     "config": _Home("ticker.cli.config", "Print every setting, its value and where it came from."),
     "doctor": _Home("ticker.cli.doctor", "Connect to a source of prices and print what it says."),
     "keys": _Home("ticker.cli.keys", "Manage API keys on the database of a running server."),

@@ -13,19 +13,16 @@ Rules for this module: it knows bytes and sockets; what they mean is said in `me
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import trio
 
 from ticker import limits
-
-#: `sun_path` of unix(7) holds 108 bytes, the closing zero among them.
-_PATH_BYTES: Final = 107
+from ticker.cluster import unix_socket
 
 
 class RelayLostError(Exception):
@@ -80,7 +77,7 @@ class Relay:
         Raises:
             OSError: the socket cannot be made.
         """
-        with _listen(path) as listening:
+        with unix_socket.listen(path, socket.SOCK_SEQPACKET) as listening:
             async with trio.open_nursery() as nursery:
                 task_status.started()
                 while True:
@@ -105,7 +102,7 @@ class Relay:
                         fell_behind = self._current[follower] = trio.Event()
                         await fell_behind.wait()
                         self.behind += 1
-        except OSError:
+        except* OSError:
             pass  # it has gone
         finally:
             self._current.pop(follower, None)
@@ -133,22 +130,6 @@ async def _first_word(follower: socket.socket) -> bytes:
     with trio.move_on_after(limits.RELAY_SILENT_SECONDS):
         await trio.lowlevel.wait_readable(follower)
     return follower.recv(limits.RELAY_MESSAGE_BYTES)
-
-
-def _listen(path: Path) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        with _reachable(path) as address:
-            # A feeder that was killed left it; the one that listens now holds the lock.
-            Path(address).unlink(missing_ok=True)
-            listening.bind(address)
-            Path(address).chmod(0o600)
-        listening.listen(limits.WORKERS_MOST)
-        listening.settimeout(0)
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 async def _wait_gone(follower: socket.socket, scope: trio.CancelScope) -> None:
@@ -181,15 +162,15 @@ class Following:
         """
         self._clock = clock
         self._looked = self._heard = clock()
-        self._feeder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._feeder.settimeout(0)
-            with _reachable(path) as address:
-                self._feeder.connect(address)
+            self._feeder = unix_socket.connect(path, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise RelayLostError(f"no feeder: {error.strerror}") from None
+        try:
             self._feeder.send(first_word)
         except OSError as error:
             self._feeder.close()
-            raise RelayLostError(f"no feeder: {error.strerror}") from None
+            raise RelayLostError(f"the feeder has gone: {error.strerror}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -235,16 +216,3 @@ def _receive_all(feeder: socket.socket) -> list[bytes]:
             raise RelayLostError("the feeder has gone")
         messages.append(message)
     return messages
-
-
-@contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """Give a form of a path that is short enough for a Unix socket's address."""
-    if len(os.fsencode(path)) <= _PATH_BYTES:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

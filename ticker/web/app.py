@@ -24,6 +24,7 @@ from ticker.settings.network_readers import Endpoint
 from ticker.web import answer_cache, auth, history, operations, pages, prices, stream
 from ticker.web.metrics_listener import serve_metrics
 from ticker.web.responses import EXTENSION, error
+from ticker.web.siblings import answer_siblings
 
 log = structlog.get_logger()
 
@@ -62,6 +63,8 @@ class TickerApp(QuartTrio):
             self.extensions[EXTENSION] = running
             if isinstance(self.settings.metrics, Endpoint):
                 await running.engine.nursery.start(serve_metrics, running, self.settings.metrics)
+            if running.role is not None:
+                await running.engine.nursery.start(answer_siblings, running, running.role)
             yield running
 
     async def __call__(

@@ -6,6 +6,7 @@ Hypercorn: a scraper needs no more.
 
 from __future__ import annotations
 
+import socket
 from http import HTTPStatus
 from typing import Final
 
@@ -39,7 +40,7 @@ async def serve_metrics(
         ServiceError: nothing can listen there.
     """
     try:
-        listeners = await trio.open_tcp_listeners(endpoint.port, host=endpoint.host)
+        listeners = await _listen(endpoint, shared=service.siblings is not None)
     except OSError as error:
         raise ServiceError(f"TICKER_METRICS: cannot listen on {endpoint}: {error}") from None
     port: int = listeners[0].socket.getsockname()[1]
@@ -64,6 +65,25 @@ async def serve_metrics(
                     room.release()
 
     await trio.serve_listeners(serve, listeners)
+
+
+async def _listen(endpoint: Endpoint, *, shared: bool) -> list[trio.SocketListener]:
+    """Listen on an address, which several workers may share: each answers for all of them."""
+    if not shared:
+        return await trio.open_tcp_listeners(endpoint.port, host=endpoint.host)
+    found = await trio.socket.getaddrinfo(
+        endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listening = trio.socket.socket(found[0][0])
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        await listening.bind(found[0][4])
+        listening.listen(limits.METRICS_CONNECTIONS)
+    except OSError:
+        listening.close()
+        raise
+    return [trio.SocketListener(listening)]
 
 
 async def _response(service: Service, cache: AnswerCache, head: Head) -> bytes:

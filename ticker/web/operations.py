@@ -9,6 +9,8 @@ from quart import Blueprint, Response
 from trio.lowlevel import current_statistics
 
 from ticker import standard_streams
+from ticker.cluster.questions import Question, ask_workers
+from ticker.merged_metrics import merge
 from ticker.metrics import Readings
 from ticker.service import Service
 from ticker.settings.network_readers import Endpoint
@@ -61,8 +63,19 @@ async def metrics() -> Response:
     return response
 
 
-def metrics_text(service: Service, symbols: Collection[str]) -> bytes:
-    """Write the metrics, with what is told of these symbols."""
+async def metrics_text(service: Service, symbols: Collection[str]) -> bytes:
+    """Write the metrics, with what is told of these symbols: of all workers, where there are."""
+    own = own_metrics(service, symbols)
+    siblings = service.siblings
+    if siblings is None:
+        return own
+    asked = Question("metrics", tuple(symbols))
+    others = await ask_workers(siblings.data_dir, asked, but=siblings.name)
+    return merge({siblings.name: own, **others})
+
+
+def own_metrics(service: Service, symbols: Collection[str]) -> bytes:
+    """Write the metrics of this process."""
     return service.metrics.text(_readings(service, symbols))
 
 
