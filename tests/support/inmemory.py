@@ -19,6 +19,7 @@ import trio.testing
 from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.made_up import WALL, FakeAuthority, ScriptedSource, grant
 from tests.support.waiting import eventually
+from ticker.cluster.siblings import Siblings
 from ticker.connections import Connection
 from ticker.market.sources.spec import SourceSpec
 from ticker.protocol.requests import Subscribe
@@ -186,7 +187,7 @@ class Client:
 class World:
     """A running engine with what a test needs of it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, siblings: Siblings | None = None) -> None:
         self.source = ScriptedSource()
         self.authority = FakeAuthority(self.wall)
         self.wall_offset = 0.0
@@ -194,6 +195,7 @@ class World:
         self.service = make_service(
             settings,
             cast("Authority", self.authority),
+            siblings=siblings,
             load=self.source.load,
             wall=self.wall,
         )
@@ -250,12 +252,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(**settings: Any) -> AsyncIterator[World]:
-    """Run an engine whose one source is a `ScriptedSource`."""
+async def world(siblings: Siblings | None = None, **settings: Any) -> AsyncIterator[World]:
+    """Run an engine whose one source is a `ScriptedSource`; one of several with `siblings`."""
     chosen = Settings(**{"source": (SourceSpec("scripted"),), "stale_after": 1e6, **settings})
     async with trio.open_nursery() as nursery:
-        result = World(chosen)
+        result = World(chosen, siblings)
         await nursery.start(result.engine.run)
-        await eventually(lambda: result.market.ingest.live, "the first prices")
+        await eventually(lambda: result.market.not_ready() is None, "the first prices")
         yield result
         nursery.cancel_scope.cancel()

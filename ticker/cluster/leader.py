@@ -19,7 +19,7 @@ import trio
 
 from ticker import limits
 from ticker.cluster import messages
-from ticker.cluster.messages import Changes, Conditions, Heartbeat, Keyframe, Message
+from ticker.cluster.messages import Changes, Conditions, Day, Heartbeat, Keyframe, Message
 from ticker.cluster.mirror import Mirror
 from ticker.cluster.relay import Relay
 from ticker.market.broadcast import Tick
@@ -27,6 +27,7 @@ from ticker.market.condition import Condition
 from ticker.market.epochs import new_epoch
 from ticker.market.market import Market
 from ticker.market.quote import Quote
+from ticker.market.tick_log import LoggedTick
 
 log = structlog.get_logger()
 
@@ -93,7 +94,7 @@ class Leader:
         self._inherit()
         market.book.keeps_passed = self.feeding = True
         self._mirror.ready.set()
-        market.book.touch(published.quotes)
+        market.book.touch(published.quotes, published.days)
         log.info("feeding", term=term, epoch=published.epoch, seq=published.seq)
         try:
             async with trio.open_nursery() as nursery:
@@ -147,7 +148,7 @@ class Leader:
         """Tell other machines, then siblings, of a tick that is about to be published."""
         if not self.relay.pass_on() and self._outlet is None:
             return
-        published = self._market.hub.published
+        published, symbols = self._market.hub.published, self._market.book.symbols
         made = tuple(
             messages.changes(
                 published,
@@ -157,6 +158,7 @@ class Leader:
                 time_ms=tick.time_ms,
                 taken=tick.taken,
                 passed=tick.passed,
+                days=[Day(symbols[place], day) for place, day in tick.days.items()],
             )
         )
         if self._outlet is not None:
@@ -190,16 +192,21 @@ class Leader:
         prev = hello.seq
         made: list[Changes] = []
         for tick in hub.log.since(hello.seq):
-            made += self._logged(prev, tick.seq, tick.time_ms, tick.quotes)
+            made += self._logged(prev, tick.seq, tick.time_ms, tick.quotes, self._days(tick))
             prev = tick.seq
         if prev < published.seq:
             made += self._logged(prev, published.seq, published.time_ms, ())
         return made
 
+    def _days(self, tick: LoggedTick) -> Sequence[Day]:
+        """Return the figures of 24 hours of what a tick changed, as they were then."""
+        symbols = self._market.book.symbols
+        return [Day(symbols[at], tick.days[at]) for at in tick.changed["full"]] if tick.days else ()
+
     def _logged(
-        self, prev: int, seq: int, time_ms: int, quotes: Sequence[Quote]
+        self, prev: int, seq: int, time_ms: int, quotes: Sequence[Quote], days: Sequence[Day] = ()
     ) -> Iterator[Changes]:
         published = self._market.hub.published
         return messages.changes(
-            published, term=self.term, prev=prev, seq=seq, time_ms=time_ms, taken=quotes
+            published, term=self.term, prev=prev, seq=seq, time_ms=time_ms, taken=quotes, days=days
         )

@@ -18,7 +18,7 @@ from ticker import limits
 from ticker.market.condition import Condition
 from ticker.market.epochs import Span
 from ticker.market.published import Published, Row, Snapshot
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.market.tick_log import LoggedTick, TickLog
 
 
@@ -27,6 +27,13 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="y"):
 
     epoch: str = ""
     seq: int = 0
+
+
+class Day(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The figures of a symbol's last 24 hours, from the feeder's own bars."""
+
+    symbol: str
+    details: Details | None
 
 
 class Changes(msgspec.Struct, frozen=True, array_like=True, tag="c"):
@@ -43,6 +50,7 @@ class Changes(msgspec.Struct, frozen=True, array_like=True, tag="c"):
         taken: the newest quotes of what was taken in since `prev`.
         passed: the quotes before them, in the order they came.
         more: whether another part of it follows.
+        days: the figures of 24 hours that have moved since `prev`.
     """
 
     term: int
@@ -55,6 +63,7 @@ class Changes(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     taken: Sequence[Quote]
     passed: Sequence[Quote]
     more: bool = False
+    days: Sequence[Day] = ()
 
 
 class PastTick(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -64,7 +73,7 @@ class PastTick(msgspec.Struct, frozen=True, gc=False, array_like=True):
         seq: its number.
         time_ms: when it was.
         priced: how many of the quotes, the first ones, changed in what the detail `price` shows.
-        quotes: those that changed in what `full` shows.
+        quotes: those that changed in what `full` shows, as it shows them.
     """
 
     seq: int
@@ -190,6 +199,7 @@ def changes(
     time_ms: int,
     taken: Sequence[Quote],
     passed: Sequence[Quote] = (),
+    days: Sequence[Day] = (),
 ) -> Iterator[Changes]:
     """Make the messages of one tick; one, unless it is very large.
 
@@ -201,10 +211,11 @@ def changes(
         time_ms: when it is, or was.
         taken: see `Changes`.
         passed: see there.
+        days: see there.
     """
     epochs, size = published.epochs, limits.RELAY_PART_ROWS
     span = epochs.span(seq)
-    parts = max(1, -(-len(taken) // size), -(-len(passed) // size))
+    parts = max(1, *(-(-len(each) // size) for each in (taken, passed, days)))
     for part in range(parts):
         yield Changes(
             term,
@@ -217,6 +228,7 @@ def changes(
             taken[part * size : (part + 1) * size],
             passed[part * size : (part + 1) * size],
             part + 1 < parts,
+            days[part * size : (part + 1) * size],
         )
 
 
@@ -248,7 +260,8 @@ def _past(term: int, reaches: int, ticks: Sequence[LoggedTick]) -> Iterator[Past
         if rows + len(tick.quotes) >= limits.RELAY_PART_ROWS and part:
             yield Past(term, reaches, part)
             part, rows = [], 0
-        part.append(PastTick(tick.seq, tick.time_ms, len(tick.changed["price"]), tick.quotes))
+        quotes = tuple(quote for _, quote in tick.shown("full"))
+        part.append(PastTick(tick.seq, tick.time_ms, len(tick.changed["price"]), quotes))
         rows += len(tick.quotes)
     if part:
         yield Past(term, reaches, part)

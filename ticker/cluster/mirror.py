@@ -17,6 +17,7 @@ from ticker import limits
 from ticker.cluster.messages import (
     Changes,
     Conditions,
+    Day,
     Heartbeat,
     Hello,
     Keyframe,
@@ -58,6 +59,7 @@ class Mirror:
         self._epoch_changed = epoch_changed
         self._taken: list[Quote] = []
         self._passed: list[Quote] = []
+        self._days: list[Day] = []
         self._rows: list[Row] = []
         self._past: list[PastTick] = []
         self._past_reaches = 0
@@ -112,6 +114,7 @@ class Mirror:
         """Forget the parts of a message whose end will not come."""
         self._taken.clear()
         self._passed.clear()
+        self._days.clear()
         self._rows.clear()
         self._past.clear()
 
@@ -127,23 +130,32 @@ class Mirror:
             raise GapError(f"tick {message.seq} is of another line")
         self._taken += message.taken
         self._passed += message.passed
+        self._days += message.days
         if message.more:
             return
-        taken, passed = self._taken, self._passed
-        self._taken, self._passed = [], []
+        taken, passed, days = self._taken, self._passed, self._days
+        self._taken, self._passed, self._days = [], [], []
         if not inside:
             published.begin_epoch(message.epoch, message.first)
             await self._epoch_changed()
-        await self._publish(message, taken, passed, overtaken=overtaken)
+        await self._publish(message, taken, passed, days, overtaken=overtaken)
 
     async def _publish(
-        self, tick: Changes, taken: list[Quote], passed: list[Quote], *, overtaken: bool
+        self,
+        tick: Changes,
+        taken: list[Quote],
+        passed: list[Quote],
+        days: list[Day],
+        *,
+        overtaken: bool,
     ) -> None:
-        market = self._market
-        market.book.apply([*passed, *taken])
-        market.book.take()
-        known = [quote for quote in taken if quote.symbol in market.book]
-        await market.hub.publish(tick.seq, tick.time_ms, known, overtaken=overtaken)
+        market, book = self._market, self._market.book
+        book.apply([*passed, *taken])
+        book.take()
+        known = [quote for quote in taken if quote.symbol in book]
+        # Those of the feeder's bars, which may reach further back than the bars here.
+        moved = {book.place(day.symbol): day.details for day in days if day.symbol in book}
+        await market.hub.publish(tick.seq, tick.time_ms, known, moved, overtaken=overtaken)
         market.turns.ticks += 1
         market.turns.turned_at = trio.current_time()
 

@@ -142,8 +142,9 @@ class Book:
         quotes = self.quotes
         return [quote for place in touched if (quote := quotes[place]) is not None], passed
 
-    def touch(self, published: Sequence[Quote | None]) -> None:
-        """Count as taken in what differs from the quotes that were published, by place."""
+    def touch(self, published: Sequence[Quote | None], days: Sequence[Details | None]) -> None:
+        """Count as taken in what differs from what was published: quotes and days, by place."""
+        self._moved_days.update(place for place, day in enumerate(self.days) if day != days[place])
         for place, quote in enumerate(self.quotes):
             if quote is not None and quote is not published[place]:
                 self._touched[place] = None

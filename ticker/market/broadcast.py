@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple, NoReturn
 
@@ -19,7 +19,7 @@ from ticker.market.book import Book
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
 from ticker.market.pace import Pace
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 
 
 @attrs.frozen
@@ -66,12 +66,14 @@ class Tick(NamedTuple):
         time_ms: now, in milliseconds since the epoch.
         taken: the quotes that are new since the last tick, the newest of each symbol.
         passed: those that came before them, since the last tick, where the book keeps them.
+        days: the figures of 24 hours that have moved since, by the book's places.
     """
 
     seq: int
     time_ms: int
     taken: Sequence[Quote]
     passed: Sequence[Quote]
+    days: Mapping[int, Details | None]
 
 
 #: Tells other processes of a tick before anybody here sees it. What it raises ends the broadcast,
@@ -163,6 +165,8 @@ class Broadcast:
         if self._announce is None:
             await self._hub.publish(seq, time_ms)
             return
-        tick = Tick(seq, time_ms, *self._book.take())
+        book = self._book
+        days = {place: book.days[place] for place in book.take_moved_days()}
+        tick = Tick(seq, time_ms, *book.take(), days)
         await self._announce(tick)
-        await self._hub.publish(seq, time_ms, tick.taken)
+        await self._hub.publish(seq, time_ms, tick.taken, days)

@@ -22,7 +22,7 @@ frame look is the business of a topic's encoding.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import attrs
 import trio
@@ -33,7 +33,7 @@ from ticker.market.book import Book
 from ticker.market.entries import Entries
 from ticker.market.missed_ticks import MissedTicks
 from ticker.market.published import Published, Snapshot
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.subscription import Subscription
 from ticker.market.tick_log import LoggedTick, TickLog
@@ -163,6 +163,7 @@ class Hub:
         seq: int,
         time_ms: int,
         taken: Iterable[Quote] | None = None,
+        days: Mapping[int, Details | None] | None = None,
         *,
         overtaken: bool = False,
     ) -> None:
@@ -175,12 +176,13 @@ class Hub:
             seq: the tick's number, greater than the last one's.
             time_ms: now, in milliseconds since the epoch.
             taken: see `Published.tick`.
+            days: see there.
             overtaken: whether the next tick follows at once: then only those are offered this one
                 who get every tick.
         """
         now = trio.current_time()
         published = self.published
-        published.tick(seq, time_ms, taken)
+        published.tick(seq, time_ms, taken, days)
         changed = published.changed
         if changed["full"]:
             quotes = published.quotes

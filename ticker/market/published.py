@@ -33,11 +33,13 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
         price_seq: the last tick that changed something which the detail `price` shows.
         full_seq: the same of the detail `full`.
         quote: the symbol's quote.
+        day: the figures of its last 24 hours from the bars of the process that published it.
     """
 
     price_seq: int
     full_seq: int
     quote: Quote
+    day: Details | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -117,13 +119,20 @@ class Published:
         self.epochs.begin(epoch, first)
         self.epoch = epoch
 
-    def tick(self, seq: int, time_ms: int, taken: Iterable[Quote] | None = None) -> None:
+    def tick(
+        self,
+        seq: int,
+        time_ms: int,
+        taken: Iterable[Quote] | None = None,
+        days: Mapping[int, Details | None] | None = None,
+    ) -> None:
         """Publish the next `seq`.
 
         Args:
             seq: greater than the last.
             time_ms: now.
             taken: the newest quotes of what `Book.take` gave; None for what it gives now.
+            days: the figures of 24 hours that moved, by place; None for those that the book says.
         """
         self.seq = seq
         self.time_ms = time_ms
@@ -145,9 +154,12 @@ class Published:
                     rest.append(place)
                 continue
             price.append(place)
-        if days := self._book.take_moved_days():
-            self.days = tuple(self._book.days)
-            rest += self._differing(days.difference(price, rest))
+        if days is None:
+            book = self._book
+            days = {place: book.days[place] for place in book.take_moved_days()}
+        if days:
+            self.days = tuple(days.get(place, day) for place, day in enumerate(self.days))
+            rest += self._differing(days.keys() - {*price, *rest})
         changed = tuple(price)
         self.changed = {"price": changed, "full": (*changed, *rest) if rest else changed}
         self._note(price, rest)
@@ -156,7 +168,7 @@ class Published:
         """Return everything, for another process to `load`."""
         price, full = self._changed_at["price"], self._changed_at["full"]
         rows = [
-            Row(price.get(place, 0), full.get(place, 0), quote)
+            Row(price.get(place, 0), full.get(place, 0), quote, self.days[place])
             for place, quote in enumerate(self.quotes)
             if quote is not None
         ]
@@ -178,8 +190,10 @@ class Published:
         ]
         if not proved:
             self.quotes[:] = [None] * len(self.quotes)
+        days: list[Details | None] = list(self.days) if proved else [None] * len(self.days)
         for place, row in placed:
-            self.quotes[place] = row.quote
+            self.quotes[place], days[place] = row.quote, row.day
+        self.days = tuple(days)
         self._changed_at = {
             "price": {p: at for at, p in sorted((row.price_seq, p) for p, row in placed)},
             "full": {p: at for at, p in sorted((row.full_seq, p) for p, row in placed)},
