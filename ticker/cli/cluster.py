@@ -32,11 +32,6 @@ def cluster(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_all_of(settings, workers, nodes)))
         return
-    if workers:
-        show_table(
-            ("WORKER", "PID", "STATE", "TERM", "EPOCH", "SEQ", "LAG", "STREAMS", "READY"),
-            [_row(worker) for worker in workers],
-        )
     if settings.bus:
         show_table(
             ("NODE", "STATE", "EPOCH", "SEQ", "LAG", "STREAMS"),
@@ -51,6 +46,11 @@ def cluster(settings: Settings, *, as_json: bool) -> None:
                 )
                 for node in nodes
             ],
+        )
+    if workers:
+        show_table(
+            ("WORKER", "PID", "STATE", "TERM", "EPOCH", "SEQ", "LAG", "STREAMS", "READY"),
+            [_row(worker) for worker in workers],
         )
 
 
