@@ -60,6 +60,7 @@ export function createChart(decimals, history) {
 	let following = true; // newest at the right edge, until somebody zooms or pans
 	let candles = [];
 	let shown = 0; // of them, by the library
+	let places = []; // theirs and those of the gaps between them, from left to right
 	let asking = null; // the newest request for history
 	let cross = null; // the candle that the keys or the pointer are on
 	let style = {};
@@ -147,7 +148,8 @@ export function createChart(decimals, history) {
 	function redraw() {
 		chart.applyOptions({ timeScale: { timeVisible: step < DAY, secondsVisible: step < 60 } });
 		series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove: Number(`1e-${Math.min(decimals(), DECIMALS_MOST)}`) } });
-		series.setData(prefs.chart === "line" ? candles.map(point) : withGaps(candles, step));
+		places = withGaps(candles.map(point), step);
+		series.setData(places);
 		volumes.setData(candles.filter(({ volume }) => volume != null).map(({ time, volume }) => ({ time, value: volume })));
 		shown = candles.length;
 		if (following) fit();
@@ -158,9 +160,8 @@ export function createChart(decimals, history) {
 	function fit() {
 		following = true;
 		$("now").hidden = true;
-		const places = series.data().length;
-		const most = range / step;
-		if (places) scale.setVisibleLogicalRange({ from: Math.max(0, places - most) - 0.5, to: places + 0.5 });
+		const { length } = places;
+		if (length) scale.setVisibleLogicalRange({ from: Math.max(0, length - range / step) - 0.5, to: length + 0.5 });
 	}
 
 	/** The candles that grew, for each frame. */
@@ -169,6 +170,7 @@ export function createChart(decimals, history) {
 		if (frozen || last < 0) return;
 		const grown = candles.length - shown;
 		if (grown > 1 || (grown && last && candles[last].time - candles[last - 1].time > step)) return redraw();
+		if (grown) places.push(candles[last]);
 		series.update(point(candles[last], last));
 		shown = candles.length;
 		if (grown && following) fit();
@@ -198,7 +200,7 @@ export function createChart(decimals, history) {
 		if (!candle) return;
 		cross = candle.time;
 		const { from, to } = scale.getVisibleLogicalRange();
-		const place = series.data().findIndex(({ time }) => time === cross);
+		const place = places.findIndex(({ time }) => time === cross);
 		if (place < from || place > to) move(place < from ? place - from : place - to);
 		chart.setCrosshairPosition(candle.close, candle.time, series);
 		legend();
