@@ -155,7 +155,14 @@ class StandIn:
     page: Page
     routes: list[WebSocketRoute] = attrs.field(factory=list)
     subscriptions: list[dict[str, Any]] = attrs.field(factory=list)
+    down: bool = False
     _seq: int = 0
+
+    def stop(self) -> None:
+        """Close every stream, and any that is opened from now on."""
+        self.down = True
+        for route in self.routes:
+            route.close()
 
     def send(self, message: str) -> None:
         """Send a message of the server to each stream: the board's, and the charted symbol's."""
@@ -182,6 +189,9 @@ class StandIn:
 
     def serve(self, route: WebSocketRoute) -> None:
         """Answer one stream of the page."""
+        if self.down:
+            route.close()
+            return
         self.routes.append(route)
         route.send('{"type":"welcome","user_id":"user:demo","epoch":"one"}')
 

@@ -134,13 +134,16 @@ def test_a_reader_signs_in_sees_prices_move_finds_a_symbol_and_is_alerted(
 
     hands.click("#alert-open")
     until(hands, "document.getElementById('alerts').open")
-    above = "document.getElementById('alert-value').valueAsNumber * 1.0005"
-    hands.evaluate(f"(document.getElementById('alert-value').value = {above})")
-    hands.click("#alert-form .primary")
-    until(hands, shows("#alert-list", "ETH-USD above"))
+    # The simulated market crosses one of them soon, wherever it goes.
+    for kind, by in (("above", 1.0005), ("below", 0.9995)):
+        hands.evaluate(f"(document.getElementById('alert-kind').value = '{kind}')")
+        value = "document.getElementById('alert-value')"
+        hands.evaluate(f"({value}.value = {value}.valueAsNumber * {by})")
+        hands.click("#alert-form .primary")
+    until(hands, "document.querySelectorAll('#alert-list li').length === 2")
     hands.press("Escape")
-    until(hands, shows("#alerted-text", "ETH-USD above"))
-    until(hands, r"/^\d.* ETH-USD · 🔔 ETH-USD above .* · Ticker$/.test(document.title)")
+    until(hands, shows("#alerted-text", "ETH-USD (above|below)"))
+    until(hands, r"/^\d.* ETH-USD · 🔔 ETH-USD (above|below) .* · Ticker$/.test(document.title)")
     hands.click("#alerted-ok")
     until(hands, "document.getElementById('alerted').hidden")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import random
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from tests.browser.conftest import Tab, sign_in
-from tests.browser.driver import Page, expect
+from tests.browser.conftest import Tab, sign_in, stand_in
+from tests.browser.driver import Page, Route, expect
 from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
@@ -23,6 +26,8 @@ PAGE_MOST_BYTES = 90_000
 CLIENT_MOST_BYTES = 17_000  # `client.js`, which other pages use by itself
 
 Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "LTC", "DOT", "UNI", "XLM", "TRX")
 
 
 def complaints(page: Page) -> list[str]:
@@ -65,25 +70,81 @@ def test_reduced_motion_draws_twice_a_second(tab: Tab, shared: Program) -> None:
     assert 1 <= changes <= 7
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_every_size_is_drawn_without_overflow(
-    tab: Tab, shared: Program, size: str, scheme: Scheme
-) -> None:
+def draw(page: Page, state: str) -> None:
+    """Keep a picture of a state in each size and scheme; nothing may reach out of it."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    width, height = SIZES[size]
-    viewport = {"width": width, "height": height}
-    page = tab.open(shared, viewport=viewport, color_scheme=scheme)
+    for size, (width, height) in SIZES.items():
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            page.evaluate(
+                "new Promise((seen) => requestAnimationFrame(() => setTimeout(seen, 50)))"
+            )
+            page.screenshot(path=SCREENSHOTS / f"{size}-{scheme}-{state}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        cut = """() => [...document.querySelectorAll("#rows tr:first-child > *, .bar button")]
+            .filter((node) => node.checkVisibility() && node.scrollWidth > node.clientWidth)
+            .map((node) => node.outerHTML)"""
+        assert page.evaluate(cut) == []
+
+
+def test_a_young_market_is_drawn_in_every_size(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
     page.get_by_label("API key").wait_for()
-    page.screenshot(path=SCREENSHOTS / f"{size}-{scheme}-sign-in.png")
+    draw(page, "sign-in")
     sign_in(page, shared)
     expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#updates")).not_to_have_text("0/s")
-    page.screenshot(path=SCREENSHOTS / f"{size}-{scheme}.png")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for cell in page.locator("#rows tr:first-child > :is(td, th)").all():
-        if cell.is_visible():
-            assert cell.evaluate("(cell) => cell.scrollWidth <= cell.clientWidth")
+    draw(page, "young")
+
+
+def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    page.route("**/history?*", walk)
+    day = {"open_24h": 40000, "high_24h": 43100.5, "low_24h": 39800, "volume_24h": 1234567}
+    prices = {f"{name}-USD": f"{42000.1 / 3**at:.2f}" for at, name in enumerate(COINS)}
+
+    def live() -> None:
+        stand.tick(prices, **day, bid=42000.05, ask=42000.15)
+
+    live()
+    page.get_by_text("1 d", exact=True).click()
+    page.get_by_role("button", name="Star ETH-USD").click()
+    expect(page.locator("#legend")).to_contain_text("V ")
+    live()
+    expect(page.locator("#state")).to_have_text("Live")
+    page.evaluate("() => { document.body.dataset.state = 'live'; }")
+    draw(page, "old")
+    stand.say(type="status", state="stale", source="simulated", since=1790000000000)
+    live()
+    expect(page.locator("#state")).to_have_text("Stale")
+    draw(page, "stale")
+    page.context.set_offline(True)
+    stand.stop()
+    expect(page.locator("#state")).to_have_text("Offline")
+    draw(page, "offline")
+
+
+def walk(route: Route) -> None:
+    """Answer a request for history with a price that wanders, a gap in it, and volume."""
+    step = {"1s": 1000, "1m": 60_000, "1h": 3_600_000}[route.request.url.split("step=")[1][:2]]
+    dice = random.Random(7)
+    now = int(time.time() * 1000) // step * step
+    bars: list[list[float]] = []
+    price = 41000.0
+    for back in range(1500, -1, -1):
+        close = price * (1 + dice.uniform(-0.002, 0.002))
+        spread = abs(close - price) + 20
+        bar = [price, max(price, close) + spread, min(price, close) - spread, close]
+        if not 700 < back < 760:
+            bars.append([now - back * step, *(round(each, 2) for each in bar), dice.randint(1, 90)])
+        price = close
+    one = "/prices/" in route.request.url
+    found: object = bars if one else {f"{name}-USD": bars[-61:] for name in COINS}
+    route.fulfill(body=json.dumps({"step_ms": step, "bars": found}))
 
 
 def test_the_page_is_small_and_of_one_piece() -> None:
