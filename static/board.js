@@ -16,7 +16,7 @@ const NAMES = {
 };
 
 const change = (label, title, value) => ({ label, title, value, write: format.change, marked: true });
-const quoted = (label, title, value) => ({ label, title, value, write: (price, series) => series.write(price) });
+const quoted = (label, title, value) => ({ label, title, value, write: (price, series) => series.write(price), priced: true });
 
 /** Each with its heading, what it is sorted by, and how that is written. */
 const COLUMNS = {
@@ -40,6 +40,7 @@ class Row {
 		for (const name of Object.keys(COLUMNS).slice(1)) {
 			const cell = Object.assign(document.createElement("td"), { className: name, role: "cell" });
 			this.root.append((this[name] = cell));
+			if (COLUMNS[name].priced) this[name] = new PriceText(cell);
 		}
 		[this.star, this.button] = this.root.querySelectorAll("button");
 		this.price.append((this.arrow = $("arrow").content.firstElementChild.cloneNode()));
@@ -80,7 +81,9 @@ class Row {
 		this.star.ariaPressed = isStarred(series.symbol);
 		for (const [name, column] of WRITTEN) {
 			const value = column.value(series);
-			write(this[name], column.write(value, series));
+			const text = column.write(value, series);
+			if (column.priced) this[name].write(text);
+			else write(this[name], text);
 			if (column.marked) mark(this[name], Math.abs(value) >= LEAST_SHOWN && value);
 		}
 		this.day.title = format.since(series.quote.since);

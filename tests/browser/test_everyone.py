@@ -7,9 +7,10 @@ import json
 import random
 import re
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -70,13 +71,14 @@ def test_reduced_motion_draws_twice_a_second(tab: Tab, shared: Program) -> None:
     assert 1 <= changes <= 7
 
 
-def draw(page: Page, state: str) -> None:
+def draw(page: Page, state: str, tick: Callable[[], None] = lambda: None) -> None:
     """Keep a picture of a state in each size and scheme; nothing may reach out of it."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for size, (width, height) in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
+            tick()
             page.evaluate(
                 "new Promise((seen) => requestAnimationFrame(() => setTimeout(seen, 50)))"
             )
@@ -104,11 +106,14 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     stand = stand_in(tab, shared)
     page = stand.page
     page.route("**/history?*", walk)
-    day = {"open_24h": 40000, "high_24h": 43100.5, "low_24h": 39800, "volume_24h": 1234567}
-    prices = {f"{name}-USD": f"{42000.1 / 3**at:.2f}" for at, name in enumerate(COINS)}
 
     def live() -> None:
-        stand.tick(prices, **day, bid=42000.05, ask=42000.15)
+        for at, name in enumerate(COINS):
+            price = 41000 / 3**at
+            day: dict[str, Any] = {"open_24h": price * 0.981, "high_24h": price * 1.02}
+            offers = {"bid": round(price - 0.01, 2), "ask": round(price + 0.01, 2)}
+            day |= offers | {"low_24h": price * 0.97, "volume_24h": 1234 * 3**at}
+            stand.tick({f"{name}-USD": f"{price:.2f}"}, **day)
 
     live()
     page.get_by_text("1 d", exact=True).click()
@@ -116,12 +121,11 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     expect(page.locator("#legend")).to_contain_text("V ")
     live()
     expect(page.locator("#state")).to_have_text("Live")
-    page.evaluate("() => { document.body.dataset.state = 'live'; }")
-    draw(page, "old")
+    draw(page, "old", live)
     stand.say(type="status", state="stale", source="simulated", since=1790000000000)
     live()
     expect(page.locator("#state")).to_have_text("Stale")
-    draw(page, "stale")
+    draw(page, "stale", live)
     page.context.set_offline(True)
     stand.stop()
     expect(page.locator("#state")).to_have_text("Offline")
@@ -136,14 +140,22 @@ def walk(route: Route) -> None:
     bars: list[list[float]] = []
     price = 41000.0
     for back in range(1500, -1, -1):
-        close = price * (1 + dice.uniform(-0.002, 0.002))
-        spread = abs(close - price) + 20
+        close = price * (1 + dice.uniform(-0.0005, 0.0005))
+        spread = abs(close - price) + 9
         bar = [price, max(price, close) + spread, min(price, close) - spread, close]
         if not 700 < back < 760:
             bars.append([now - back * step, *(round(each, 2) for each in bar), dice.randint(1, 90)])
         price = close
     one = "/prices/" in route.request.url
-    found: object = bars if one else {f"{name}-USD": bars[-61:] for name in COINS}
+    found: object = bars
+    if not one:
+        found = {
+            f"{name}-USD": [
+                [begin, *(round(each / 3**at, 2) for each in values[:4]), None]
+                for begin, *values in bars[-61 - at : len(bars) - at]
+            ]
+            for at, name in enumerate(COINS)
+        }
     route.fulfill(body=json.dumps({"step_ms": step, "bars": found}))
 
 
