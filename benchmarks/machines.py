@@ -1,8 +1,8 @@
 """What a market of several machines costs: CPU per tick of the feeder, a follower and Redis.
 
-    python -m benchmarks.machines [--seconds 10] [--symbols 3]
+    python -m benchmarks.machines [--seconds 10] [--symbols 3] [--machines 2]
 
-Starts Redis, PostgreSQL and two machines on this one, with no subscriber, and reads the CPU clocks
+Starts Redis, PostgreSQL and some machines on this one, with no subscriber, and reads the CPU clocks
 of all processes at two moments. One process without a bus is measured the same way before; what is
 above it is the path through Redis. Latency is from the tick's own time to its arrival at a
 subscriber of each machine, which share a clock here.
@@ -67,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--symbols", type=int, default=3)
+    parser.add_argument("--machines", type=int, default=2)
     asked = parser.parse_args()
     names = ",".join(f"S{number}-USD={number + 10}" for number in range(asked.symbols))
     market = {"TICKER_SYMBOLS": names, "TICKER_HTTP_RATE": "0"}
@@ -78,16 +79,20 @@ def main() -> None:
         with shared.machine("alone", env={**market, "TICKER_BUS": ""}) as alone:
             (single,), rate = per_tick([alone.pid], alone, key, asked.seconds)
         print(f"{asked.symbols} symbols, one process: {single:.0f} µs a tick, {rate:.1f} ticks/s")
-        feeder = stack.enter_context(shared.machine("feeder", env=market))
-        follower = stack.enter_context(shared.machine("follower", env=market))
-        pids = [feeder.pid, follower.pid, redis.pid]
-        (feeds, follows, redis_cpu), rate = per_tick(pids, feeder, key, asked.seconds)
+        machines = [
+            stack.enter_context(shared.machine(f"machine{number}", env=market))
+            for number in range(asked.machines)
+        ]
+        pids = [*(each.pid for each in machines), redis.pid]
+        (feeds, *follow, redis_cpu), rate = per_tick(pids, machines[0], key, asked.seconds)
         print(
-            f"two machines: feeder {feeds:.0f} µs a tick (bus: {feeds - single:.0f}), follower "
-            f"{follows:.0f}, Redis {redis_cpu:.0f}; {rate:.1f} ticks/s"
+            f"{asked.machines} machines: feeder {feeds:.0f} µs a tick (bus: {feeds - single:.0f}), "
+            f"followers {', '.join(f'{each:.0f}' for each in follow)}, Redis {redis_cpu:.0f}; "
+            f"{rate:.1f} ticks/s"
         )
+        pair = machines[:2]
         for name, ages in zip(
-            ("feeder", "follower"), trio.run(latencies, [feeder, follower], key, 5.0), strict=True
+            ("feeder", "follower"), trio.run(latencies, pair, key, 5.0), strict=True
         ):
             p99 = statistics.quantiles(ages, n=100)[98]
             print(f"age of a frame, {name}: p50 {statistics.median(ages):.2f} ms, p99 {p99:.2f} ms")

@@ -63,7 +63,13 @@ def open_authority(settings: Settings, database: Database) -> Opened:
     )
     exposed = _exposed(settings)
     if exposed and not settings.allow_insecure:
-        _refuse_exposed(exposed, demo=demo_key is not None, made_up=made_up is not None, weak=weak)
+        _refuse_exposed(
+            exposed,
+            demo=demo_key is not None,
+            made_up=made_up is not None,
+            weak=weak,
+            weak_pepper=_weak_pepper(settings),
+        )
     authority = Authority(
         database=database,
         signer=TokenSigner(token_keys),
@@ -83,14 +89,20 @@ def warn(settings: Settings, opened: Opened) -> None:
         log.warning("token_key_made_up", path=str(opened.made_up), hint="set TICKER_TOKEN_KEY")
     if opened.weak:
         log.warning("token_key_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
-    if 0 < len(settings.key_pepper) < STRONG_KEY_BYTES:
+    if _weak_pepper(settings):
         log.warning("key_pepper_weak", hint=f"use {STRONG_KEY_BYTES} random bytes or more")
     if opened.demo_key is not None:
         hint = "for development: it stops working when `ticker keys create` makes a key"
         log.warning("demo_api_key", api_key=opened.demo_key, hint=hint)
 
 
-def _refuse_exposed(address: str, *, demo: bool, made_up: bool, weak: bool) -> None:
+def _weak_pepper(settings: Settings) -> bool:
+    return 0 < len(settings.key_pepper) < STRONG_KEY_BYTES
+
+
+def _refuse_exposed(
+    address: str, *, demo: bool, made_up: bool, weak: bool, weak_pepper: bool
+) -> None:
     """Refuse to be reached from elsewhere with what is only good for development."""
     mends = []
     if demo:
@@ -99,6 +111,8 @@ def _refuse_exposed(address: str, *, demo: bool, made_up: bool, weak: bool) -> N
         mends.append("set TICKER_TOKEN_KEY to 32 random bytes or more")
     elif weak:
         mends.append("make TICKER_TOKEN_KEY 32 random bytes or longer")
+    if weak_pepper:
+        mends.append("make TICKER_KEY_PEPPER 32 random bytes or longer")
     if mends:
         raise ServiceError(
             f"{address} can be reached from other machines: {' and '.join(mends)}, "

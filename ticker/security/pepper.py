@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives import hashes, hmac
 
+from ticker import limits
 from ticker.security import secrets_file
 from ticker.security.keys import same_hash
 from ticker.security.secrets_file import SecretFileError
@@ -34,8 +35,9 @@ def open_pepper(database: Database, data_dir: Path, given: bytes = b"") -> bytes
         DatabaseUnavailableError: something is wrong with the database.
     """
     if given:
-        if _claim(database, given):
-            return given
+        pepper = given if len(given) >= limits.PEPPER_BYTES else _stretched(given)
+        if _claim(database, pepper):
+            return pepper
         raise SecretFileError(
             f"TICKER_KEY_PEPPER is not the pepper of the keys in {database.place}: set the one "
             f"that the machines of this database share"
@@ -49,6 +51,13 @@ def open_pepper(database: Database, data_dir: Path, given: bytes = b"") -> bytes
         f"{stored.path} is not the pepper of the keys in {database.place}: set the data directory "
         f"that belongs to this database, or restore the file from a backup"
     )
+
+
+def _stretched(given: bytes) -> bytes:
+    """Make a pepper of full length from a short secret, which is as easy to guess as before."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(given)
+    return digest.finalize()
 
 
 def _claim(database: Database, pepper: bytes) -> bool:

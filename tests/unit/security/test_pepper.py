@@ -9,6 +9,7 @@ import pytest
 from ticker.security import secrets_file
 from ticker.security.pepper import open_pepper
 from ticker.security.secrets_file import SecretFileError
+from ticker.settings.loader import load
 from ticker.storage.sqlite import SqliteDatabase
 
 
@@ -44,3 +45,23 @@ def test_the_pepper_is_not_in_the_database(database: SqliteDatabase, tmp_path: P
     stored = database.path.read_bytes()
     assert pepper not in stored
     assert pepper.hex().encode() not in stored
+
+
+@pytest.mark.parametrize("given", [b"p" * 40, b"short"])
+def test_one_from_the_settings_is_used_instead_of_a_file(
+    database: SqliteDatabase, tmp_path: Path, given: bytes
+) -> None:
+    pepper = open_pepper(database, tmp_path, given)
+    assert len(pepper) >= 32
+    assert open_pepper(database, tmp_path, given) == pepper
+    assert not (tmp_path / "key-pepper").exists()
+    with pytest.raises(SecretFileError, match="TICKER_KEY_PEPPER is not the pepper") as error:
+        open_pepper(database, tmp_path, b"another one, which is long enough")
+    assert "another" not in str(error.value)
+
+
+def test_that_of_a_file_goes_on_in_the_settings(database: SqliteDatabase, tmp_path: Path) -> None:
+    stored = open_pepper(database, tmp_path)
+    text = (tmp_path / "key-pepper").read_text().strip()
+    given = load(environ={"TICKER_KEY_PEPPER": text}).settings.key_pepper
+    assert open_pepper(database, tmp_path / "elsewhere", given) == stored
