@@ -48,9 +48,8 @@ from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history import HistoryStore
 from ticker.storage.history_keeper import HistoryKeeper
-from ticker.storage.history_sqlite import open_history
 from ticker.storage.interface import Database
-from ticker.storage.urls import DatabaseUrlError, open_database
+from ticker.storage.urls import DatabaseUrlError, open_database, open_history
 from ticker.streams.admit import Streams
 from ticker.streams.context import StreamContext
 from ticker.transport.fanout import open_fanout
@@ -318,7 +317,7 @@ async def running(settings: Settings, worker: int | None = None) -> AsyncIterato
                 pace=open_pace,
                 demo_key=opened.demo_key,
                 siblings=siblings,
-                history=open_history(settings.data_dir),
+                history=open_history(settings.database, settings.data_dir, settings.market),
             )
             # Only now is it sure that the service starts, and what to tell is of use.
             if worker is None:

@@ -6,7 +6,8 @@ symbols. Blocks are written in turn, some minutes apart; the journal makes up fo
 the number of the journal's last row as of which it is: of its bars, only later rows say more. What
 both say is the state of a bar, so that nothing is counted twice.
 
-`ticker/storage/history_sqlite.py` is the first kind. Rules for this module: values only.
+`ticker/storage/history_sqlite.py` is one kind, `ticker/storage/history_postgres.py` another. Rules
+for this module: values only.
 """
 
 from __future__ import annotations

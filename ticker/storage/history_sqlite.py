@@ -186,8 +186,3 @@ class SqliteHistory:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise unavailable(self.place, error) from None
-
-
-def open_history(data_dir: Path) -> SqliteHistory:
-    """Return the history in a data directory; nothing is read or made yet."""
-    return SqliteHistory(data_dir / HISTORY_FILE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ticker.storage.history import HistoryStore
     from ticker.storage.interface import Database
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?://", re.ASCII)
@@ -98,3 +99,20 @@ def open_database(where: str | Path) -> Database:
     if isinstance(where, str):
         check_url(where)
     return SqliteDatabase(where)
+
+
+def open_history(where: str | Path, data_dir: Path, market: str) -> HistoryStore:
+    """Open the history that goes with a database; nothing is read or made yet.
+
+    Args:
+        where: the database of keys and tokens: the past is in it, if it is PostgreSQL.
+        data_dir: the directory that it is in otherwise.
+        market: the market's name.
+    """
+    if isinstance(where, str) and is_postgres(where):
+        from ticker.storage.history_postgres import PostgresHistory  # noqa: PLC0415 - as above
+
+        return PostgresHistory(open_database(where), market)
+    from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory  # noqa: PLC0415 - as above
+
+    return SqliteHistory(data_dir / HISTORY_FILE)

@@ -8,16 +8,27 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import trio
 
+from tests.support.postgres_server import PostgresServer
 from ticker import limits
 from ticker.market.book import Book
 from ticker.market.candles import STEPS, ShownBar, Step
 from ticker.market.packed_bars import PackedBarsError, pack, unpack
 from ticker.market.quote import Quote
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history import Block, Changes, JournalRow, read_rows, write_rows
+from ticker.storage.history import (
+    Block,
+    Changes,
+    HistoryStore,
+    JournalRow,
+    read_rows,
+    write_rows,
+)
 from ticker.storage.history_keeper import HistoryKeeper
+from ticker.storage.history_postgres import PostgresHistory
 from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
+from ticker.storage.postgres import PostgresDatabase
 
 SECOND, MINUTE, HOUR = STEPS.values()
 NOW = 1_790_000_000_000 - 1_790_000_000_000 % HOUR.ms
@@ -27,11 +38,18 @@ SYMBOLS = ("BTC-USD", "ETH-USD")
 class Kept:
     """A market's book and what keeps its past, with a wall clock that a test turns."""
 
-    def __init__(self, path: Path, symbols: tuple[str, ...] = SYMBOLS, *, now: int = NOW) -> None:
+    def __init__(
+        self,
+        path: Path,
+        symbols: tuple[str, ...] = SYMBOLS,
+        *,
+        now: int = NOW,
+        store: HistoryStore | None = None,
+    ) -> None:
         self.now = now
         self.feeds = True
         self.book = Book(symbols)
-        self.store = SqliteHistory(path / HISTORY_FILE)
+        self.store = store or SqliteHistory(path / HISTORY_FILE)
         self.keeper = HistoryKeeper(
             self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: self.feeds
         )
@@ -280,3 +298,33 @@ def test_numbers_of_any_size_are_kept() -> None:
 def test_bytes_that_are_no_block_are_told_from_one(block: bytes) -> None:
     with pytest.raises(PackedBarsError):
         unpack(Book(("A-B",)).candles("A-B"), "1m", block)
+
+
+async def test_the_past_is_kept_in_postgresql_by_market(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_TURNS", 5)
+    url = postgres.url(await trio.to_thread.run_sync(postgres.new_database))
+
+    def opened(market: str) -> HistoryStore:
+        return PostgresHistory(PostgresDatabase(url), market)
+
+    markets = [Kept(tmp_path, store=opened(name)) for name in ("one", "other")]
+    for number, kept in enumerate(markets):
+        await kept.keeper.load()
+        for second in range(40):
+            kept.now = NOW + second * 1000
+            kept.price(f"{second + 1}.{number}")
+            await kept.keeper._keep()
+        assert kept.keeper.statistics().kept
+    assert len(markets[0].store.journal()) <= 11
+    for name, kept in zip(("one", "other"), markets, strict=True):
+        again_ = Kept(tmp_path, store=opened(name), now=kept.now)
+        await again_.keeper.load()
+        assert again_.everything() == kept.everything()
+        again_.now = NOW + 400 * 24 * HOUR.ms
+        for _ in range(5):
+            await again_.keeper._keep()
+        assert again_.store.symbols() == []
+        again_.store.close()
+        kept.store.close()

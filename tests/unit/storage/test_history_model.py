@@ -18,7 +18,7 @@ from ticker.market.book import Book
 from ticker.market.candles import HOUR, STEPS
 from ticker.market.quote import Quote
 from ticker.storage.history_keeper import HistoryKeeper
-from ticker.storage.history_sqlite import open_history
+from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
 
 #: Half a minute before midnight.
 NOW = 1_790_000_000_000 - 1_790_000_000_000 % (24 * HOUR.ms) - 30_000
@@ -35,7 +35,7 @@ class Life:
     def __init__(self, directory: Path, now: int) -> None:
         self.now = now
         self.book = Book(("A-B",))
-        self.store = open_history(directory)
+        self.store = SqliteHistory(directory / HISTORY_FILE)
         self.keeper = HistoryKeeper(
             self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: True
         )
