@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +29,8 @@ from tests.support.cluster import (
     wait_gone,
     watched,
 )
+from tests.support.figures import tell
+from tests.support.frames import TEXT
 from tests.support.waiting import eventually
 
 WORKERS = 3
@@ -134,7 +139,7 @@ async def test_when_a_worker_is_killed_its_subscribers_resume_and_the_others_mis
     event = kill_feeder(scene.cluster, signal.SIGKILL)
     silence, missed, everybody = await repeat(scene, event, mode=mode)
     resumed = [each for subscriber in everybody for each in subscriber.resumed]
-    print(  # noqa: T201 - a figure is for reading
+    tell(
         f"feeder killed {scene.times} times, {scene.subscribers} subscribers of {mode}: the "
         f"others' silence {silence:.3f} s, {missed} ticks missed, "
         f"{sum(resumed)} of {len(resumed)} resumed"
@@ -151,7 +156,7 @@ async def test_a_feeder_that_is_stopped_is_found_and_killed(
     event = kill_feeder(scene.cluster, signal.SIGSTOP)
     silence, _, everybody = await repeat(scene, event, mode="every")
     assert scene.cluster.server.events("worker_silent")
-    print(f"feeder stopped {scene.times} times: the others' silence {silence:.3f} s")  # noqa: T201
+    tell(f"feeder stopped {scene.times} times: the others' silence {silence:.3f} s")
     assert all(each for subscriber in everybody for each in subscriber.resumed)
     assert silence <= (2.5 if scene.full else 15)
 
@@ -163,7 +168,7 @@ async def test_a_feeder_that_drains_lets_another_feed_at_once(
     event = kill_feeder(scene.cluster, signal.SIGTERM)
     silence, missed, everybody = await repeat(scene, event)
     assert len(scene.cluster.server.events("worker_crashed")) == crashed
-    print(  # noqa: T201 - a figure is for reading
+    tell(
         f"feeder drained {scene.times} times: the others' silence {silence:.3f} s, {missed} missed"
     )
     assert all(each for subscriber in everybody for each in subscriber.resumed)
@@ -199,7 +204,7 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
             silence = max(silence, *(s.silence(began, s.frames[-1].at) for s in audience))
         nursery.cancel_scope.cancel()
     resumed = [each for subscriber in audience for each in subscriber.resumed]
-    print(  # noqa: T201 - a figure is for reading
+    tell(
         f"rolling restart of {WORKERS} workers {scene.times} times: silence {silence:.3f} s, "
         f"{sum(resumed)} of {len(resumed)} resumed, {len(faults)} refused or reset, "
         f"the longest handshake {longest:.3f} s"
@@ -242,3 +247,110 @@ def test_a_supervisor_that_is_killed_leaves_no_worker_behind(tmp_path: Path) -> 
         wait_gone(pids)
         with running(tmp_path / "data", 2, "--port", str(cluster.server.port)) as next_one:
             assert next_one.server.request("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("seconds", [2.5, pytest.param(30, marks=pytest.mark.slow)])
+async def test_a_follower_that_slept_sends_nothing_old(tmp_path: Path, seconds: float) -> None:
+    with running(tmp_path / "data", 2, env={"TICKER_GRACEFUL_TIMEOUT": "1s"}) as cluster:
+        sleeper = next(number for number in cluster.workers() if number != cluster.feeder())
+        token = await trio.to_thread.run_sync(cluster.server.token)
+        oldest = frames = 0.0
+
+        async def look() -> None:
+            """Watch one stream, and how old each of its frames is."""
+            nonlocal oldest, frames
+            async with await raw.connect(cluster.server) as stream:
+                await stream.send_all(raw.handshake(cluster.server, token))
+                response, rest = await raw.read_response(stream, START_SECONDS)
+                found = raw.RawStream(stream, response, rest)
+                while (frame := await found.frame(START_SECONDS)) is not None:
+                    if awake.is_set() and frame.opcode == TEXT:
+                        message = frame.message
+                        if message["type"] == "ticker" and message["time"] > woke_ms - 1e9:
+                            frames += 1
+                            oldest = max(oldest, time.time() - message["time"] / 1000)
+
+        awake, woke_ms = trio.Event(), 0.0
+        async with trio.open_nursery() as nursery:
+            # What sleeps is not to be taken for what hangs.
+            cluster.server.send_signal(signal.SIGSTOP)
+            cluster.signal(sleeper, signal.SIGSTOP)
+            for _ in range(24):  # about half of them knock at the one that sleeps
+                nursery.start_soon(look)
+            await trio.sleep(seconds)
+            woke_ms = time.time() * 1000
+            awake.set()
+            cluster.signal(sleeper, signal.SIGCONT)
+            await eventually(lambda: frames > 2000, "frames", seconds=60)
+            nursery.cancel_scope.cancel()
+        cluster.server.send_signal(signal.SIGCONT)
+    tell(f"a follower asleep for {seconds} s: its oldest frame was {oldest:.3f} s old")
+    assert oldest <= (1 if seconds > 10 else 10)
+
+
+@pytest.mark.parametrize(
+    ("workers", "places"),
+    [(2, 60), pytest.param(4, 1000, marks=pytest.mark.slow)],
+    ids=["short", "full"],
+)
+async def test_workers_admit_exactly_as_many_as_there_are_places_and_share_them_evenly(
+    tmp_path: Path, workers: int, places: int
+) -> None:
+    env = {
+        "TICKER_MAX_STREAMS": str(places),
+        "TICKER_MAX_STREAMS_PER_TOKEN": "0",
+        "TICKER_MAX_STREAMS_PER_ADDRESS": "0",
+        "TICKER_MAX_STREAMS_PER_KEY": "0",
+        "TICKER_TICK": "1s",
+    }
+    with running(tmp_path / "data", workers, env=env) as cluster:
+        server = cluster.server
+        token = await trio.to_thread.run_sync(server.token)
+        statuses: Counter[int] = Counter()
+
+        async def hold() -> None:
+            """Ask for a place, and hold it."""
+            async with await raw.connect(server) as stream:
+                await stream.send_all(raw.handshake(server, token))
+                response, _ = await raw.read_response(stream, START_SECONDS)
+                statuses[response.status] += 1
+                with suppress(trio.BrokenResourceError):
+                    while response.status == 101 and await stream.receive_some(65536):
+                        pass
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(places + places // 10):
+                nursery.start_soon(hold)
+            asked = places + places // 10
+            await eventually(lambda: statuses.total() == asked, "answers", seconds=START_SECONDS)
+            assert statuses == {101: places, 503: places // 10}
+            metrics = await trio.to_thread.run_sync(server.metrics)
+            shares = {
+                number: metrics[f'ticker_streams_open{{worker="{number}"}}']
+                for number in cluster.workers()
+            }
+            assert sum(shares.values()) == places
+            spread = max(shares.values()) / (places / workers)
+            victim = max(shares, key=shares.__getitem__)
+            cluster.signal(victim, signal.SIGKILL)
+            died = trio.current_time()
+            admitted = trio.Event()
+
+            async def knock() -> None:
+                # One that knocks at the dead worker's socket waits for its successor.
+                if await ask_for_a_stream(cluster, token) == "101":
+                    admitted.set()
+
+            while not admitted.is_set():
+                nursery.start_soon(knock)
+                assert trio.current_time() - died < START_SECONDS
+                with trio.move_on_after(0.05):
+                    await admitted.wait()
+            freed = trio.current_time() - died
+            nursery.cancel_scope.cancel()
+    tell(
+        f"{places} places over {workers} workers: {statuses[101]} admitted, "
+        f"busiest to mean {spread:.2f}, places of a dead worker free after {freed:.2f} s"
+    )
+    if places == 1000:
+        assert spread <= 1.3

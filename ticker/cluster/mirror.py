@@ -155,6 +155,7 @@ class Mirror:
         known = [quote for quote in taken if quote.symbol in book]
         # Those of the feeder's bars, which may reach further back than the bars here.
         moved = {book.place(day.symbol): day.details for day in days if day.symbol in book}
+        market.followed.note_level()
         await market.hub.publish(tick.seq, tick.time_ms, known, moved, overtaken=overtaken)
         market.turns.ticks += 1
         market.turns.turned_at = trio.current_time()
@@ -185,6 +186,7 @@ class Mirror:
                 await self._epoch_changed()
 
         self.ready.set()
+        market.followed.note_level()
         snapshot = Snapshot(message.spans, message.seq, message.time_ms, rows)
         await market.hub.load(snapshot, loaded)
         market.turns.ticks += 1
@@ -205,3 +207,4 @@ class Mirror:
         published = self._market.hub.published
         if message.seq > published.seq:
             raise GapError(f"the feeder is at tick {message.seq}, not {published.seq}")
+        self._market.followed.note_level()

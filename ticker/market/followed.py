@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import trio
+
+from ticker import limits
 from ticker.market.condition import Condition
 
 #: Why every source is stale where nothing is heard of the process that runs them.
@@ -16,6 +20,7 @@ class Followed:
     Attributes:
         condition: None while this process runs the sources by itself.
         lost: whether nothing is heard any more.
+        level_at: when this process was last level with that one, in trio's time.
     """
 
     def __init__(self, symbols: Sequence[str], changed: Callable[[], None]) -> None:
@@ -27,6 +32,8 @@ class Followed:
         """
         self.condition: Condition | None = None
         self.lost = False
+        self.level_at = -math.inf
+        self._level = trio.lowlevel.ParkingLot()
         self._symbols = symbols
         self._changed = changed
 
@@ -44,6 +51,23 @@ class Followed:
             self.condition = self.condition.lost(self._symbols, since, NO_FEEDER)
             self._changed()
 
+    def note_level(self) -> None:
+        """Note that all that the other process published is published here."""
+        self.level_at = trio.current_time()
+        self._level.unpark_all()
+
+    async def current(self) -> None:
+        """Wait, for a bounded time, until what is published here is not old.
+
+        It is where this process has slept, and has not heard of what happened meanwhile.
+        """
+        if self.condition is None or self.lost:
+            return
+        if trio.current_time() - self.level_at > limits.RELAY_LATE_SECONDS:
+            with trio.move_on_after(limits.FOLLOWING_SECONDS):
+                await self._level.park()
+
     def end(self) -> None:
         """Follow no more: from here on this process runs the sources."""
         self.condition, self.lost = None, False
+        self._level.unpark_all()

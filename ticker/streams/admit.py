@@ -250,6 +250,7 @@ class Streams:
     async def _open_with(self, token: str) -> Grant:
         """Find out what a token opens, and that a stream may be opened with it now."""
         grant = await authenticate(self.context.authority, token)
+        await self.context.market.followed.current()
         if not self.context.access.allowed(grant.role, "connect"):
             raise RefusedError(FORBIDDEN)
         if self._draining():

@@ -291,6 +291,7 @@ class Delivery:
             with scope:
                 while self._behind:
                     await self._stream.wait_ready()
+                    await self._context.market.followed.current()
                     # What finds no room from here on sets this again, and the loop goes on.
                     self._behind = False
                     if self._resumed():
