@@ -236,3 +236,14 @@ def test_on_a_phone_a_tap_brings_the_chart_into_view(tab: Tab, shared: Program) 
     expect(page.locator("#chart-symbol")).to_have_text("C20-USD")
     expect(page.locator("#chart-head")).to_be_in_viewport(ratio=1)
     expect(page.locator("#chart")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("width", [360, 1366])
+def test_the_tools_of_the_chart_stand_in_one_line(tab: Tab, shared: Program, width: int) -> None:
+    page = tab.open(shared, key=shared.demo_key, viewport={"width": width, "height": 768})
+    tops = """() => [...document.querySelectorAll(".tools > *")]
+        .map((node) => node.getBoundingClientRect())
+        .map(({ top, bottom }) => (top + bottom) / 2)"""
+    middles = page.evaluate(tops)
+    assert len(middles) == 4
+    assert max(middles) - min(middles) < 4
