@@ -86,6 +86,15 @@ def _run(command: Sequence[str | Path], cwd: Path = ROOT) -> str:
     return done.stdout + done.stderr
 
 
+def load() -> None:
+    """Build the load generator alone."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    try:
+        _compile("load", "load.c", ["-DWITH_TLS", "-lssl", "-lcrypto"])
+    except BuildError:
+        _compile("load", "load.c", [])
+
+
 def _compile_c() -> None:
     sources = {
         "floor": ("floor.c", []),

@@ -503,6 +503,8 @@ RELAY_PART_ROWS: Final = 500
 QUESTION_SECONDS: Final = 0.5
 QUESTION_BYTES: Final = 262_144
 WORKER_ANSWER_BYTES: Final = 4 * 1024 * 1024
+#: How much later than its interval a tick may come before a follower lets a turn pass without it.
+RELAY_TICK_LATE_SECONDS: Final = 0.01
 #: Of ticks that come together, as after an election, subscribers are shown so many; of more, the
 #: newest, but for those who get every tick.
 RELAY_TICKS_SHOWN: Final = 4

@@ -156,7 +156,9 @@ class Role:
         await trio.sleep(limits.ELECTION_PAUSE_SECONDS)
 
     async def _hear(self, hello: Hello) -> None:
-        mirror, seconds = self.mirror, self._market.interval.seconds
+        mirror = self.mirror
+        # A tick that is a little late is no turn in which nothing came.
+        seconds = self._market.interval.seconds + limits.RELAY_TICK_LATE_SECONDS
         mirror.begin_anew()
         with Following(self._path, trio.current_time, encode(hello)) as following:
             while True:
