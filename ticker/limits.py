@@ -312,6 +312,8 @@ HISTORY_WRITE_SECONDS: Final = 1.0
 HISTORY_BUSY_SECONDS: Final = 0.5
 #: How long an ending process may take to write the last of it: what it does not come to is lost.
 HISTORY_LAST_SECONDS: Final = 0.2
+#: How often a process that follows looks for bars that the feeder had of an exchange.
+HISTORY_FILLED_SECONDS: Final = 30.0
 #: What the write-ahead log of the past may keep after it was emptied.
 HISTORY_LOG_BYTES: Final = 4 * 1024 * 1024
 #: Turns in which the blocks of all symbols are written: five minutes. The journal is that long.

@@ -5,7 +5,7 @@ This is the public name of it: it stays where it is, wherever the parts live.
 
 from __future__ import annotations
 
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.market.sources import (
     Batch,
     Source,
@@ -18,6 +18,7 @@ from ticker.market.sources import (
 
 __all__ = [
     "Batch",
+    "Details",
     "Quote",
     "Source",
     "SourceConfigError",

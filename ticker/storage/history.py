@@ -110,6 +110,9 @@ class HistoryStore(Protocol):
     def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
         """Return the journal's rows above a number, with their numbers, which only grow."""
 
+    def filled(self, after: int) -> Sequence[Block]:
+        """Return the blocks of exchanges' own bars that were written after a row of the journal."""
+
     def write(self, changes: Changes) -> int:
         """Write all of it or nothing; return the number of the journal's last row.
 

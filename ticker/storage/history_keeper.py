@@ -112,6 +112,7 @@ class HistoryKeeper:
         self._number = 0
         self._turn = 0
         self._mark = 0
+        self._filled = 0
         self._clean = False
         self._due: list[set[_Key]] = [set() for _ in book.symbols]
         self._behind: dict[int, None] = {}
@@ -127,7 +128,7 @@ class HistoryKeeper:
     async def run(self) -> NoReturn:
         """Write each second while this process feeds, until cancelled."""
         began_ms, began_at = self._wall_ms(), trio.current_time()
-        caught_up = False
+        caught_up, look_at = False, began_at + limits.HISTORY_FILLED_SECONDS
         try:
             while True:
                 await trio.sleep(limits.HISTORY_WRITE_SECONDS)
@@ -143,6 +144,9 @@ class HistoryKeeper:
                     ):
                         caught_up = True
                         await self._catch_up(SECOND.begin(began_ms))
+                    if trio.current_time() >= look_at:
+                        look_at = trio.current_time() + limits.HISTORY_FILLED_SECONDS
+                        await self._take_filled()
         finally:
             with trio.move_on_after(limits.HISTORY_LAST_SECONDS) as scope:
                 scope.shield = True
@@ -214,7 +218,7 @@ class HistoryKeeper:
             self._book.adopt(symbol, candles, now_ms)
         for symbol, due in read.due.items():
             self._due[self._book.place(symbol)] |= due
-        self._number = self._mark = read.number
+        self._number = self._mark = self._filled = read.number
         self._foreign = read.foreign
 
     async def _catch_up(self, until_ms: int) -> None:
@@ -229,6 +233,28 @@ class HistoryKeeper:
             if symbol in self._book:
                 missed = [(step, bar) for step, bar in bars if bar[0] <= until_ms]
                 self._book.candles(symbol).put(missed)
+
+    async def _take_filled(self) -> None:
+        """Read what the feeder had of an exchange's own bars, and wrote."""
+        try:
+            blocks = await in_thread(self._limiter, self._store.filled, self._filled)
+        except DatabaseUnavailableError as error:
+            await self._fail(error)
+            return
+        self._succeed()
+        for block in blocks:
+            self._filled = max(self._filled, block.number)
+            if block.symbol not in self._book:
+                continue
+            read = Candles()
+            try:
+                unpack(read, block.step, block.bars)
+            except (PackedBarsError, KeyError):
+                continue  # the feeder sees to it
+            step = STEPS[block.step.removesuffix("*")]
+            bars = [read.exact(bar) for bar in read.series(block.step).between(0, 2**63)]
+            self._book.candles(block.symbol).fill(step, bars)
+            await trio.lowlevel.checkpoint()
 
     # --- writing
 
@@ -312,7 +338,9 @@ class HistoryKeeper:
                 due = self._due[place]
                 for step, begin, bar in changed:
                     due.update(_blocks_of(step, begin))
-                    if bar is not None:
+                    if bar is None:
+                        self._behind[place] = None  # others only have it from there
+                    else:
                         rows.append(JournalRow(symbol, step, *bar))
             if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
                 await trio.lowlevel.checkpoint()

@@ -87,6 +87,22 @@ class PostgresHistory:
         with self._database.read() as connection:
             return [Block(symbol, *row) for row in connection.execute(query)]
 
+    def filled(self, after: int) -> Sequence[Block]:
+        """Return the blocks of exchanges' own bars that were written after a row of the journal."""
+        self._make()
+        columns = _blocks.c.symbol, _blocks.c.step, _blocks.c.begin, _blocks.c.bars
+        query = (
+            select(*columns, _blocks.c.number)
+            .where(
+                _blocks.c.market == self._market,
+                _blocks.c.step.like("%*"),
+                _blocks.c.number > after,
+            )
+            .order_by(_blocks.c.symbol, _blocks.c.step, _blocks.c.begin)
+        )
+        with self._database.read() as connection:
+            return [Block(*row) for row in connection.execute(query)]
+
     def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
         """Return the journal's rows above a number, with their numbers, which only grow."""
         self._make()

@@ -74,6 +74,16 @@ class SqliteHistory:
             rows = connection.execute(query, (symbol,)).fetchall()
         return [Block(symbol, *row) for row in rows]
 
+    def filled(self, after: int) -> Sequence[Block]:
+        """Return the blocks of exchanges' own bars that were written after a row of the journal."""
+        query = (
+            "SELECT symbol, step, begin, bars, number FROM blocks "
+            "WHERE step LIKE '%*' AND number > ? ORDER BY symbol, step, begin"
+        )
+        with self._open() as connection:
+            rows = connection.execute(query, (after,)).fetchall()
+        return [Block(*row) for row in rows]
+
     def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
         """Return the journal's rows above a number, with their numbers, which only grow."""
         query = "SELECT number, bars FROM journal WHERE number > ? ORDER BY number"

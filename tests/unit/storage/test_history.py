@@ -275,6 +275,38 @@ async def test_a_follower_writes_nothing_and_catches_up_with_what_it_did_not_hea
     feeder.store.close()
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_follower_gets_what_the_feeder_had_of_an_exchange(
+    kind: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.url(await trio.to_thread.run_sync(postgres.new_database))
+    feeder, follower = (
+        Kept(
+            tmp_path,
+            store=PostgresHistory(PostgresDatabase(url), "x") if kind != "sqlite" else None,
+        )
+        for _ in range(2)
+    )
+    follower.feeds = False
+    for kept in (feeder, follower):
+        await kept.keeper.load()
+        kept.price("5")
+    await feeder.keeper._keep()
+    one = Decimal("1.5")
+    bars = [(NOW - n * MINUTE.ms, one, one + n, one, one, Decimal(n)) for n in range(400, 0, -1)]
+    feeder.book.candles("BTC-USD").fill(MINUTE, bars)
+    for _ in range(3):
+        await feeder.keeper._keep()
+    await follower.keeper._take_filled()
+    assert follower.bars(MINUTE) == feeder.bars(MINUTE)
+    assert sum(bar.theirs for bar in follower.bars(MINUTE)) == 400
+    other = Kept(tmp_path, store=feeder.store)
+    await other.keeper.load()
+    assert other.everything() == feeder.everything()
+    for kept in (feeder, follower):
+        kept.store.close()
+
+
 def test_numbers_of_any_size_are_kept() -> None:
     whole, small = Decimal(2**70).scaleb(-3), Decimal("0.00000005")
     rows = [
