@@ -32,6 +32,9 @@ let market = new Market();
 let board = null;
 let sources = new Map(); // the newest status message of each
 
+let version = null; // of the server that this page came from
+let outdated = false;
+
 let paused = false;
 let frame = 0;
 let drawnAt = 0;
@@ -103,6 +106,7 @@ function staleSources() {
 
 function drawState() {
 	const state = status.describe(feed.state(), staleSources(), market);
+	if (outdated && state.name === "live") state.banner ||= "The server has another version now. Reload the page to have it too.";
 	status.show(state);
 	const series = charted();
 	const stale = Boolean(series?.stale);
@@ -204,7 +208,8 @@ const handlers = {
 		if (name === "closed") stop(error);
 		else if (feed) drawState();
 	},
-	welcome({ user_id: id }) {
+	welcome({ user_id: id, version: now }) {
+		outdated = (version ??= now) !== now;
 		write($("user"), id);
 		sources = new Map();
 		takeView();

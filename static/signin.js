@@ -15,6 +15,7 @@ export function explain({ kind, message, retryAfterMs }) {
 		unavailable: `The server's database is unavailable. ${later}`,
 		unreachable: "The server cannot be reached. Check your connection, then try again.",
 		forbidden: "This key may not see prices. Ask for one whose role may.",
+		bad_message: "The server has another version than this page. Reload the page, then sign in again.",
 		signed_out: "Your session was ended. Sign in again.",
 		ended: `The server ended the stream (${message}). Reload the page, then sign in again.`,
 	};

@@ -156,6 +156,8 @@ class StandIn:
     routes: list[WebSocketRoute] = attrs.field(factory=list)
     subscriptions: list[dict[str, Any]] = attrs.field(factory=list)
     down: bool = False
+    version: str = "1.0"
+    knows_modes: bool = True
     _seq: int = 0
 
     def stop(self) -> None:
@@ -193,13 +195,18 @@ class StandIn:
             route.close()
             return
         self.routes.append(route)
-        route.send('{"type":"welcome","user_id":"user:demo","epoch":"one"}')
+        welcome = {"type": "welcome", "user_id": "user:demo", "epoch": "one"}
+        route.send(json.dumps({**welcome, "version": self.version}))
 
         def answer(message: str | bytes) -> None:
             request = json.loads(message)
             if request["type"] == "ping":
                 route.send(json.dumps({"type": "pong", "id": request["id"]}))
-            if request["type"] == "subscribe":
+            if request["type"] == "subscribe" and not self.knows_modes:
+                text = "Object contains unknown field `mode`"
+                refused = {"type": "error", "code": "bad_message", "message": text}
+                route.send(json.dumps({**refused, "id": request["id"]}))
+            elif request["type"] == "subscribe":
                 self.subscriptions.append(request)
                 answer = {"symbols": [], "interval_ms": 10, "epoch": "one", **request}
                 route.send(json.dumps({**answer, "type": "subscribed"}))
@@ -215,7 +222,7 @@ def stand_in(tab: Tab, server: Program, **options: Any) -> StandIn:
     page.reload()
     sign_in(page, server)
     expect(page.locator("#desk")).to_be_visible()
-    while not stand.subscriptions:
+    while stand.knows_modes and not stand.subscriptions:
         page.wait_for_timeout(10)
     return stand
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import SEEN_AS, STREAM, Tab, sign_in, stand_in
+from tests.browser.conftest import SEEN_AS, STREAM, StandIn, Tab, sign_in, stand_in
 from tests.browser.driver import Page, WebSocketRoute, expect
 from tests.browser.program import Program
 
@@ -312,3 +313,31 @@ def test_an_offline_browser_is_told_so_with_its_prices_marked_old(
     server.start()
     page.context.set_offline(False)
     state(page, "Live")
+
+
+def test_a_server_that_comes_back_with_another_version_is_told_of(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    stand.tick({"BTC-USD": "42000.5"})
+    state(stand.page, "Live")
+    stand.version = "2.0"
+    before = len(stand.subscriptions)
+    stand.stop()
+    stand.down = False
+    state(stand.page, re.compile("Reconnecting|No updates|Live"))
+    while len(stand.subscriptions) < before + 2:
+        stand.page.wait_for_timeout(10)
+    stand.routes = stand.routes[-2:]
+    stand.tick({"BTC-USD": "42001.5"}, time_ms=int(time.time() * 1000) + 1)
+    expect(stand.page.locator("#banner")).to_contain_text("another version now. Reload the page")
+    state(stand.page, "Live")
+
+
+def test_a_server_that_does_not_know_modes_is_told_apart(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared)
+    stand = StandIn(page, knows_modes=False)
+    page.context.route_web_socket(STREAM, lambda route: stand.serve(route))  # noqa: PLW0108
+    page.reload()
+    sign_in(page, shared)
+    expect(page.get_by_role("alert").first).to_contain_text("another version than this page")
