@@ -30,6 +30,7 @@ from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.pace import Pace, SleepingPace
 from ticker.market.past import Past
+from ticker.market.quote import Quote
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
@@ -234,11 +235,15 @@ def _make_market(
     def report_symbol(source: str, symbol: str, reason: str | None) -> None:
         ingest.report_symbol(source, symbol, reason)
 
+    def last(symbol: str) -> Quote | None:
+        return book.get(symbol) if symbol in book else None
+
     backfill = Backfill(wall_ms)
     sources = load_sources(
         settings,
         wall_ms=wall_ms,
         next_tick=ticked.park,
+        last=last,
         report=report,
         report_symbol=report_symbol,
         backfill=backfill,

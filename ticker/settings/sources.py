@@ -12,6 +12,7 @@ import trio
 
 from ticker import limits
 from ticker.market.backfill import Backfill
+from ticker.market.quote import Quote
 from ticker.market.source_selection import SelectionRules
 from ticker.market.sources import (
     Source,
@@ -20,6 +21,7 @@ from ticker.market.sources import (
     UnknownSymbolError,
     load_source,
     no_report,
+    nothing_shown,
     wall_ms,
 )
 from ticker.market.sources.spec import SourceSpec
@@ -58,6 +60,7 @@ def source_context(
     *,
     wall_ms: Callable[[], int] = wall_ms,
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    last: Callable[[str], Quote | None] = nothing_shown,
     report: Callable[[str, str], None] = no_report,
     report_symbol: Callable[[str, str | None], None] = no_report,
     backfill: Backfill | None = None,
@@ -69,6 +72,7 @@ def source_context(
         spec: the source as the setting names it.
         wall_ms: the wall clock.
         next_tick: waits for the market's next broadcast.
+        last: returns the newest quote of a symbol.
         report: counts a fault.
         report_symbol: tells that a symbol has no good price, and why, or has one again.
         backfill: what of the past is to be filled.
@@ -77,6 +81,7 @@ def source_context(
         symbols=settings.symbols_for(spec),
         wall_ms=wall_ms,
         next_tick=next_tick,
+        last=last,
         url=settings.feed_urls.get(spec.name),
         rest_url=settings.rest_urls.get(spec.name),
         proxy=settings.feed_proxy,
@@ -91,6 +96,7 @@ def load_sources(
     *,
     wall_ms: Callable[[], int] = wall_ms,
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    last: Callable[[str], Quote | None] = nothing_shown,
     report: Callable[[str, str, str], None] = no_report,
     report_symbol: Callable[[str, str, str | None], None] = no_report,
     backfill: Backfill | None = None,
@@ -102,6 +108,7 @@ def load_sources(
         settings: name the sources.
         wall_ms: the wall clock.
         next_tick: waits for the market's next broadcast.
+        last: returns the newest quote of a symbol.
         report: counts a fault: the source's name, the fault's kind, and a detail for the log.
         report_symbol: is told by which source a symbol has no good price, and why.
         backfill: what of the past is to be filled.
@@ -119,6 +126,7 @@ def load_sources(
             spec,
             wall_ms=wall_ms,
             next_tick=next_tick,
+            last=last,
             report=partial(report, spec.name),
             report_symbol=partial(report_symbol, spec.name),
             backfill=backfill,

@@ -45,6 +45,7 @@ __all__ = [
     "find_source",
     "load_source",
     "no_report",
+    "nothing_shown",
     "open_batches",
     "source_names",
     "substitutes",
@@ -118,6 +119,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def nothing_shown(_symbol: str) -> Quote | None:
+    """Know of no quote: the default for what a source may ask of the market."""
+    return None
+
+
 def no_report(*_what: str | None) -> None:
     """Do nothing: the default for what a source reports."""
 
@@ -132,6 +138,8 @@ class SourceContext:
         wall_ms: the wall clock, in milliseconds since the epoch.
         next_tick: returns when the market's next broadcast has gone out; a source that
             invents prices waits for it between batches and so moves once a tick.
+        last: returns the newest quote of a symbol that the market has, from whatever source and
+            whatever process; a source that invents prices goes on from it.
         url: another address for an exchange's protocol, or None for the public one.
         rest_url: another address for an exchange's REST, as in `https://host:port`; None for
             the same host as `url` or, where there is none either, the public one.
@@ -151,6 +159,7 @@ class SourceContext:
     symbols: Mapping[str, Decimal | None]
     wall_ms: Callable[[], int] = wall_ms
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    last: Callable[[str], Quote | None] = nothing_shown
     url: str | None = attrs.field(default=None, repr=False)  # these may hold credentials
     rest_url: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)

@@ -7,6 +7,7 @@ more decimals than its step and no rounding error adds up.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
@@ -45,9 +46,15 @@ class Walk:
     Each price stays within a factor of `SIMULATION_BAND` of its start: a move that would
     leave the band goes the other way. Without that, a walk at 100 moves a second wanders
     off by orders of magnitude within days and ends where rounding stops it for ever.
+
+    Args:
+        start: where each begins, and what its band is around.
+        now: where those are that go on from somewhere else.
     """
 
-    def __init__(self, start: Mapping[str, Decimal]) -> None:
+    def __init__(
+        self, start: Mapping[str, Decimal], now: Mapping[str, Decimal] | None = None
+    ) -> None:
         self.symbols: Final = tuple(start)
         self._steps = [price_step(price) for price in start.values()]
         self._counts = [
@@ -55,6 +62,11 @@ class Walk:
             for price, step in zip(start.values(), self._steps, strict=True)
         ]
         self._bands = [(n / SIMULATION_BAND, n * SIMULATION_BAND) for n in self._counts]
+        for place, symbol in enumerate(self.symbols):
+            if now is not None and symbol in now:
+                low, high = self._bands[place]
+                n = int((now[symbol] / self._steps[place]).to_integral_value())
+                self._counts[place] = min(max(n, math.ceil(low)), math.floor(high))
 
     @property
     def draw_bytes(self) -> int:
@@ -93,9 +105,17 @@ class Simulated:
         return tuple(self.start)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield the start prices, then a move of every price after each tick of the market."""
+        """Yield the prices, and a move of every one after each tick of the market.
+
+        They go on from what the market showed last, if that was invented too, in whatever process;
+        else they begin at the start prices.
+        """
         randomness = random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311 - a seed is for repeatable tests
-        walk = Walk(self.start)
+        shown = [self.context.last(symbol) for symbol in self.start]
+        walk = Walk(
+            self.start,
+            {each.symbol: each.price for each in shown if each and each.source == self.name},
+        )
         while True:
             now = self.context.wall_ms()
             yield [

@@ -85,6 +85,26 @@ async def test_the_same_seed_gives_the_same_prices_and_another_seed_others() -> 
     assert await walked("7") != await walked("8")
 
 
+@pytest.mark.parametrize(
+    ("shown", "source", "price"),
+    [
+        ("43000.12", "simulated", "43000.12"),
+        ("43000.12", "coinbase", "42000.00"),
+        ("90000", "simulated", "63000.00"),
+        ("1", "simulated", "28000.00"),
+    ],
+)
+async def test_it_goes_on_from_what_was_invented_before_within_its_band(
+    shown: str, source: str, price: str
+) -> None:
+    def last(symbol: str) -> Quote | None:
+        return Quote(symbol, Decimal(shown), 1, 1, source)
+
+    made = create("", SourceContext(symbols={"BTC-USD": None}, last=last))
+    [batch] = await take(made, 1)
+    assert [str(quote.price) for quote in batch] == [price]
+
+
 async def test_a_batch_follows_each_tick_of_the_market() -> None:
     ticks = 0
 
