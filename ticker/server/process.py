@@ -47,8 +47,8 @@ def collecting_seldom() -> Iterator[None]:
     A connection that ends leaves it next to nothing (tests/chaos/test_garbage.py).
     """
     thresholds = gc.get_threshold()
-    gc.collect()
-    # What a start leaves, modules mostly, stays to the end.
+    # What a start leaves, modules mostly, stays to the end. To collect before that would take a
+    # tenth of a second and find two megabytes at the most.
     gc.freeze()
     gc.set_threshold(limits.COLLECT_AFTER_OBJECTS, *thresholds[1:])
     try:
