@@ -165,6 +165,7 @@ class StandIn:
         self.down = True
         for route in self.routes:
             route.close()
+        self.routes.clear()
 
     def send(self, message: str) -> None:
         """Send a message of the server to each stream: the board's, and the charted symbol's."""
@@ -195,6 +196,11 @@ class StandIn:
             route.close()
             return
         self.routes.append(route)
+
+        def forget(_code: int | None, _reason: str | None) -> None:
+            self.routes = [each for each in self.routes if each is not route]
+
+        route.on_close(forget)
         welcome = {"type": "welcome", "user_id": "user:demo", "epoch": "one"}
         route.send(json.dumps({**welcome, "version": self.version}))
 

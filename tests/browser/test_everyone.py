@@ -28,7 +28,22 @@ LOOKS_MOST_BYTES = 16_000  # the style sheet and the document
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "LTC", "DOT", "UNI", "XLM", "TRX")
+DAY = {"open_24h": 0.981, "high_24h": 1.012, "low_24h": 0.974, "bid": 0.9999, "ask": 1.0001}
+#: What the pictures show: a price, its decimals, and what was traded in a day.
+COINS = {
+    "BTC": (41000.0, 2, 18432.7),
+    "ETH": (2451.3, 2, 201877.0),
+    "SOL": (95.42, 2, 3120441.0),
+    "XRP": (0.6134, 4, 88120034.0),
+    "ADA": (0.5021, 4, 61550120.0),
+    "DOGE": (0.08123, 5, 912000441.0),
+    "LINK": (14.873, 3, 2211034.0),
+    "LTC": (71.05, 2, 410233.0),
+    "DOT": (7.214, 3, 3320114.0),
+    "UNI": (6.118, 3, 1200345.0),
+    "XLM": (0.1187, 5, 70220410.0),
+    "SHIB": (0.00000912, 8, 9120034100220.0),
+}
 
 
 def complaints(page: Page) -> list[str]:
@@ -108,12 +123,11 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     page.route("**/history?*", walk)
 
     def live() -> None:
-        for at, name in enumerate(COINS):
-            price = 41000 / 3**at
-            day: dict[str, Any] = {"open_24h": price * 0.981, "high_24h": price * 1.02}
-            offers = {"bid": round(price - 0.01, 2), "ask": round(price + 0.01, 2)}
-            day |= offers | {"low_24h": price * 0.97, "volume_24h": 1234 * 3**at}
-            stand.tick({f"{name}-USD": f"{price:.2f}"}, **day)
+        for name, (price, places, volume) in COINS.items():
+            day: dict[str, Any] = {"volume_24h": volume}
+            for field, factor in DAY.items():
+                day[field] = round(price * factor, places)
+            stand.tick({f"{name}-USD": f"{price:.{places}f}"}, **day)
 
     live()
     page.get_by_text("1 d", exact=True).click()
@@ -138,23 +152,24 @@ def walk(route: Route) -> None:
     dice = random.Random(7)
     now = int(time.time() * 1000) // step * step
     bars: list[list[float]] = []
-    price = 41000.0
-    for back in range(1500, -1, -1):
-        close = price * (1 + dice.uniform(-0.0005, 0.0005))
-        spread = abs(close - price) + 9
-        bar = [price, max(price, close) + spread, min(price, close) - spread, close]
+    close = 41000.0  # the newest, from which it goes back
+    for back in range(1501):
+        begin = close * (1 + dice.uniform(-0.0005, 0.0005))
+        spread = abs(close - begin) + 9
+        bar = [begin, max(begin, close) + spread, min(begin, close) - spread, close]
         if not 700 < back < 760:
             bars.append([now - back * step, *(round(each, 2) for each in bar), dice.randint(1, 90)])
-        price = close
+        close = begin
+    bars.reverse()
     one = "/prices/" in route.request.url
     found: object = bars
     if not one:
         found = {
             f"{name}-USD": [
-                [begin, *(round(each / 3**at, 2) for each in values[:4]), None]
+                [begin, *(round(each * price / 41000, places) for each in values[:4]), None]
                 for begin, *values in bars[-61 - at : len(bars) - at]
             ]
-            for at, name in enumerate(COINS)
+            for at, (name, (price, places, _)) in enumerate(COINS.items())
         }
     route.fulfill(body=json.dumps({"step_ms": step, "bars": found}))
 
