@@ -443,9 +443,9 @@ HANDSHAKE_ROOM: Final = 200
 REFUSALS_AT_ONCE: Final = 200
 #: Connections that may wait to be accepted: a server restart brings everybody back at once.
 BACKLOG: Final = 4096
-#: Connections accepted between two checkpoints: with their handshakes some three milliseconds'
+#: Connections accepted between two checkpoints: with their handshakes two or three milliseconds'
 #: worth, so that those who are subscribed have their ticks in time while a crowd comes back.
-ACCEPT_BATCH: Final = 8
+ACCEPT_BATCH: Final = 16
 #: How long accepting pauses where the system has no descriptor or memory for one more, and
 #: between two batches while so many are in who have not asked for anything yet.
 ACCEPT_PAUSE_SECONDS: Final = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -252,3 +253,41 @@ def test_wrong_tables_are_a_line_each(tmp_path: Path) -> None:
     ):
         assert len([line for line in lines if where in line]) == 1, shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def over_http(
+    server: Server, token: str, query: str = "", *, messages: int = 3
+) -> tuple[int, list[dict[str, Any]]]:
+    """Ask for a stream over plain HTTP; the status, and the first messages."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("GET", f"/stream{query}", headers=headers)
+        response = connection.getresponse()
+        if response.status != 200:
+            return response.status, []
+        return 200, [json.loads(response.readline()) for _ in range(messages)]
+    finally:
+        connection.close()
+
+
+def test_over_plain_http_a_role_has_what_it_has_on_a_websocket(
+    shop: Server, tokens: dict[str, str]
+) -> None:
+    _, (_, subscribed, frame) = over_http(shop, tokens["guest"])
+    assert subscribed["symbols"] == ["BTC-USD", "ETH-USD"]
+    assert subscribed["interval_ms"] == 200
+    assert [entry["symbol"] for entry in frame["data"]] == ["BTC-USD", "ETH-USD"]
+    refused = {
+        ("guest", "?symbols=SOL-USD"): 403,
+        ("guest", "?symbols=BTC-EUR"): 403,
+        ("guest", "?mode=every"): 403,
+        ("guest", "?symbols=DOGE-USD"): 400,
+        ("reader", ""): 403,
+        ("banned", ""): 403,
+    }
+    for (role, query), status in refused.items():
+        assert over_http(shop, tokens[role], query) == (status, []), (role, query)
+    # Who may connect and subscribe to nothing is not turned away, and is sent no price.
+    status, (_, subscribed) = over_http(shop, tokens["listener"], messages=2)
+    assert (status, subscribed["symbols"]) == (200, [])
