@@ -24,8 +24,8 @@ from ticker.cli.workers import supervise
 from ticker.exception_groups import leaves
 from ticker.server import worker
 from ticker.server.handed_over import HandedOver
+from ticker.server.handover import Handover
 from ticker.server.process import ServiceError
-from ticker.server.supervisor import Handover
 from ticker.service import Service
 from ticker.settings.loader import load
 from ticker.settings.model import Settings

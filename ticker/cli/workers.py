@@ -16,7 +16,8 @@ from ticker.exception_groups import leaves
 from ticker.security.secrets_file import SecretFileError
 from ticker.server import service_lock
 from ticker.server.process import ServiceError
-from ticker.server.supervisor import Supervisor, WorkerStartError, listen
+from ticker.server.shared_port import listen
+from ticker.server.supervisor import Supervisor, WorkerStartError
 from ticker.settings.model import Settings
 from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError

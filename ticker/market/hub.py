@@ -34,13 +34,12 @@ from ticker.market.entries import Entries
 from ticker.market.missed_ticks import MissedTicks
 from ticker.market.published import Published, Snapshot
 from ticker.market.quote import Details, Quote
+from ticker.market.schedule import Plan, Schedule
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Subscriber
 from ticker.market.subscription import Subscription
 from ticker.market.tick_log import LoggedTick, TickLog
 from ticker.market.topic import Slice, Topic, TopicKey
 from ticker.protocol.details import Detail, Mode
-
-_Plan = Sequence[tuple[Topic, Sequence[Slice], int | None]]
 
 
 @attrs.frozen
@@ -84,10 +83,9 @@ class Hub:
         self.published = Published(book, time_ms=time_ms)
         self.log = TickLog(log_seconds)
         self._book = book
-        self._tick_seconds = tick_seconds
         self._fanout = fanout
         self._missed = MissedTicks(self.published, self.log)
-        self._sent = 0
+        self._schedule = Schedule(self.published, fanout, tick_seconds)
         # Grows where what was published is replaced by what does not follow from it.
         self._line = 0
         self._topics: dict[TopicKey, Topic] = {}
@@ -190,20 +188,10 @@ class Hub:
             self.log.add(LoggedTick(seq, time_ms, changed, shown, published.days), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a frame of this very tick already.
-        due = self._due(seq, overtaken=overtaken)
+        due = self._schedule.due(self._topics.values(), seq, overtaken=overtaken)
         for topic in due:
             self._frames_skipped += topic.behind
-        await self._fan_out(self._plan(due, now), now, time_ms)
-
-    def _due(self, seq: int, *, overtaken: bool) -> list[Topic]:
-        """Return the topics that are to be sent a tick, of an interval that may be several."""
-        if overtaken:
-            return [topic for topic in self._topics.values() if topic.key.mode == "every"]
-        sent, self._sent = self._sent, seq
-        if seq == sent + 1:
-            return [topic for topic in self._topics.values() if seq % topic.key.every == 0]
-        due = self._topics.values()
-        return [each for each in due if seq // each.key.every > sent // each.key.every]
+        await self._fan_out(self._schedule.plan(due, now), now, time_ms)
 
     async def load(self, snapshot: Snapshot, loaded: Callable[[], Awaitable[None]]) -> None:
         """Publish the market of another process, and offer it to everybody.
@@ -228,9 +216,9 @@ class Hub:
             # Between the two ticks there may have been others, which were to be sent too.
             if not proved or (topic.key.mode == "every" and seq > before):
                 topic.begin_anew()
-        self._sent = seq
+        self._schedule.sent = seq
         await loaded()
-        await self._fan_out(self._plan(self._topics.values(), now), now, snapshot.time_ms)
+        await self._fan_out(self._schedule.plan(self._topics.values(), now), now, snapshot.time_ms)
 
     async def keep_alive(self, time_ms: int) -> None:
         """Let a turn pass at which the market did not tick, as while it is stale.
@@ -243,8 +231,7 @@ class Hub:
         now = trio.current_time()
         quiet = [topic for topic in self._topics.values() if topic.holds_changes]
         if quiet:
-            plan = [entry for entry in self._plan(quiet, now) if self._silent(entry[0], now, 1)]
-            await self._fan_out(plan, now, time_ms)
+            await self._fan_out(self._schedule.plan_quiet(quiet, now), now, time_ms)
 
     def resume(self, subscription: Subscription, first: bytes = b"") -> bool:
         """Offer what it lacks to a subscription that is behind; see `Subscription.resume`."""
@@ -299,31 +286,7 @@ class Hub:
             entries = self._entries[format_, detail] = Entries(self.published, format_, detail)
         return entries
 
-    def _plan(self, topics: Iterable[Topic], now: float) -> _Plan:
-        """Settle who gets a frame, and since when it shows changes; None for everything."""
-        plan: list[tuple[Topic, Sequence[Slice], int | None]] = []
-        for topic in topics:
-            slices = topic.slices(self._fanout)
-            if not slices:
-                continue
-            if not topic.holds_changes:
-                plan.append((topic, slices, None))
-                continue
-            if topic.last is None:
-                plan.append((topic, slices, None))
-                continue
-            changed = self.published.changed_since(topic.last, topic.key.detail)
-            if topic.shows(changed) or self._silent(topic, now, topic.key.every):
-                plan.append((topic, slices, topic.last))
-        return plan
-
-    def _silent(self, topic: Topic, now: float, ticks: int) -> bool:
-        """Say whether a topic would be silent for too long, had it to wait so many ticks more."""
-        longest = max(limits.KEEP_ALIVE_SECONDS, topic.key.every * self._tick_seconds)
-        # A tick may be late by a little.
-        return now + (ticks + 0.5) * self._tick_seconds > topic.sent_at + longest
-
-    async def _fan_out(self, plan: _Plan, now: float, time_ms: int) -> None:
+    async def _fan_out(self, plan: Plan, now: float, time_ms: int) -> None:
         room = limits.FANOUT_SLICE_FRAMES
         for topic, slices, prev in plan:
             frame = self._frame(topic, prev, time_ms, snapshot=prev is None and topic.holds_changes)

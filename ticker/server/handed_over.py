@@ -10,7 +10,7 @@ from typing import NoReturn
 import trio
 
 from ticker import limits
-from ticker.server.supervisor import ALIVE, SERVING, SUCCEEDED, Handover
+from ticker.server.handover import ALIVE, SERVING, SUCCEEDED, Handover
 
 
 class HandedOver:

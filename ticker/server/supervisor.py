@@ -18,30 +18,19 @@ Rules for this module: it knows processes, signals and sockets, nothing of price
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Final, Self
+from collections.abc import AsyncIterator, Sequence
 
 import attrs
 import structlog
 import trio
 
-from ticker import limits
+from ticker.server.worker_process import WorkerProcess
 from ticker.supervision import RestartPolicy
 
 log = structlog.get_logger()
-
-#: The environment variable that tells a worker what it was handed: see `Handover`.
-HANDOVER: Final = "TICKER_WORKER_HANDOVER"
-#: What a worker writes: it serves; it lives.
-SERVING: Final = b"s"
-ALIVE: Final = b"a"
-#: What is written to a worker's leash before its end where a successor serves already.
-SUCCEEDED: Final = b"r"
 
 
 class WorkerStartError(Exception):
@@ -52,163 +41,13 @@ class WorkerStartError(Exception):
         self.status = status
 
 
-@attrs.frozen
-class Handover:
-    """What a worker is handed by its supervisor: its number, from 1, and three descriptors.
-
-    Attributes:
-        number: which worker it is.
-        listening: its listening socket.
-        alive: where it writes `SERVING`, and then `ALIVE` every `limits.WORKER_ALIVE_SECONDS`.
-        leash: ends when it is to drain.
-    """
-
-    number: int
-    listening: int
-    alive: int
-    leash: int
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment variable that tells a process of it."""
-        return {HANDOVER: f"{self.number}:{self.listening}:{self.alive}:{self.leash}"}
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Handover | None:
-        """Read what this process was handed; None where it is no supervisor's worker."""
-        text = environ.get(HANDOVER)
-        return cls(*map(int, text.split(":"))) if text else None
-
-
-def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """Make so many sockets that listen on one address together.
-
-    Raises:
-        OSError: the address cannot be used, or another program listens on it.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, *_, address = found[0]
-    if port:
-        # A socket with SO_REUSEPORT would share the port with another service of this user.
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    sockets: list[socket.socket] = []
-    try:
-        for _ in range(count):
-            sockets.append(each := socket.socket(family))
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            each.bind(sockets[0].getsockname() if each is not sockets[0] else address)
-            each.listen(limits.BACKLOG)
-    except OSError:
-        for each in sockets:
-            each.close()
-        raise
-    return sockets
-
-
-class _Worker:
-    """One process, from its start until it has ended and its status is known."""
-
-    def __init__(self, number: int, process: trio.Process, alive: int, leash: int) -> None:
-        self.retired = False
-        self.ended = trio.Event()
-        self._number = number
-        self._process = process
-        self._alive = alive
-        self._leash = leash
-
-    @classmethod
-    async def start(cls, command: Sequence[str], number: int, listening: socket.socket) -> Self:
-        """Start a worker on a listening socket."""
-        alive, its_alive = os.pipe2(os.O_CLOEXEC)
-        its_leash, leash = os.pipe2(os.O_CLOEXEC)
-        handover = Handover(number, listening.fileno(), its_alive, its_leash)
-        try:
-            process = await trio.lowlevel.open_process(
-                command,
-                env={**os.environ, **handover.environment()},
-                pass_fds=(handover.listening, its_alive, its_leash),
-                # A terminal's Ctrl-C is the supervisor's to act on.
-                process_group=0,
-            )
-        except BaseException:
-            os.close(alive)
-            os.close(leash)
-            raise
-        finally:
-            os.close(its_alive)
-            os.close(its_leash)
-        log.info("worker_started", worker=number, pid=process.pid)
-        return cls(number, process, alive, leash)
-
-    async def watch(self, served: Callable[[], None]) -> int:
-        """Wait for its end, killing it where it shows no sign of life; returns its status.
-
-        Args:
-            served: called once, when it serves.
-        """
-        try:
-            async with trio.lowlevel.FdStream(self._alive) as signs:
-                await self._read(signs, served)
-            with trio.move_on_after(limits.WORKER_REAP_SECONDS):
-                return await self._process.wait()
-            self._process.kill()
-            return await self._process.wait()
-        finally:
-            self._let_go()
-            if self._process.returncode is None:
-                self._process.kill()
-                with trio.CancelScope(shield=True):
-                    await self._process.wait()
-            self.ended.set()
-
-    async def _read(self, signs: trio.lowlevel.FdStream, served: Callable[[], None]) -> None:
-        """Read its signs of life until their end."""
-        patience = limits.WORKER_START_SECONDS
-        while True:
-            sign = b""
-            with trio.move_on_after(patience) as waiting:
-                sign = bytes(await signs.receive_some(limits.WORKER_SIGNS))
-            if waiting.cancelled_caught and not self.retired:
-                log.error("worker_silent", worker=self._number, seconds=patience)
-                self._process.kill()
-                return
-            if not sign and not waiting.cancelled_caught:
-                return
-            if SERVING in sign:
-                patience = limits.WORKER_SILENT_SECONDS
-                served()
-
-    def retire(self, *, succeeded: bool = False) -> None:
-        """Tell it to drain and end.
-
-        Args:
-            succeeded: whether another worker accepts on its socket already.
-        """
-        self.retired = True
-        if succeeded and self._leash != -1:
-            with suppress(OSError):  # it has gone by itself
-                os.write(self._leash, SUCCEEDED)
-        self._let_go()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-
-    def _let_go(self) -> None:
-        if self._leash != -1:
-            os.close(self._leash)
-            self._leash = -1
-
-
 @attrs.define(eq=False)
 class _Place:
     """A listening socket and the worker that serves it."""
 
     number: int
     listening: socket.socket
-    worker: _Worker | None = None
+    worker: WorkerProcess | None = None
 
 
 class Supervisor:
@@ -239,7 +78,7 @@ class Supervisor:
         self._policy = policy
         self._grace = grace
         self._places = [_Place(number, each) for number, each in enumerate(sockets, 1)]
-        self._workers: set[_Worker] = set()
+        self._workers: set[WorkerProcess] = set()
         self._ending = False
         self._replacing = False
 
@@ -286,9 +125,9 @@ class Supervisor:
         served = trio.Event()
         while not self._ending:
             began = trio.current_time()
-            worker = await _Worker.start(self._command, place.number, place.listening)
+            worker = await WorkerProcess.start(self._command, place.number, place.listening)
 
-            def serves(worker: _Worker = worker) -> None:
+            def serves(worker: WorkerProcess = worker) -> None:
                 log.info("worker_serves", worker=place.number)
                 place.worker = worker
                 if not served.is_set():
@@ -333,7 +172,7 @@ class Supervisor:
         finally:
             self._replacing = False
 
-    async def _retire(self, old: _Worker) -> None:
+    async def _retire(self, old: WorkerProcess) -> None:
         old.retire(succeeded=True)
         with trio.move_on_after(self._grace):
             await old.ended.wait()

@@ -1,0 +1,46 @@
+"""What a supervisor and its workers agree on: what is handed over, and what is said through it.
+
+Rules for this module: values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+#: The environment variable that tells a worker what it was handed: see `Handover`.
+HANDOVER: Final = "TICKER_WORKER_HANDOVER"
+#: What a worker writes: it serves; it lives.
+SERVING: Final = b"s"
+ALIVE: Final = b"a"
+#: What is written to a worker's leash before its end where a successor serves already.
+SUCCEEDED: Final = b"r"
+
+
+@attrs.frozen
+class Handover:
+    """What a worker is handed by its supervisor: its number, from 1, and three descriptors.
+
+    Attributes:
+        number: which worker it is.
+        listening: its listening socket.
+        alive: where it writes `SERVING`, and then `ALIVE` every `limits.WORKER_ALIVE_SECONDS`.
+        leash: ends when it is to drain.
+    """
+
+    number: int
+    listening: int
+    alive: int
+    leash: int
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variable that tells a process of it."""
+        return {HANDOVER: f"{self.number}:{self.listening}:{self.alive}:{self.leash}"}
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Handover | None:
+        """Read what this process was handed; None where it is no supervisor's worker."""
+        text = environ.get(HANDOVER)
+        return cls(*map(int, text.split(":"))) if text else None
