@@ -43,14 +43,18 @@ class Books(dict[tuple[str, int], Held]):
         tick = Published.tick
 
         def kept(
-            published: Published, seq: int, time_ms: int, taken: Iterable[Quote] | None = None
+            published: Published,
+            seq: int,
+            time_ms: int,
+            taken: Iterable[Quote] | None = None,
+            *more: Any,
         ) -> None:
             quotes = published._book.take()[0] if taken is None else taken
             before = self.get((published.epoch, published.seq), {})
             self[published.epoch, seq] = before | {
                 quote.symbol: (str(quote.price), quote.time_ms // 1000) for quote in quotes
             }
-            tick(published, seq, time_ms, quotes)
+            tick(published, seq, time_ms, quotes, *more)
 
         with patch.object(Published, "tick", kept):
             yield

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
 import attrs
+import msgspec
 
-from ticker.client import Client, Message, Reconnected, Ticker
+from ticker.client import Client, Message, Price, Reconnected, Ticker
 from ticker.market.sources.recorder import CaptureWriter
 from ticker.protocol.decimals import encode_json
 
@@ -23,6 +24,7 @@ class StreamRecording:
 
     writer: CaptureWriter
     gaps: int = 0
+    _held: dict[str, Price] = attrs.field(factory=dict, init=False)
 
     async def run(self, stream: AbstractAsyncContextManager[Client]) -> None:
         """Record until cancelled.
@@ -38,6 +40,19 @@ class StreamRecording:
         """Write what holds a price, under the time at which the server published it."""
         async for message in messages:
             if isinstance(message, Ticker) and message.data:
-                self.writer.write(encode_json(message), message.time)
+                self._write(message)
             elif isinstance(message, Reconnected) and not message.resumed:
                 self.gaps += 1
+
+    def _write(self, tick: Ticker) -> None:
+        if tick.snapshot:
+            self._held.clear()
+        self._held.update((price.symbol, price) for price in tick.data)
+        rotations = self.writer.rotations
+        self.writer.write(encode_json(tick), tick.time)
+        if self.writer.rotations > rotations:
+            # A file is a recording by itself, also of the symbols that do not move for long.
+            whole = msgspec.structs.replace(
+                tick, data=tuple(self._held.values()), prev=None, snapshot=True
+            )
+            self.writer.write(encode_json(whole), tick.time)

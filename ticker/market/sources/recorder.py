@@ -35,6 +35,7 @@ class CaptureWriter:
     Attributes:
         written: how many messages were written.
         skipped: how many were not, since they are no JSON or too long for a line.
+        rotations: how often a full file was put aside for a new one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CaptureWriter:
         self._size = 0
         self.written = 0
         self.skipped = 0
+        self.rotations = 0
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -126,6 +128,7 @@ class CaptureWriter:
                 older.replace(self._numbered(number + 1))
         self._path.replace(self._numbered(1))
         self._open()
+        self.rotations += 1
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
