@@ -18,7 +18,15 @@ import pytest
 import trio
 
 from tests.support.figures import tell
-from tests.support.nodes import SLACK, Shared, Witness, share, two_values, watched
+from tests.support.nodes import (
+    MACHINE_SECONDS,
+    SLACK,
+    Shared,
+    Witness,
+    share,
+    two_values,
+    watched,
+)
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import VALKEY, RedisServer, redis_server, sentinels
 from tests.support.server import Server, key_id
@@ -56,7 +64,7 @@ def pair_of(shared: Shared, redis: RedisServer) -> Iterator[Pair]:
             shared.machine("right", bus=ways[1], listen=False) as two,
         ):
             for server in (one, two):
-                server.wait_listening()
+                server.wait_listening(MACHINE_SECONDS)
             yield Pair(shared, redis, [one, two], [left, right], key)
 
 
@@ -335,7 +343,7 @@ def test_six_machines_start_at_once_on_an_empty_database(
             for number in range(6)
         ]
         for server in servers:
-            server.wait_listening()
+            server.wait_listening(MACHINE_SECONDS)
         key = shared.new_key()
         for server in servers:
             server.new_token(key)

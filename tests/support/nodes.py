@@ -21,6 +21,8 @@ from tests.support.waiting import eventually
 
 #: Beside other tests a process may be kept from running for as long.
 SLACK: Final = 10.0
+#: Several of them start at once, beside other tests.
+MACHINE_SECONDS: Final = 120.0
 
 
 @attrs.frozen
@@ -71,7 +73,9 @@ class Shared:
         """Run a machine until the block is left."""
         settings = {**self.environment(bus), **(env or {})}
         place = self.folder / name / "data"
-        with started("serve", place, args=args, env=settings, listen=listen) as server:
+        with started("serve", place, args=args, env=settings, listen=False) as server:
+            if listen:
+                server.wait_listening(MACHINE_SECONDS)
             yield server
 
     @contextmanager
