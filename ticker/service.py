@@ -31,7 +31,13 @@ from ticker.market.market import Market
 from ticker.market.pace import Pace, SleepingPace
 from ticker.market.past import Past
 from ticker.market.quote import Quote
-from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
+from ticker.market.sources import (
+    INVENTED,
+    Source,
+    SourceConfigError,
+    SourceContext,
+    load_source,
+)
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
 from ticker.places import NoRoomError
@@ -150,6 +156,7 @@ def make_service(
             history,
             wall_ms=market.wall_ms,
             feeds=lambda: role is None or role.leader.feeding,
+            invented=_invented(market),
         )
     engine = Engine(market, authority, sessions, connections, role, keeper)
     streams = Streams(
@@ -191,6 +198,12 @@ def make_service(
         role=role,
         demo_key=demo_key,
     )
+
+
+def _invented(market: Market) -> str:
+    """Return the name of the source where no price is of a real market; nothing where one is."""
+    names = [source.name for source in market.ingest.sources]
+    return names[0] if set(names) <= INVENTED else ""
 
 
 def _make_role(

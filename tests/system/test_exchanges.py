@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.exchange_standin import (
+    BINANCE,
     COINBASE,
     EVERY,
     KRAKEN,
@@ -83,6 +84,83 @@ def test_a_price_of_an_exchange_reaches_a_user_exactly(tmp_path: Path, manners: 
             assert json.loads(body)["source"] == manners.name
             assert ready(server)
             assert server.stop() == 0
+
+
+@every_exchange
+def test_what_an_exchange_says_besides_the_price_reaches_a_user_exactly(
+    tmp_path: Path, manners: Manners
+) -> None:
+    symbol = first_symbol(manners)
+    with exchange(manners, tmp_path) as distant:
+        standin = distant.exchange.standin
+        market = standin.markets[symbol]
+        market.bid, market.ask = "99.990", "100.010"
+        env = distant.environment(manners.name) | {
+            "TICKER_SOURCE": manners.name,
+            "TICKER_SYMBOLS": symbol,
+        }
+        with started("serve", tmp_path / "data", env=env) as server:
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, symbol, "100.00")
+            authorization = {"Authorization": f"Bearer {server.token()}"}
+
+            def told() -> bytes | None:
+                _, _, body = server.request("GET", f"/prices/{symbol}", headers=authorization)
+                return body if f'"high_24h":{market.high}'.encode() in body else None
+
+            body = wait_until(told, "the day's figures", seconds=20)
+            wanted = {"low_24h": market.low, "volume_24h": market.volume}
+            if manners.name != "kraken":  # whose open follows from its change
+                wanted["open_24h"] = market.open
+            if manners.name != "bitstamp":
+                wanted |= {"bid": "99.990", "ask": "100.010"}
+            for name, text in wanted.items():
+                assert f'"{name}":{text}'.encode() in body, name
+            found = json.loads(body)
+            assert ("bid" in found) == (manners.name != "bitstamp")
+            assert "change_24h" in found
+            assert "since" not in found
+
+
+@pytest.mark.parametrize("backfill", ["on", "off"])
+@pytest.mark.parametrize("manners", [COINBASE, KRAKEN, BINANCE], ids=lambda each: each.name)
+def test_the_past_is_filled_from_the_exchange_and_marked(
+    tmp_path: Path, manners: Manners, backfill: str
+) -> None:
+    symbol = first_symbol(manners)
+    with exchange(manners, tmp_path) as distant:
+        standin = distant.exchange.standin
+        standin.markets[symbol].candles_from = 0
+        env = distant.environment(manners.name) | {
+            "TICKER_SOURCE": manners.name,
+            "TICKER_SYMBOLS": symbol,
+            "TICKER_BACKFILL": backfill,
+        }
+        with started("serve", tmp_path / "data", env=env) as server:
+            distant.run(standin.subscribed)
+            distant.run(standin.trade, symbol, "100.00")
+            authorization = {"Authorization": f"Bearer {server.token()}"}
+            path = f"/prices/{symbol}/history?step=1m&limit=200"
+
+            def past(least: int) -> dict[str, list[list[float]]] | None:
+                _, _, body = server.request("GET", path, headers=authorization)
+                answer: dict[str, list[list[float]]] = json.loads(body)
+                return answer if len(answer["bars"]) >= least else None
+
+            if backfill == "off":
+                wait_until(lambda: past(1), "the first bar", seconds=20)
+                found = past(1)
+                assert found is not None
+                assert "backfilled" not in found
+                assert not [q for q in standin.questions if "andles" in q or "OHLC" in q]
+                return
+            found = wait_until(lambda: past(150), "the past", seconds=30)
+            spans = found["backfilled"]
+            own = found["bars"][-1]
+            assert spans[-1][1] <= own[0]
+            filled = [bar for bar in found["bars"] if any(a <= bar[0] < b for a, b in spans)]
+            assert len(filled) == len(found["bars"]) - 1
+            assert all(bar[5] == 12.5 for bar in filled)
 
 
 def test_a_silent_exchange_is_stale_and_live_again_once_it_speaks(tmp_path: Path) -> None:

@@ -179,18 +179,6 @@ class Candles:
         begins = [series.first_begin() for series in kept if series is not None]
         return min((begin for begin in begins if begin is not None), default=None)
 
-    def last_begin(self) -> int | None:
-        """Return when the newest second of ours begins."""
-        self.settle()
-        return self._series[SECOND.name].last_begin()
-
-    def last_price(self) -> Decimal | None:
-        """Return the newest price of ours."""
-        self.settle()
-        newest = self._series[SECOND.name].last_begin()
-        bar = None if newest is None else self._series[SECOND.name].get(newest)
-        return None if bar is None else self.price(bar[4])
-
     def price(self, units: int) -> Decimal:
         """Return a price that bars have in units."""
         return _EXACT.scaleb(Decimal(units), -self._places)

@@ -29,7 +29,7 @@ class Block:
     """The bars of a span of time.
 
     Attributes:
-        symbol: as in `BTC-USD`.
+        symbol: as in `BTC-USD`, or `simulated/BTC-USD` where its prices are made up.
         step: the name of their step; with `*` where they are an exchange's own.
         begin: of the span, in milliseconds since the epoch.
         bars: see `market.packed_bars`.

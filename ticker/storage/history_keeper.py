@@ -93,6 +93,7 @@ class HistoryKeeper:
         *,
         wall_ms: Callable[[], int],
         feeds: Callable[[], bool],
+        invented: str = "",
     ) -> None:
         """Prepare.
 
@@ -101,11 +102,16 @@ class HistoryKeeper:
             store: where it is kept.
             wall_ms: the wall clock, in milliseconds since the epoch.
             feeds: whether this process is the one that writes.
+            invented: the name of the source where prices are made up or replayed: their past is
+                kept apart, and never shown as that of a real market in the same place.
         """
         self._book = book
         self._store = store
         self._wall_ms = wall_ms
         self._feeds = feeds
+        prefix = f"{invented}/" if invented else ""
+        self._names = tuple(f"{prefix}{symbol}" for symbol in book.symbols)
+        self._places = {name: place for place, name in enumerate(self._names)}
         self._limiter = trio.CapacityLimiter(1)
         self._loaded = False
         self._keeping = False
@@ -173,24 +179,23 @@ class HistoryKeeper:
 
     def _read(self, read: _Read) -> None:
         """Read everything, for a worker thread; what was read is there also where it ends."""
-        known = set(self._book.symbols)
-        read.foreign = tuple(each for each in self._store.symbols() if each not in known)
+        read.foreign = tuple(each for each in self._store.symbols() if each not in self._places)
         numbers: dict[tuple[str, str, int], int] = {}
-        for symbol in self._book.symbols:
+        for name in self._names:
             candles = Candles()
-            for block in self._store.blocks(symbol):
-                numbers[symbol, block.step, block.begin] = block.number
+            for block in self._store.blocks(name):
+                numbers[name, block.step, block.begin] = block.number
                 try:
                     unpack(candles, block.step, block.bars)
                 except (PackedBarsError, KeyError) as error:
                     raise self._damaged(error) from None
-            read.candles[symbol] = candles
+            read.candles[name] = candles
         number, rows = self._rows(0, numbers)
         read.number = number
-        for symbol, bars in rows.items():
-            if symbol in read.candles:
-                read.candles[symbol].put(bars)
-                read.due[symbol] = {key for step, bar in bars for key in _blocks_of(step, bar[0])}
+        for name, bars in rows.items():
+            if name in read.candles:
+                read.candles[name].put(bars)
+                read.due[name] = {key for step, bar in bars for key in _blocks_of(step, bar[0])}
 
     def _rows(
         self, after: int, numbers: Mapping[tuple[str, str, int], int]
@@ -214,10 +219,10 @@ class HistoryKeeper:
 
     def _adopt(self, read: _Read) -> None:
         now_ms = self._wall_ms()
-        for symbol, candles in read.candles.items():
-            self._book.adopt(symbol, candles, now_ms)
-        for symbol, due in read.due.items():
-            self._due[self._book.place(symbol)] |= due
+        for name, candles in read.candles.items():
+            self._book.adopt(self._book.symbols[self._places[name]], candles, now_ms)
+        for name, due in read.due.items():
+            self._due[self._places[name]] |= due
         self._number = self._mark = self._filled = read.number
         self._foreign = read.foreign
 
@@ -229,8 +234,9 @@ class HistoryKeeper:
             await self._fail(error)
             return
         self._number = number
-        for symbol, bars in rows.items():
-            if symbol in self._book:
+        for name, bars in rows.items():
+            if name in self._places:
+                symbol = self._book.symbols[self._places[name]]
                 missed = [(step, bar) for step, bar in bars if bar[0] <= until_ms]
                 self._book.candles(symbol).put(missed)
 
@@ -244,7 +250,7 @@ class HistoryKeeper:
         self._succeed()
         for block in blocks:
             self._filled = max(self._filled, block.number)
-            if block.symbol not in self._book:
+            if block.symbol not in self._places:
                 continue
             read = Candles()
             try:
@@ -253,7 +259,8 @@ class HistoryKeeper:
                 continue  # the feeder sees to it
             step = STEPS[block.step.removesuffix("*")]
             bars = [read.exact(bar) for bar in read.series(block.step).between(0, 2**63)]
-            self._book.candles(block.symbol).fill(step, bars)
+            symbol = self._book.symbols[self._places[block.symbol]]
+            self._book.candles(symbol).fill(step, bars)
             await trio.lowlevel.checkpoint()
 
     # --- writing
@@ -341,7 +348,7 @@ class HistoryKeeper:
                     if bar is None:
                         self._behind[place] = None  # others only have it from there
                     else:
-                        rows.append(JournalRow(symbol, step, *bar))
+                        rows.append(JournalRow(self._names[place], step, *bar))
             if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
                 await trio.lowlevel.checkpoint()
         return rows, places
@@ -354,22 +361,19 @@ class HistoryKeeper:
         blocks: list[Block] = []
         taken: dict[int, set[_Key]] = {}
         for place in dict.fromkeys([*turn, *behind[: limits.HISTORY_BLOCKS_AT_ONCE]]):
-            symbol = self._book.symbols[place]
-            candles = self._book.candles(symbol)
+            name, candles = self._names[place], self._book.candles(self._book.symbols[place])
             keys, self._due[place] = self._due[place], set()
             taken[place] = keys
-            blocks += (
-                Block(symbol, step, begin, pack(candles, step, begin)) for step, begin in keys
-            )
+            blocks += (Block(name, step, begin, pack(candles, step, begin)) for step, begin in keys)
         return blocks, taken
 
     def _expired(self) -> list[tuple[str, str, int]]:
         """Return what has grown too old of the symbols whose turn it is, and of foreign ones."""
         now_ms = self._wall_ms()
-        turn = self._book.symbols[self._turn :: limits.HISTORY_TURNS]
+        turn = self._names[self._turn :: limits.HISTORY_TURNS]
         return [
-            (symbol, step, block_begin(step, STEPS[step.removesuffix("*")].oldest(now_ms)))
-            for symbol in (*turn, *self._foreign)
+            (name, step, block_begin(step, STEPS[step.removesuffix("*")].oldest(now_ms)))
+            for name in (*turn, *self._foreign)
             for step in _EVERY
         ]
 

@@ -157,6 +157,36 @@ def remove(path: Path) -> None:
         file.unlink()
 
 
+async def test_made_up_prices_are_no_past_of_a_real_market(tmp_path: Path) -> None:
+    book = Book(SYMBOLS)
+    store = SqliteHistory(tmp_path / HISTORY_FILE)
+    keeper = HistoryKeeper(
+        book, store, wall_ms=lambda: NOW, feeds=lambda: True, invented="simulated"
+    )
+    await keeper.load()
+    book.apply([Quote("BTC-USD", Decimal(5), NOW, NOW, "simulated")])
+    for _ in range(3):
+        await keeper._keep()
+    store.close()
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    assert kept.bars() == []
+    kept.price("7")
+    for _ in range(3):
+        await kept.keeper._keep()
+    other = HistoryKeeper(
+        book := Book(SYMBOLS),
+        kept.store,
+        wall_ms=lambda: NOW,
+        feeds=lambda: True,
+        invented="simulated",
+    )
+    await other.load()
+    [bar] = book.candles("BTC-USD").series("1s").between(NOW, NOW + 1000)
+    assert book.candles("BTC-USD").price(bar[4]) == Decimal(5)
+    kept.store.close()
+
+
 def full(*_: object) -> int:
     raise DatabaseUnavailableError("full", "history: the disk is full")
 

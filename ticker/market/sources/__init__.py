@@ -27,7 +27,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 import trio
@@ -36,6 +36,7 @@ from ticker.market.backfill import Backfill
 from ticker.market.quote import Quote
 
 __all__ = [
+    "INVENTED",
     "Batch",
     "Source",
     "SourceConfigError",
@@ -52,6 +53,8 @@ __all__ = [
     "wall_ms",
 ]
 
+#: Sources whose prices are made up, or were played before: no past of a market.
+INVENTED: Final = frozenset({"simulated", "replay"})
 #: The entry-point group a package registers its own sources in.
 GROUP = "ticker.sources"
 
