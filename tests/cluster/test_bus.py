@@ -132,6 +132,7 @@ async def test_a_server_that_is_paused_or_away_is_unavailable_in_bounded_time(
             await one.elect()
 
 
+@pytest.mark.slow
 async def test_a_replica_that_became_primary_goes_on(tmp_path: Path) -> None:
     with sentinels(tmp_path) as found:
         async with open_bus(parse_bus(found.url), "market", "one") as one:

@@ -27,6 +27,7 @@ from tests.support.nodes import (
     two_values,
     watched,
 )
+from tests.support.outages import check_restarted
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import VALKEY, RedisServer, redis_server, sentinels
 from tests.support.server import Server, key_id
@@ -249,6 +250,12 @@ async def check_ten_killed(shared: Shared, times: int = 10) -> None:
             feeds = follows
     tell(f"feeding machine killed {times} times: silence at most {max(silences):.2f} s")
     assert max(silences) <= 1.5
+
+
+async def test_a_database_that_is_started_again_issues_tokens_again(
+    pair: Pair, postgres: PostgresServer
+) -> None:
+    assert await check_restarted(postgres, pair.servers[0], pair.key) <= SLACK
 
 
 async def test_ticker_cluster_shows_who_feeds_and_how_far_each_has_come(pair: Pair) -> None:

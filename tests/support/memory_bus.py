@@ -1,7 +1,7 @@
 """Redis as far as the bus asks it, in memory and virtual time, with all that may go wrong.
 
-What the scripts of `ticker.cluster.bus` do in one step is done here in one step; that both are
-alike is looked at in `tests/cluster/test_bus.py`, which runs the same expectations on both.
+What the scripts of `ticker.cluster.bus` do in one step is done here in one step. What they do on a
+real server is looked at in `tests/cluster`; here it is what machines make of it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class MemoryRedis:
 
     Attributes:
         background: owns the commands that are on their way.
-        away: whether it answers nobody.
+        away: whether it answers no one.
         skew: by how many seconds its clock is wrong.
         changed: to be unparked where it, or a link to it, is back.
     """

@@ -7,12 +7,12 @@ ask for the lease again whenever they hear nothing.
 
 No number is given twice. A node that was stopped, or cut off, and comes back has a term that has
 passed; what it would still publish is refused. A node that knows more than Redis does, which has
-lost data or was restored from a copy of yesterday, tells it so (`Bus.meet`), and the feeder goes on
+lost data or was restored from an old copy, tells it so (`Bus.meet`), and the feeder goes on
 beyond. Whether an entry follows from what is here is not judged by its place in the log, but by the
 epochs and numbers in it (`Mirror`). Who cannot go on from there begins with the snapshot that the
 feeder keeps beside the log.
 
-Where Redis is away nobody feeds: the market stands still, and is soon called stale.
+Where Redis is away no machine feeds: the market stands still, and is soon called stale.
 
 Rules for this module: it decides when to ask what; the bus says what is asked, and the leader does
 what follows.
@@ -153,7 +153,7 @@ class Machines:
             entries = await bus.read(place, min(limits.BUS_READ_SECONDS, wait))
             before, looked = looked, trio.current_time()
             if looked - before > limits.BUS_READ_SECONDS + limits.RELAY_LATE_SECONDS:
-                # This process has slept: what waits for it is old, and is shown to nobody.
+                # This process has slept: what waits for it is old, and is not shown.
                 self._place = None
                 await self._catch_up(bus)
             elif not entries or not await self._hear(entries):

@@ -88,7 +88,7 @@ class PostgresDatabase(PooledDatabase):
             pool_size=limits.DATABASE_CONNECTIONS,
             max_overflow=0,
             pool_timeout=limits.DATABASE_BUSY_SECONDS,
-            # A connection that was lost while nobody used it is replaced at once.
+            # A connection that was lost while it was idle is replaced at once.
             pool_pre_ping=True,
             use_native_hstore=False,
             hide_parameters=True,
@@ -168,7 +168,7 @@ def _deadlines(url: URL) -> dict[str, Any]:
     ours = {
         "connect_timeout": limits.DATABASE_CONNECT_SECONDS,
         "tcp_user_timeout": silent * 1000,
-        # While nothing is sent only these find out that nobody is there.
+        # While nothing is sent only these find out that the server is gone.
         "keepalives_idle": 1,
         "keepalives_interval": 1,
         "keepalives_count": silent,
