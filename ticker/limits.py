@@ -450,6 +450,10 @@ ACCEPT_BATCH: Final = 16
 #: between two batches while so many are in who have not asked for anything yet.
 ACCEPT_PAUSE_SECONDS: Final = 0.05
 HALF_OPEN_CROWD: Final = 1000
+#: How long a worker whose successor accepts already goes on with what it has accepted itself, and
+#: how often it looks: a handshake takes some milliseconds.
+SETTLE_SECONDS: Final = 1.0
+SETTLE_LOOK_SECONDS: Final = 0.01
 #: Left of the graceful timeout for the process to wind up once every connection was cut.
 SHUTDOWN_MARGIN_SECONDS: Final = 0.3
 

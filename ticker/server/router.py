@@ -45,6 +45,17 @@ class Router:
         """Say whether many connections are open that have not asked for anything yet."""
         return self._connections.half_open >= limits.HALF_OPEN_CROWD
 
+    async def settle(self) -> None:
+        """Wait, for a bounded time, until what was accepted so far has been answered.
+
+        A drain would refuse it, where a successor that has the rest would serve it.
+        """
+        sessions = self.streams.context.sessions
+        with trio.move_on_after(limits.SETTLE_SECONDS):
+            await trio.sleep(limits.SETTLE_LOOK_SECONDS)  # the last one's task begins
+            while self._connections.half_open or self.streams.open > len(sessions):  # noqa: ASYNC110 - no event tells
+                await trio.sleep(limits.SETTLE_LOOK_SECONDS)
+
     async def serve(self, stream: SocketStream, http: HttpBridge) -> None:
         """Serve one accepted connection to its end; raises nothing but cancellation."""
         with (

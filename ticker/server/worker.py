@@ -119,6 +119,7 @@ async def serve(
             await _end_is_asked_for(context, shutdown_trigger)
             if not accepts_while_draining():
                 accepting.cancel()
+                await service.router.settle()
             await context.terminated.set()  # Hypercorn's idle connections end by that
             grace = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
             await service.engine.drain(max(0.0, grace))
