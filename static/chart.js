@@ -19,7 +19,7 @@ const STEPS = [[3600, "1h"], [60, "1m"], [1, "1s"]]; // what the server keeps
 const LINE_GAP_SECONDS = 30; // quiet markets pause; what is longer is drawn as a gap
 const GAP_MOST = 500; // candles of nothing in one gap
 const CANDLES_LEAST = 40; // a younger market gets finer ones
-const CANDLES_MOST = 4000; // grown here, before the oldest are let go
+const RANGES_MOST = 6; // of candles kept in all; the oldest of more are let go
 const BARS_LEAST = 600; // asked of the server, to pan into
 const DECIMALS_MOST = 15; // what the library's arithmetic bears
 const ZOOM = 1.25; // a press of + or -
@@ -133,7 +133,7 @@ export function createChart(decimals, history) {
 		const [, most] = RANGES.get(range);
 		for (const [size, name] of STEPS.filter(([size]) => size <= most)) {
 			const bars = await history(name, Math.max(BARS_LEAST, (3 * range) / size));
-			if (asking !== mine || !bars) return;
+			if (asking !== mine || !bars || frozen) return;
 			const known = bars.length && (bars.at(-1)[0] - bars[0][0]) / 1000 / CANDLES_LEAST;
 			const sizes = [...RANGES.values()].map(([, each]) => each).filter((each) => each >= size && each <= most && each <= known);
 			if (!sizes.length && size > 1) continue;
@@ -272,7 +272,8 @@ export function createChart(decimals, history) {
 		add(ms, close) {
 			if (frozen) return;
 			extend(candles, step, { time: Math.floor(ms / 1000), open: close, high: close, low: close, close });
-			if (candles.length > CANDLES_MOST) [candles, shown] = [candles.slice(-CANDLES_MOST / 2), 0];
+			const most = Math.max(2 * BARS_LEAST, (RANGES_MOST * range) / step);
+			if (candles.length > most) [candles, shown] = [candles.slice(-most * 0.75), 0];
 		},
 
 		/** Draw lines across the chart, as `{price, title}`. */

@@ -302,7 +302,11 @@ def test_the_legend_has_open_high_low_and_close_of_the_candle_under_the_crosshai
 
 def test_a_young_market_fills_the_chart_with_finer_candles(tab: Tab, shared: Program) -> None:
     page = tab.open(shared, key=shared.demo_key)
-    page.get_by_text("1 y", exact=True).click()
+    expect(page.locator("#legend")).to_contain_text("C ")
+    # The year is asked for by the hour, by the minute, and by the second, until there is enough.
+    with page.expect_response("**/history?step=1s*"):
+        page.get_by_text("1 y", exact=True).click()
+    page.evaluate(FRAMES, 5)
     page.locator("#chart").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
