@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
-from tests.support.redis_server import VALKEY, RedisServer, redis_server, sentinels
+from tests.support.redis_server import VALKEY, RedisServer, free_port, redis_server, sentinels
 from ticker import limits
 from ticker.cluster.bus import (
     Bus,
@@ -199,6 +200,19 @@ async def test_a_node_that_said_nothing_for_long_is_forgotten(
         assert await one.nodes() == {}
 
 
+async def test_what_is_no_markets_is_as_good_as_nothing(server: RedisServer) -> None:
+    async with open_bus(parse_bus(server.url), "market", "one") as one:
+        term = await elected(one)
+        await one.publish(term, 1, b"tick", keep=100)
+        for key in ("term", "head", "nodes"):
+            server.ask("SET", f"ticker:{{market}}:{key}", "nonsense")
+        server.ask("XADD", "ticker:{market}:log", "*", "other", "field")
+        asked: list[Callable[[], Awaitable[object]]] = [one.elect, one.term, one.nodes, one.log]
+        for ask in asked:
+            with pytest.raises(BusUnavailableError):
+                await ask()
+
+
 async def test_two_markets_in_one_server_do_not_meet(server: RedisServer) -> None:
     async with (
         open_bus(parse_bus(server.url), "here", "one") as one,
@@ -207,3 +221,33 @@ async def test_two_markets_in_one_server_do_not_meet(server: RedisServer) -> Non
         await one.publish(await elected(one), 1, b"tick", keep=100)
         assert isinstance(await two.elect(), Elected)
         assert await two.log() == []
+
+
+async def test_a_server_with_a_password_and_a_certificate_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    paths = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    issued = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(paths["ca"])
+    issued.cert_chain_pems[0].write_to_path(paths["cert"])
+    issued.private_key_pem.write_to_path(paths["key"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(paths["ca"]))
+    port = free_port()
+    options = [
+        *("--tls-port", str(port), "--tls-auth-clients", "no", "--requirepass", "s3cret"),
+        *("--tls-cert-file", str(paths["cert"]), "--tls-key-file", str(paths["key"])),
+        *("--tls-ca-cert-file", str(paths["ca"])),
+    ]
+    server = RedisServer(tmp_path / "redis", *options)
+    server.start(ready=b"-NOAUTH")
+    try:
+        async with open_bus(parse_bus(f"rediss://:s3cret@localhost:{port}/0"), "m", "one") as one:
+            await one.publish(await elected(one), 1, b"tick", keep=100)
+        for wrong in (f"rediss://:wrong@localhost:{port}/0", f"redis://:s3cret@localhost:{port}/0"):
+            with trio.fail_after(10), pytest.raises(BusUnavailableError) as error:
+                async with open_bus(parse_bus(wrong), "m", "one") as one:
+                    await one.elect()
+            assert "wrong" not in str(error.value)
+    finally:
+        server.kill()

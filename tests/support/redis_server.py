@@ -49,8 +49,8 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, ready: bytes = b"+PONG") -> None:
+        """Start it, and wait until it answers a PING so."""
         config = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -58,7 +58,7 @@ class RedisServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(lambda: self.ask("PING") == b"+PONG\r\n", f"{self._program} on {self.port}")
+        wait_until(lambda: self.ask("PING").startswith(ready), f"{self._program} on {self.port}")
 
     def ask(self, *words: str) -> bytes:
         """Send one command; return the beginning of the answer, or nothing where there is none."""

@@ -26,9 +26,10 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import coredis
@@ -38,59 +39,15 @@ from coredis.exceptions import RedisError
 from coredis.retry import NoRetryPolicy
 
 from ticker import limits
+from ticker.cluster import bus_scripts as scripts
 from ticker.exception_groups import first
 from ticker.settings.bus_address import BusAddress
 
-_ELECT: Final = """
-local lease = redis.call('GET', KEYS[1])
-if lease and string.match(lease, '^[^ ]+') ~= ARGV[1] then
-  return {0, redis.call('PTTL', KEYS[1]), 0}
-end
-local now = redis.call('TIME')
-local term = now[1] * 1000 + math.floor(now[2] / 1000)
-local last = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[3]))
-if term <= last then term = last + 1 end
-term = string.format('%.0f', term)
-redis.call('SET', KEYS[2], term)
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. term, 'PX', ARGV[2])
-return {1, term, redis.call('GET', KEYS[3]) or '0'}
-"""
-_PUBLISH: Final = """
-if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {0, '', 0} end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
-local head = redis.call('GET', KEYS[3]) or '0'
-if tonumber(ARGV[4]) > tonumber(head) then redis.call('SET', KEYS[3], ARGV[4]) end
-local place = redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*', 'm', ARGV[5])
-if ARGV[7] ~= '' then redis.call('SET', KEYS[5], ARGV[7]) end
-return {1, place, head}
-"""
-_MEET: Final = """
-for at = 1, 2 do
-  if tonumber(ARGV[at]) > tonumber(redis.call('GET', KEYS[at]) or '0') then
-    redis.call('SET', KEYS[at], ARGV[at])
-  end
-end
-return 1
-"""
-_RESIGN: Final = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
-redis.call('XADD', KEYS[2], '*', 'm', ARGV[3])
-return redis.call('DEL', KEYS[1])
-"""
-_REGISTER: Final = """
-local now = tonumber(redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
-local nodes = redis.call('HGETALL', KEYS[1])
-for at = 1, #nodes, 2 do
-  local said = tonumber(string.match(nodes[at + 1], '^%d+'))
-  if said + tonumber(ARGV[3]) < now then redis.call('HDEL', KEYS[1], nodes[at]) end
-end
-return 1
-"""
 #: A primary that was replaced answers READONLY; one without enough replicas, NOREPLICAS.
 _UNAVAILABLE: Final = (RedisError, OSError, trio.TooSlowError, EOFError)
 # What it logs of a connection that fails is raised as well, and told by us.
 logging.getLogger("coredis").setLevel(logging.CRITICAL)
+_Method = TypeVar("_Method", bound=Callable[..., Awaitable[Any]])
 #: Before the first entry of a log.
 BEGINNING: Final = "0"
 
@@ -142,6 +99,19 @@ class Published:
     head: int
 
 
+def _guarded(method: _Method) -> _Method:
+    """Let what cannot be read of an answer be as if there were none: other programs write there."""
+
+    @wraps(method)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await method(*args, **kwargs)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise BusUnavailableError(f"not a market's: {type(error).__name__}") from None
+
+    return cast("_Method", guarded)
+
+
 class Bus:
     """One market's keys on a connected client."""
 
@@ -152,12 +122,13 @@ class Bus:
         self._lease, self._term, self._head, self._log, self._snapshot, self._nodes = (
             tag + name for name in ("lease", "term", "head", "log", "snapshot", "nodes")
         )
-        self._elect = client.register_script(_ELECT)
-        self._publish = client.register_script(_PUBLISH)
-        self._meet = client.register_script(_MEET)
-        self._resign = client.register_script(_RESIGN)
-        self._register = client.register_script(_REGISTER)
+        self._elect = client.register_script(scripts.ELECT)
+        self._publish = client.register_script(scripts.PUBLISH)
+        self._meet = client.register_script(scripts.MEET)
+        self._resign = client.register_script(scripts.RESIGN)
+        self._register = client.register_script(scripts.REGISTER)
 
+    @_guarded
     async def elect(self, known: int = 0) -> Elected | Held:
         """Ask for the lease.
 
@@ -169,6 +140,7 @@ class Bus:
         won, value, head = await self._ask(self._elect(keys, values))
         return Elected(int(value), int(head)) if won else Held(max(0, int(value)) / 1000)
 
+    @_guarded
     async def publish(
         self, term: int, seq: int, payload: bytes, *, keep: int, snapshot: Snapshot | None = None
     ) -> Published:
@@ -195,24 +167,29 @@ class Bus:
             raise SupersededError
         return Published(place.decode(), int(head))
 
+    @_guarded
     async def meet(self, term: int, seq: int) -> None:
         """Tell of the highest term and sequence number that this node has heard of."""
         await self._ask(self._meet([self._term, self._head], [term, seq]))
 
+    @_guarded
     async def resign(self, term: int, payload: bytes = b"") -> None:
         """Give the lease up, for another to take at once, with a last entry that says so."""
         keys: list[Any] = [self._lease, self._log]
         await self._ask(self._resign(keys, [self._node, term, payload]))
 
+    @_guarded
     async def holder(self) -> str | None:
         """Return the name of the node that holds the lease."""
         lease: bytes | None = await self._ask(self._client.get(self._lease))
         return lease.split()[0].decode() if lease else None
 
+    @_guarded
     async def term(self) -> int:
         """Return the last term; 0 where there was none."""
         return int(await self._ask(self._client.get(self._term)) or 0)
 
+    @_guarded
     async def snapshot(self) -> Snapshot | None:
         """Return the book as it was last kept."""
         kept: bytes | None = await self._ask(self._client.get(self._snapshot))
@@ -221,15 +198,18 @@ class Bus:
         place, _, payload = kept.partition(b" ")
         return Snapshot(place.decode(), payload)
 
+    @_guarded
     async def holds(self, place: str) -> bool:
         """Whether an entry is in the log."""
         return bool(await self._ask(self._client.xrange(self._log, start=place, end=place)))
 
+    @_guarded
     async def newest(self) -> str:
         """Return the place of the newest entry of the log."""
         entries = await self._ask(self._client.xrevrange(self._log, count=1))
         return entries[0].identifier.decode() if entries else BEGINNING
 
+    @_guarded
     async def log(self, after: str = BEGINNING) -> Sequence[Entry]:
         """Return all entries after a place, oldest first, without waiting."""
         found: list[Entry] = []
@@ -239,6 +219,7 @@ class Bus:
                 return found
             found += more
 
+    @_guarded
     async def read(self, after: str, seconds: float) -> Sequence[Entry]:
         """Wait for entries after a place; none where nothing came in time."""
         # To Redis, no time at all is for ever.
@@ -250,11 +231,13 @@ class Bus:
         found: Any = await self._ask(self._client.xread(asked, count=count, block=block))
         return [_entry(each) for entries in (found or {}).values() for each in entries]
 
+    @_guarded
     async def register(self, status: bytes) -> None:
         """Say what is to be known of this node; it is forgotten some time after the last word."""
         values: list[Any] = [self._node, status, limits.NODE_FORGOTTEN_SECONDS]
         await self._ask(self._register([self._nodes], values))
 
+    @_guarded
     async def nodes(self) -> dict[str, tuple[int, bytes]]:
         """Return how many seconds ago each node said something of itself, and what."""
         now = int((await self._ask(self._client.time())).timestamp())
