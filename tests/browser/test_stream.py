@@ -109,7 +109,6 @@ def test_a_stale_source_is_named_with_its_time(
     recording.write_text("".join(f"{json.dumps(tick)}\n" for tick in ticks), "utf-8")
     server = program(TICKER_SOURCE=f"replay:{recording}?loop=false")
     page = tab.open(server, key=server.demo_key)
-    state(page, "Live")
     state(page, "Stale")
     banner = page.locator("#banner")
     expect(banner).to_contain_text(re.compile(r"No prices from replay since \d\d:\d\d:\d\d"))
