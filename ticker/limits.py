@@ -484,7 +484,7 @@ WORKER_SILENT_SECONDS: Final = 2.0
 #: How long a start may take: a migration of a large database is part of it.
 WORKER_START_SECONDS: Final = 60.0
 #: How long a worker may take to end once it has closed its pipe; how many signs are read at once.
-WORKER_REAP_SECONDS: Final = 5.0
+WORKER_REAP_SECONDS: Final = 10.0
 WORKER_SIGNS: Final = 64
 
 #: A follower that hears nothing for so long, four heartbeats, looks for another feeder.

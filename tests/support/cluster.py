@@ -142,8 +142,9 @@ class Subscriber:
         self._witness.check(self._epoch, seq, self._book)
 
     def silence(self, begin: float, end: float) -> float:
-        """Return the longest time without a frame between two moments, in seconds."""
-        times = [begin, *(f.at for f in self.frames if begin < f.at < end), end]
+        """Return the longest time without a new tick between two moments, in seconds."""
+        ticks = [new.at for old, new in pairwise(self.frames) if new.seq > old.seq]
+        times = [begin, *(at for at in ticks if begin < at < end), end]
         return max(later - earlier for earlier, later in pairwise(times))
 
     def missed(self, begin: float, end: float) -> int:

@@ -116,6 +116,7 @@ async def _serve_handed(
         async with trio.open_nursery() as serving:
             await serving.start(serve)
             living.start_soon(handed.show_life)
+        handed.say_ending()
         living.cancel_scope.cancel()
 
 

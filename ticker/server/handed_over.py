@@ -10,7 +10,7 @@ from typing import NoReturn
 import trio
 
 from ticker import limits
-from ticker.server.handover import ALIVE, SERVING, SUCCEEDED, Handover
+from ticker.server.handover import ALIVE, ENDING, SERVING, SUCCEEDED, Handover
 
 
 class HandedOver:
@@ -49,6 +49,10 @@ class HandedOver:
         while True:
             await trio.sleep(limits.WORKER_ALIVE_SECONDS)
             self._say(ALIVE)
+
+    def say_ending(self) -> None:
+        """Tell the supervisor that this worker has served, and will say nothing more."""
+        self._say(ENDING)
 
     def _say(self, sign: bytes) -> None:
         # Where the supervisor has gone the leash says so; where it is stopped the pipe fills up.

@@ -12,9 +12,10 @@ import attrs
 
 #: The environment variable that tells a worker what it was handed: see `Handover`.
 HANDOVER: Final = "TICKER_WORKER_HANDOVER"
-#: What a worker writes: it serves; it lives.
+#: What a worker writes: it serves; it lives; it has served, and winds up.
 SERVING: Final = b"s"
 ALIVE: Final = b"a"
+ENDING: Final = b"e"
 #: What is written to a worker's leash before its end where a successor serves already.
 SUCCEEDED: Final = b"r"
 

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from ticker import limits
-from ticker.server.handover import SERVING, SUCCEEDED, Handover
+from ticker.server.handover import ENDING, SERVING, SUCCEEDED, Handover
 
 log = structlog.get_logger()
 
@@ -89,6 +89,8 @@ class WorkerProcess:
             if SERVING in sign:
                 patience = limits.WORKER_SILENT_SECONDS
                 served()
+            if ENDING in sign:
+                patience = limits.WORKER_REAP_SECONDS
 
     def retire(self, *, succeeded: bool = False) -> None:
         """Tell it to drain and end.
