@@ -492,10 +492,10 @@ async def test_a_key_revoked_after_its_first_check_gives_no_token(
     made = issuer.key_admin.create("ada", "user")
     write = issuer.database.write
 
-    def revoked_just_before() -> AbstractContextManager[Connection]:
+    def revoked_just_before(*, together: bool) -> AbstractContextManager[Connection]:
         with write() as connection:
             keys.revoke(connection, made.record.id, issuer.time)
-        return write()
+        return write(together=together)
 
     monkeypatch.setattr(issuer.database, "write", revoked_just_before)
     assert await refused_key(issuer.authority(), made.text) == "revoked"
