@@ -185,6 +185,35 @@ def test_what_is_refused_is_refused_as_elsewhere(
         assert response.status == status
 
 
+def test_the_token_may_come_in_query_or_cookie_where_that_is_on(tmp_path: Path) -> None:
+    env = {"TICKER_TOKEN_FROM": "header,subprotocol,query,cookie", "TICKER_LOG_FORMAT": "json"}
+    with started("serve", tmp_path / "data", env=env) as server:
+        token = server.token()
+        ways: list[tuple[str, dict[str, str], int]] = [
+            (f"?x-auth-token={token}&mode=changes", {"Authorization": ""}, 200),
+            (f"?mode=changes&x%2Dauth-token={token}", {"Authorization": ""}, 200),
+            ("", {"Authorization": "", "Cookie": f"a=b; x-auth-token={token}; c=d"}, 200),
+            (f"?x-auth-token={token}", {}, 400),
+            (
+                f"?x-auth-token={token}",
+                {"Authorization": "", "Cookie": f"x-auth-token={token}"},
+                400,
+            ),
+            (f"?x-auth-token={token}%0d%0aX-Y:z", {"Authorization": ""}, 401),
+            ("?x-auth-token=", {"Authorization": ""}, 401),
+            ("", {"Authorization": ""}, 401),
+        ]
+        for query, headers, status in ways:
+            with opened(server, query, **headers) as response:
+                assert response.status == status, (query.replace(token, "TOKEN"), headers.keys())
+                if status == 200:
+                    response.line()
+                    answer = response.line()
+                    assert answer["mode"] == ("changes" if "mode" in query else "latest")
+        server.stop()
+        assert token not in server.output
+
+
 def test_a_head_request_opens_no_stream(server: Server) -> None:
     with opened(server, method="HEAD", Connection="close") as response:
         assert response.status == 200

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 from ticker.http.head import Head
 from ticker.http.refusal import NO_TOKEN, TWO_TOKENS, RefusedError, too_many_refusals
@@ -34,6 +34,38 @@ def find_token(head: Head, places: Sequence[TokenPlace]) -> str:
     if not tokens or not tokens[0]:
         raise RefusedError(NO_TOKEN)
     return tokens[0]
+
+
+def carried_in_header(head: Head, places: Sequence[TokenPlace]) -> Head:
+    """Return a request with its one token in `Authorization`, and in no other place.
+
+    So it can be redacted and still be granted. It is as it was where there is no token or more
+    than one, which is refused later.
+
+    Args:
+        head: the request.
+        places: where it may carry its token.
+    """
+    try:
+        token = find_token(head, places)
+    except RefusedError:
+        return head
+    if any(_in_header(head)) or not (token.isascii() and token.isprintable()) or " " in token:
+        return head
+    path, _, query = head.target.partition("?")
+    kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != TOKEN_NAME]
+    target = f"{path}?{'&'.join(kept)}" if any(kept) else path
+    headers = [
+        (name, _other_cookies(value) if name == b"cookie" else value)
+        for name, value in head.headers
+    ]
+    headers.append((b"authorization", f"Bearer {token}".encode()))
+    return head.rewritten(target, tuple(headers))
+
+
+def _other_cookies(line: bytes) -> bytes:
+    name = TOKEN_NAME.encode()
+    return b";".join(pair for pair in line.split(b";") if pair.partition(b"=")[0].strip() != name)
 
 
 def token_within_limit(

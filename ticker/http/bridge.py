@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Self
 
@@ -26,10 +26,12 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
 from ticker import limits
+from ticker.http.bearer import carried_in_header
 from ticker.http.gate import Gate
 from ticker.http.head import Head, is_for_streams, read_head
 from ticker.http.refusal import RefusedError
 from ticker.protocol.paths import HTTP_STREAM_PATH
+from ticker.settings.readers import TokenPlace
 from ticker.transport.socket_stream import SocketStream
 
 #: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
@@ -40,11 +42,20 @@ HTTP_1: Final = "http/1.1"
 class HttpBridge:
     """Hypercorn, for every request that is not for the streams."""
 
-    def __init__(self, app: AppWrapper, config: Config, context: WorkerContext, gate: Gate) -> None:
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        gate: Gate,
+        token_from: Sequence[TokenPlace] = ("header",),
+    ) -> None:
         self._app = app
         self._config = config
         self._context = context
         self._gate = gate
+        # A subprotocol is a handshake's.
+        self._token_from = [place for place in token_from if place != "subprotocol"]
 
     def placed(self, head: Head) -> Head:
         """Return a request as one to a service below Hypercorn's `--root-path`."""
@@ -62,7 +73,9 @@ class HttpBridge:
         """
         admit = partial(self._gate.admit, peer=stream.peer, encrypted=stream.secure)
         await admit(head)
-        http = (SecureHttpStream if stream.secure else HttpStream)(stream, head, admit, self.placed)
+        http = (SecureHttpStream if stream.secure else HttpStream)(
+            stream, head, admit, self.placed, self._token_from
+        )
         await _Server(self._app, self._config, self._context, http).serve()
         return http.handed_over
 
@@ -83,6 +96,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         head: Head,
         admit: Callable[[Head], Awaitable[None]],
         placed: Callable[[Head], Head],
+        token_from: Sequence[TokenPlace] = ("header",),
     ) -> None:
         """Wrap a connection of which one head was read.
 
@@ -91,10 +105,12 @@ class HttpStream(trio.abc.HalfCloseableStream):
             head: the head of its first request.
             admit: returns once a later request may be shown to Hypercorn, or raises RefusedError.
             placed: returns a later request with the path below which the service is.
+            token_from: where a request for a stream may carry its token.
         """
         self._stream = stream
         self._admit = admit
         self._placed = placed
+        self._token_from = token_from
         self.handed_over: Head | None = None
         self.broken = False
         self._answered = trio.Event()
@@ -173,6 +189,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         if head.path == HTTP_STREAM_PATH:
             # What the kernel holds for a slow reader is bounded as for a WebSocket.
             self._stream.tune()
+            head = carried_in_header(head, self._token_from)
         head = head.redacted()  # or an access log would keep a secret
         size = head.body_bytes if head.method else None
         self._body_left = math.inf if size is None else size

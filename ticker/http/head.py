@@ -117,8 +117,9 @@ class Head:
     def redacted(self) -> Head:
         """Return it as it may be logged: itself, unless a secret stands in a wrong place.
 
-        Only `Authorization` may bring a token to the HTTP side, and no access log shows it
-        unless it is told to.
+        Only `Authorization` may bring a token to the HTTP side, and no access log shows it unless
+        it is told to. What a request for `/stream` carries elsewhere is put there before, where
+        the settings allow it.
         """
         target = redact(self.target)
         headers = tuple(
@@ -127,6 +128,10 @@ class Head:
         )
         if (target, headers) == (self.target, self.headers):
             return self
+        return self.rewritten(target, headers)
+
+    def rewritten(self, target: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head:
+        """Return it with another target and other headers."""
         lines = [f"{self.method} {target} HTTP/{self.version}".encode("latin-1")]
         lines += [name + b": " + value for name, value in headers]
         raw = b"\r\n".join(lines) + b"\r\n\r\n"

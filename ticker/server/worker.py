@@ -110,7 +110,7 @@ async def serve(
     context = WorkerContext(_max_requests(config))
     async with application.running() as service:
         with open_listeners(config, sockets, tls) as listeners:
-            http = HttpBridge(app, config, context, service.gate)
+            http = HttpBridge(app, config, context, service.gate, service.settings.token_from)
             accepting = trio.CancelScope()
             for listener in listeners:
                 _accept(listener, service, http, accepting)
