@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from itertools import repeat
 from typing import Final, TypeAlias
 
-import attrs
+from ticker.market.steps import Step
 
-__all__ = ["UNKNOWN", "Bar", "Series", "Step", "fold"]
+__all__ = ["UNKNOWN", "Bar", "Series", "fold"]
 
 #: Time of the bar's begin in milliseconds, its open, high, low and close, each in units of the
 #: price, and its volume in units of that, or `UNKNOWN`.
@@ -26,29 +26,6 @@ Bar: TypeAlias = tuple[int, int, int, int, int, int]
 UNKNOWN: Final = -1
 
 _WIDER: Final = {"i": "q"}
-
-
-@attrs.frozen
-class Step:
-    """One length of bars.
-
-    Attributes:
-        name: what requests call it, as in `1m`.
-        ms: from one bar to the next, in milliseconds.
-        bars: how many are kept: a day of minutes is 1440.
-    """
-
-    name: str
-    ms: int
-    bars: int
-
-    def begin(self, time_ms: int) -> int:
-        """Return when the bar begins that a moment is in."""
-        return time_ms - time_ms % self.ms
-
-    def oldest(self, now_ms: int) -> int:
-        """Return when the oldest bar begins that is kept at a time."""
-        return self.begin(now_ms) - (self.bars - 1) * self.ms
 
 
 class _Column:
@@ -132,6 +109,10 @@ class Series:
     def last_begin(self) -> int | None:
         """Return when the newest bar begins."""
         return self._times.values[-1] * self.step.ms if len(self) else None
+
+    def after_last(self) -> int:
+        """Return the time after the newest bar; 0 where there is none."""
+        return (self._times.values[-1] + 1) * self.step.ms if len(self) else 0
 
     def spans(self, length: int) -> Iterator[int]:
         """Give when each span of so many milliseconds begins that has a bar, the oldest first."""

@@ -25,41 +25,19 @@ from itertools import islice
 from operator import lt
 from typing import Final, TypeAlias
 
-import msgspec
-
 from ticker.limits import CANDLES_LAID_ASIDE
-from ticker.market.bars import UNKNOWN, Bar, Series, Step, fold
+from ticker.market.bars import UNKNOWN, Bar, Series, fold
 from ticker.market.quote import Details
+from ticker.market.shown_bars import ShownBar, end_of, merged, written
+from ticker.market.steps import HOUR, MINUTE, SECOND, STEPS, Step
 
 __all__ = ["HOUR", "MINUTE", "SECOND", "STEPS", "Candles", "ExactBar", "ShownBar", "Step"]
-
-SECOND: Final = Step("1s", 1_000, 3_600)
-MINUTE: Final = Step("1m", 60_000, 7 * 24 * 60)
-HOUR: Final = Step("1h", 3_600_000, 366 * 24)
-#: Every step by its name, the finest first.
-STEPS: Final = {step.name: step for step in (SECOND, MINUTE, HOUR)}
 
 #: A bar with its prices as they came: begin in milliseconds, open, high, low, close, and volume.
 ExactBar: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal | None]
 
 #: Prices have 28 digits at most, the mean of two has 29: no digit is lost.
 _EXACT: Final = Context(prec=80)
-
-
-class ShownBar(msgspec.Struct, frozen=True, gc=False):
-    """A bar as it is shown.
-
-    Attributes:
-        begin: in milliseconds since the epoch.
-        prices: open, high, low and close, as plain decimals.
-        volume: in the base currency, as a plain decimal; None where it is not known.
-        theirs: whether any of it is of the exchange's own bars.
-    """
-
-    begin: int
-    prices: tuple[str, str, str, str]
-    volume: str | None
-    theirs: bool
 
 
 class Candles:
@@ -153,13 +131,16 @@ class Candles:
         self.settle()
         oldest = step.oldest(now_ms)
         first = oldest if begin is None else max(begin, oldest)
-        last = self._end(step, first) if end is None else end
+        last = end_of(self._series, self._theirs, step, first) if end is None else end
         most = step.bars if limit is None else limit
         if not self._theirs:
             ours = self._series[step.name].newest(first, last, most)
-            return self._written((bar, False) for bar in ours)
-        merged = self._merged(step, first, last)
-        return self._written(islice(merged, max(0, len(merged) - most), None))
+            return self._shown((bar, False) for bar in ours)
+        both = merged(self._series, self._theirs, step, first, last)
+        return self._shown(islice(both, max(0, len(both) - most), None))
+
+    def _shown(self, bars: Iterable[tuple[Bar, bool]]) -> Iterator[ShownBar]:
+        return written(bars, self._places, self._volume_places)
 
     def columns(self, step: Step, begin: int, end: int) -> tuple[Sequence[int], ...]:
         """Return bars as they are now, ours and theirs, column by column; see `Series.columns`."""
@@ -167,7 +148,7 @@ class Candles:
         series = self._series[step.name]
         if not self._theirs:
             return series.columns(begin, end)
-        bars = [bar for bar, _ in self._merged(step, begin, end)]
+        bars = [bar for bar, _ in merged(self._series, self._theirs, step, begin, end)]
         if not bars:
             return ((),) * 5
         begins, *rest = zip(*bars, strict=True)
@@ -373,7 +354,9 @@ class Candles:
         """Count the seconds of another one in after what is here, and then note as it notes."""
         later.settle()
         seconds = later.series(SECOND.name)
-        for bar in seconds.between(seconds.first_begin() or 0, later._end(SECOND, 0)):
+        for bar in seconds.between(
+            seconds.first_begin() or 0, end_of(later._series, {}, SECOND, 0)
+        ):
             self._settle(later.exact(bar))
         self.unsaved = later.unsaved
         self.day = later.day
@@ -406,59 +389,6 @@ class Candles:
         else:
             whole = fold((known, *bars), begin)
             coarser.put((begin, known[1], *whole[2:5], known[5]))
-
-    # --- as they are shown
-
-    def _end(self, step: Step, first: int) -> int:
-        """Return the time after the newest bar, or `first` where there is none."""
-        kept = (self._series[step.name], self._theirs.get(step.name))
-        begins = [series.last_begin() for series in kept if series is not None]
-        newest = max((begin for begin in begins if begin is not None), default=None)
-        return first if newest is None else newest + step.ms
-
-    def _merged(self, step: Step, begin: int, end: int) -> list[tuple[Bar, bool]]:
-        """Return ours and, where there is none, theirs, with a mark."""
-        theirs = self._theirs.get(step.name)
-        found = {} if theirs is None else {b[0]: (b, True) for b in theirs.between(begin, end)}
-        found.update((bar[0], (bar, False)) for bar in self._series[step.name].between(begin, end))
-        if step is HOUR and MINUTE.name in self._theirs:
-            self._mend_hours(found, begin, end)
-        return [found[time] for time in sorted(found)]
-
-    def _mend_hours(self, found: dict[int, tuple[Bar, bool]], begin: int, end: int) -> None:
-        """Fold the hours anew of which some minutes are theirs."""
-        minutes = self._theirs[MINUTE.name]
-        ours = self._series[MINUTE.name]
-        complete = max(ours.complete_from, minutes.complete_from)
-        hours = {HOUR.begin(number * MINUTE.ms) for number in minutes.columns(begin, end)[0]}
-        for hour in hours:
-            if hour < max(begin, complete):
-                continue
-            merged = self._merged(MINUTE, hour, hour + HOUR.ms)
-            if any(theirs for _, theirs in merged):
-                found[hour] = fold([bar for bar, _ in merged], hour), True
-
-    def _written(self, bars: Iterable[tuple[Bar, bool]]) -> Iterator[ShownBar]:
-        places, volume_places = self._places, self._volume_places
-        for (begin, opening, high, low, close, volume), theirs in bars:
-            yield ShownBar(
-                begin,
-                (
-                    _text(opening, places),
-                    _text(high, places),
-                    _text(low, places),
-                    _text(close, places),
-                ),
-                None if volume == UNKNOWN else _text(volume, volume_places),
-                theirs,
-            )
-
-
-def _text(units: int, places: int) -> str:
-    if not places:
-        return str(units)
-    digits = str(units).zfill(places + 1)
-    return f"{digits[:-places]}.{digits[-places:]}"
 
 
 def _refolded(finer: Series, known: Bar | None, added: Bar, step: Step) -> Bar:

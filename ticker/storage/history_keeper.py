@@ -20,13 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 import attrs
-import msgspec
 import structlog
 import trio
 
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.candles import HOUR, MINUTE, SECOND, STEPS, Candles, ExactBar
+from ticker.market.candles import HOUR, SECOND, STEPS, Candles
 from ticker.market.packed_bars import SPANS, PackedBarsError, block_begin, pack, unpack
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history import (
@@ -34,23 +33,15 @@ from ticker.storage.history import (
     Changes,
     HistoryStore,
     JournalRow,
-    read_rows,
     write_rows,
 )
+from ticker.storage.history_reading import Key, Read, blocks_of, read_everything, read_rows_after
 from ticker.storage.threads import in_thread
 
 __all__ = ["NOTHING_KEPT", "HistoryKeeper", "HistoryStatistics"]
 
 log = structlog.get_logger()
 
-#: A block by the name of its step and its begin.
-_Key = tuple[str, int]
-#: The steps whose bars are made of those of a step, which is the first of them.
-_COARSER: Final = {
-    SECOND.name: (SECOND.name, MINUTE.name, HOUR.name),
-    MINUTE.name: (MINUTE.name, HOUR.name),
-    HOUR.name: (HOUR.name,),
-}
 _EVERY: Final = (*STEPS, *(f"{name}*" for name in STEPS))
 
 
@@ -71,16 +62,6 @@ class HistoryStatistics:
 
 #: What there is to say where nothing is kept.
 NOTHING_KEPT: Final = HistoryStatistics(kept=True, written=0, failed={})
-
-
-@attrs.define
-class _Read:
-    """What was read of a store: the past of symbols, and the number of the journal's last row."""
-
-    number: int = 0
-    candles: dict[str, Candles] = attrs.field(factory=dict)
-    due: dict[str, set[_Key]] = attrs.field(factory=dict)
-    foreign: tuple[str, ...] = ()
 
 
 class HistoryKeeper:
@@ -120,7 +101,7 @@ class HistoryKeeper:
         self._mark = 0
         self._filled = 0
         self._clean = False
-        self._due: list[set[_Key]] = [set() for _ in book.symbols]
+        self._due: list[set[Key]] = [set() for _ in book.symbols]
         self._behind: dict[int, None] = {}
         self._foreign: tuple[str, ...] = ()
         self._kept = True
@@ -164,9 +145,16 @@ class HistoryKeeper:
 
     async def load(self) -> None:
         """Read what is kept; without it, the market goes on and this is tried again."""
-        read = _Read()
+        read = Read()
         try:
-            await in_thread(self._limiter, self._read, read, seconds=limits.HISTORY_LOAD_SECONDS)
+            await in_thread(
+                self._limiter,
+                read_everything,
+                self._store,
+                self._names,
+                read,
+                seconds=limits.HISTORY_LOAD_SECONDS,
+            )
         except DatabaseUnavailableError as error:
             if not await self._fail(error):
                 return
@@ -177,47 +165,7 @@ class HistoryKeeper:
             self._succeed()
         self._loaded = True
 
-    def _read(self, read: _Read) -> None:
-        """Read everything, for a worker thread; what was read is there also where it ends."""
-        read.foreign = tuple(each for each in self._store.symbols() if each not in self._places)
-        numbers: dict[tuple[str, str, int], int] = {}
-        for name in self._names:
-            candles = Candles()
-            for block in self._store.blocks(name):
-                numbers[name, block.step, block.begin] = block.number
-                try:
-                    unpack(candles, block.step, block.bars)
-                except (PackedBarsError, KeyError) as error:
-                    raise self._damaged(error) from None
-            read.candles[name] = candles
-        number, rows = self._rows(0, numbers)
-        read.number = number
-        for name, bars in rows.items():
-            if name in read.candles:
-                read.candles[name].put(bars)
-                read.due[name] = {key for step, bar in bars for key in _blocks_of(step, bar[0])}
-
-    def _rows(
-        self, after: int, numbers: Mapping[tuple[str, str, int], int]
-    ) -> tuple[int, dict[str, list[tuple[str, ExactBar]]]]:
-        """Read the journal after a row, but for what blocks of some numbers have already."""
-        number, found = after, dict[str, list[tuple[str, ExactBar]]]()
-        for number, written in self._store.journal(after):
-            try:
-                for row in read_rows(written):
-                    block = row.symbol, row.step, block_begin(row.step, row.begin)
-                    if number > numbers.get(block, 0):
-                        found.setdefault(row.symbol, []).append((row.step, row.bar()))
-            except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
-                raise self._damaged(error) from None
-        return number, found
-
-    def _damaged(self, error: Exception) -> DatabaseUnavailableError:
-        return DatabaseUnavailableError(
-            "corrupted", f"history {self._store.place} is damaged: {error}"
-        )
-
-    def _adopt(self, read: _Read) -> None:
+    def _adopt(self, read: Read) -> None:
         now_ms = self._wall_ms()
         for name, candles in read.candles.items():
             self._book.adopt(self._book.symbols[self._places[name]], candles, now_ms)
@@ -229,7 +177,9 @@ class HistoryKeeper:
     async def _catch_up(self, until_ms: int) -> None:
         """Read once more what the feeder wrote, of the time before this process followed it."""
         try:
-            number, rows = await in_thread(self._limiter, self._rows, self._number, {})
+            number, rows = await in_thread(
+                self._limiter, read_rows_after, self._store, self._number, {}
+            )
         except DatabaseUnavailableError as error:
             await self._fail(error)
             return
@@ -279,7 +229,7 @@ class HistoryKeeper:
             recent = candles.series(SECOND.name).columns(since, self._wall_ms() + HOUR.ms)[0]
             candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
             for begin in candles.series(SECOND.name).spans(SPANS[SECOND.name]):
-                self._due[place].update(_blocks_of(SECOND.name, begin))
+                self._due[place].update(blocks_of(SECOND.name, begin))
                 self._behind[place] = None
             if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
                 await trio.lowlevel.checkpoint()
@@ -344,7 +294,7 @@ class HistoryKeeper:
                 places.append(place)
                 due = self._due[place]
                 for step, begin, bar in changed:
-                    due.update(_blocks_of(step, begin))
+                    due.update(blocks_of(step, begin))
                     if bar is None:
                         self._behind[place] = None  # others only have it from there
                     else:
@@ -353,13 +303,13 @@ class HistoryKeeper:
                 await trio.lowlevel.checkpoint()
         return rows, places
 
-    def _blocks(self) -> tuple[list[Block], dict[int, set[_Key]]]:
+    def _blocks(self) -> tuple[list[Block], dict[int, set[Key]]]:
         """Return the blocks of the symbols whose turn it is, and of some that are behind."""
         turn = range(self._turn, len(self._due), limits.HISTORY_TURNS)
         behind = [place for place in self._behind if self._due[place]]
         self._behind = dict.fromkeys(behind[limits.HISTORY_BLOCKS_AT_ONCE :])
         blocks: list[Block] = []
-        taken: dict[int, set[_Key]] = {}
+        taken: dict[int, set[Key]] = {}
         for place in dict.fromkeys([*turn, *behind[: limits.HISTORY_BLOCKS_AT_ONCE]]):
             name, candles = self._names[place], self._book.candles(self._book.symbols[place])
             keys, self._due[place] = self._due[place], set()
@@ -410,8 +360,3 @@ class HistoryKeeper:
         if not self._kept:
             log.info("history_kept_again")
         self._kept = True
-
-
-def _blocks_of(step: str, begin: int) -> list[_Key]:
-    """Return the blocks that a changed bar is in, and those made of it."""
-    return [(each, block_begin(each, begin)) for each in _COARSER.get(step, (step,))]
