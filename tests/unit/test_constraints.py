@@ -13,12 +13,11 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[2]
 CONSTRAINTS: Final = (ROOT / "constraints.txt").read_text()
-PINNED: Final = {
-    name: (version, block)
-    for name, version, block in re.findall(
-        r"^([a-z0-9.-]+)==(\S+)([^\n]*\\\n(?:    --hash=[^\n]+\n?)+)", CONSTRAINTS, re.MULTILINE
-    )
-}
+#: One that differs between Pythons stands there once for each.
+PINS: Final = re.findall(
+    r"^([a-z0-9.-]+)==(\S+)([^\n]*\\\n(?:    --hash=[^\n]+\n?)+)", CONSTRAINTS, re.MULTILINE
+)
+PINNED: Final = {name: version for name, version, _ in PINS}
 
 
 def required() -> list[str]:
@@ -32,13 +31,13 @@ def required() -> list[str]:
 @pytest.mark.parametrize("requirement", required())
 def test_each_dependency_is_pinned_within_its_bounds(requirement: str) -> None:
     wanted = Requirement(requirement)
-    version, _ = PINNED[canonicalize_name(wanted.name)]
+    version = PINNED[canonicalize_name(wanted.name)]
     assert wanted.specifier.contains(version)
 
 
 def test_each_pin_has_hashes_and_no_address() -> None:
-    assert len(PINNED) == len(re.findall(r"^[a-z]", CONSTRAINTS, re.MULTILINE))
-    for _, block in PINNED.values():
+    assert len(PINS) == len(re.findall(r"^[a-z]", CONSTRAINTS, re.MULTILINE))
+    for _, _, block in PINS:
         assert re.findall(r"--hash=sha256:[0-9a-f]{64}\b", block)
     assert "://" not in CONSTRAINTS
     assert "index" not in CONSTRAINTS.replace("--no-emit-index-url", "")
