@@ -150,7 +150,7 @@ export function createAlerts(shown, on) {
 			const crossed = [];
 			const next = alerts.map((alert) => {
 				const series = seriesOf(alert);
-				if ((only && alert.symbol !== only) || !series?.price || series.stale) return alert;
+				if ((only && alert.symbol !== only) || !series?.price || on.stale(alert.symbol)) return alert;
 				const met = isMet(alert, series);
 				if (met === alert.met) return alert;
 				const changed = { ...alert, met };

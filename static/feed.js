@@ -110,7 +110,9 @@ export function createFeed(credentials, market, names, on) {
 
 		/** Every symbol that may be seen. */
 		symbols: () => [...new Set([...known, ...market.series.keys()])],
-		staleStatus: (symbol) => (board.latest.has(symbol) ? board : (closeup ?? board)).staleStatus(symbol),
+		/** Why a price is old, by either stream that has it; null where it is not. */
+		staleStatus: (symbol) =>
+			[board, closeup].map((client) => client?.latest.has(symbol) && client.staleStatus(symbol)).find(Boolean) || null,
 		state: () => board.state,
 		check: () => [board, closeup].forEach((client) => client?.check()),
 		retryNow: () => [board, closeup].forEach((client) => client?.retryNow()),

@@ -59,6 +59,7 @@ const alerts = createAlerts(() => ({ market, charted: charted() }), {
 		drawLines();
 	},
 	open: (symbol) => feed && choose(symbol),
+	stale: (symbol) => feed.staleStatus(symbol),
 });
 
 function draw(now) {

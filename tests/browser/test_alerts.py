@@ -80,11 +80,12 @@ def test_a_fall_and_a_move_are_told_and_each_only_of_its_own_symbol(
     page = stand.page
     add(page, "falls below", "99")
     add(page, "moves by", "2", "3")
-    stand.tick({"B-USD": "1"})
-    stand.tick({"A-USD": "98.5"})
+    later = int(time.time() * 1000) + 1000  # what is within one second is known by its end
+    stand.tick({"B-USD": "1"}, time_ms=later)
+    stand.tick({"A-USD": "98.5"}, time_ms=later)
     expect(page.locator("#alerted")).to_contain_text("A-USD below 99")
     assert told(page) == ["A-USD below 99.0"]
-    stand.tick({"A-USD": "97.9"})
+    stand.tick({"A-USD": "97.9"}, time_ms=later + 1000)
     expect(page.locator("#alerted")).to_contain_text("A-USD moved 2 % in 3 min")
 
 
