@@ -69,7 +69,8 @@ def scene(
     """One service for all tests of a size: each leaves all workers serving."""
     subscribers, times = request.param
     # The one process of the tests has a part of each frame of 200 subscribers.
-    env = {"TICKER_TICK": "50ms"} if times > 1 else None
+    slower = {"TICKER_TICK": "50ms", "TICKER_MAX_STREAMS_PER_TOKEN": "0"}
+    env = slower if times > 1 else None
     with running(tmp_path_factory.mktemp("workers") / "data", WORKERS, env=env) as cluster:
         yield Scene(cluster, subscribers, times)
 
