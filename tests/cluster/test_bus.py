@@ -200,6 +200,17 @@ async def test_a_node_that_said_nothing_for_long_is_forgotten(
         assert await one.nodes() == {}
 
 
+async def test_of_two_nodes_with_one_term_the_holder_of_the_lease_publishes(
+    server: RedisServer,
+) -> None:
+    async with nodes(server.url, "one", "two") as (one, two):
+        term = await elected(one)
+        server.ask("DEL", "ticker:{market}:lease")
+        await two.publish(term, 1, b"tick", keep=100)
+        with pytest.raises(SupersededError):
+            await one.publish(term, 1, b"tick", keep=100)
+
+
 async def test_what_is_no_markets_is_as_good_as_nothing(server: RedisServer) -> None:
     async with open_bus(parse_bus(server.url), "market", "one") as one:
         term = await elected(one)

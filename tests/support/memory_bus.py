@@ -91,7 +91,8 @@ class MemoryRedis:
     ) -> Published:
         """Do as PUBLISH."""
         kept = self.kept
-        if kept.term != term:
+        lease = self.holder()
+        if kept.term != term or (lease is not None and lease[:2] != (node, term)):
             raise SupersededError
         kept.lease = (node, term, trio.current_time() + limits.LEASE_MS / 1000)
         head, kept.head = kept.head, max(kept.head, seq)

@@ -26,7 +26,11 @@ return {1, term, redis.call('GET', KEYS[3]) or '0'}
 #: entries to keep, snapshot or nothing.
 PUBLISH: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {0, '', 0} end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
+local mine = ARGV[1] .. ' ' .. ARGV[2]
+local lease = redis.call('GET', KEYS[1])
+-- After data was lost one term may have been given twice: then the holder of the lease feeds.
+if lease and lease ~= mine then return {0, '', 0} end
+redis.call('SET', KEYS[1], mine, 'PX', ARGV[3])
 local head = redis.call('GET', KEYS[3]) or '0'
 if tonumber(ARGV[4]) > tonumber(head) then redis.call('SET', KEYS[3], ARGV[4]) end
 local place = redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*', 'm', ARGV[5])
