@@ -172,11 +172,21 @@ def _without_id(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
+def _put_null_last(schema: Any) -> None:
+    """Give alternatives one order, in which versions of msgspec differ."""
+    if isinstance(schema, dict):
+        schema.get("anyOf", []).sort(key=lambda each: each == {"type": "null"})
+    for each in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(each, dict | list):
+            _put_null_last(each)
+
+
 def _schemas() -> dict[str, Any]:
     structs = [*SAID, *ASKED]
     _, schemas = msgspec.json.schema_components(map(_without_id, structs), ref_template=_REF)
     found: dict[str, Any] = dict(_TICKER)
     with_id = {each.__name__ for each in structs if "id" in each.__struct_fields__}
+    _put_null_last(schemas)
     for name, schema in schemas.items():
         schema.pop("title", None)
         schema["description"] = schema.get("description", "").split("\n\n")[0]
