@@ -143,7 +143,9 @@ def chaos(session: nox.Session) -> None:
 def cluster(session: nox.Session) -> None:
     """Workers and machines that fail, at full size, with real Redis, Sentinel, PostgreSQL."""
     install(session, "test")
-    session.run("pytest", *SLOW, "tests/cluster", *session.posargs)
+    histories = "tests/virtual_time/cluster/test_histories.py"
+    database = "tests/unit/storage/test_postgres.py"
+    session.run("pytest", *SLOW, "tests/cluster", histories, database, *session.posargs)
 
 
 @nox.session(default=False)

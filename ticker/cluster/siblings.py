@@ -22,6 +22,8 @@ class Siblings:
         data_dir: the directory that all workers share.
         table: where limits are counted for all of them.
         name: of this worker, in metrics and logs.
+        several: whether it is known that there are others; without a number it may be alone, as
+            under Hypercorn's command, which puts its one worker into a process of its own, too.
     """
 
     def __init__(self, data_dir: Path, number: int | None) -> None:
@@ -36,6 +38,7 @@ class Siblings:
         """
         self.data_dir = data_dir
         self.table = SharedTable(data_dir / LIMITS_FILE)
+        self.several = number is not None
         self.name = str(self.table.column + 1 if number is None else number)
 
     def __enter__(self) -> Self:

@@ -18,15 +18,16 @@ async def in_thread(
     limiter: trio.CapacityLimiter,
     work: Callable[[*_Args], _Result],
     *args: *_Args,
-    seconds: float = limits.DATABASE_DEADLINE_SECONDS,
+    seconds: float | None = None,
 ) -> _Result:
     """Run database work in a thread.
 
-    Cancelled, or after the deadline, the work is given up on, not undone.
+    Cancelled, or after the deadline, the work is given up on, not undone. The deadline is
+    `limits.DATABASE_DEADLINE_SECONDS` unless it is said.
 
     Raises:
         DatabaseUnavailableError: it takes too long, or the work raised this.
     """
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(limits.DATABASE_DEADLINE_SECONDS if seconds is None else seconds):
         return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
     raise DatabaseUnavailableError("slow", "the database does not answer in time")

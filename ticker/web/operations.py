@@ -71,7 +71,7 @@ async def metrics_text(service: Service, symbols: Collection[str]) -> bytes:
         return own
     asked = Question("metrics", tuple(symbols))
     others = await ask_workers(siblings.data_dir, asked, but=siblings.name)
-    return merge({siblings.name: own, **others})
+    return merge({siblings.name: own, **others}) if others or siblings.several else own
 
 
 def own_metrics(service: Service, symbols: Collection[str]) -> bytes:
