@@ -24,6 +24,9 @@ from tests.exchange_standin.standin import StandIn
 _PRICE: Final = re.compile(rb'"price":([0-9.]+)')
 #: Between two prices: longer than a tick, so that none takes the place of another, and not in step.
 _PAUSES: Final = (0.06, 0.13)
+#: A pong that was not asked for, masked with zeros (RFC 6455 §5.5.3): a sign of life.
+_PONG: Final = b"\x8a\x80\x00\x00\x00\x00"
+_PONG_SECONDS: Final = 5.0
 
 
 async def _trade(exchange: StandIn, seconds: float, sent: dict[bytes, float]) -> None:
@@ -43,8 +46,12 @@ async def _read(port: int, token: str, sent: dict[bytes, float], delays: list[fl
     """Subscribe, and note when each price comes for the first time."""
     stream = await trio.open_tcp_stream(HOST, port)
     await stream.send_all(request(token))
+    said = trio.current_time()
     async for received in stream:
         now = trio.current_time()
+        if now - said > _PONG_SECONDS:
+            said = now
+            await stream.send_all(_PONG)
         for price in _PRICE.findall(received):
             began = sent.pop(price, None)
             if began is not None:
