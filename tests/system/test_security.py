@@ -214,7 +214,9 @@ def nothing_leaked(canary: Canary, *, stopped: bool) -> None:
     kept = {path.name: path.read_bytes() for path in server.data_dir.iterdir() if path.is_file()}
     # Where it belongs; the demo key's file is gone with the demo key.
     assert kept.pop("key-pepper")
-    assert set(kept) <= {"auth.db", "auth.db-wal", "auth.db-shm", "server.lock"}, set(kept)
+    databases = {f"{name}.db{end}" for name in ("auth", "history") for end in ("", "-wal", "-shm")}
+    shared = {"server.lock", "start.lock", "feeder.lock", "limits.table"}
+    assert set(kept) <= databases | shared, set(kept)
     assert kept["auth.db"]
     (told,) = [line for line in server.lines if line.startswith("{") and tells_demo_key(line)]
     events = [line for line in server.lines if line != told]

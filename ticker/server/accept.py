@@ -61,5 +61,7 @@ async def accept_all(
                     if not paused:
                         log.warning("accepting_paused", reason=error.strerror)
                     paused = True
-            if paused or crowded():
+            if paused:
                 await trio.sleep(limits.ACCEPT_PAUSE_SECONDS)
+            elif crowded():
+                await trio.sleep(limits.CROWD_PAUSE_SECONDS)

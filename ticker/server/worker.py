@@ -111,25 +111,25 @@ async def serve(
     async with application.running() as service:
         with open_listeners(config, sockets, tls) as listeners:
             http = HttpBridge(app, config, context, service.gate, service.settings.token_from)
-            accepting = trio.CancelScope()
+            accepting: list[trio.CancelScope] = []
             for listener in listeners:
-                _accept(listener, service, http, accepting)
+                accepting.append(_accept(listener, service, http))
                 await config.log.info("Running on %s (CTRL + C to quit)", listener.url)
             task_status.started([listener.url for listener in listeners])
             await _end_is_asked_for(context, shutdown_trigger)
             if not accepts_while_draining():
-                accepting.cancel()
+                for scope in accepting:
+                    scope.cancel()
                 await service.router.settle()
             await context.terminated.set()  # Hypercorn's idle connections end by that
             grace = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
             await service.engine.drain(max(0.0, grace))
 
 
-def _accept(
-    listener: Listener, service: Service, http: HttpBridge, accepting: trio.CancelScope
-) -> None:
-    """Accept connections, each into a task of the engine's nursery, until that is cancelled."""
+def _accept(listener: Listener, service: Service, http: HttpBridge) -> trio.CancelScope:
+    """Accept connections, each into a task of the engine's nursery, until what is returned ends."""
     nursery = service.engine.nursery
+    accepting = trio.CancelScope()
     handler = partial(service.router.serve, http=http)
     crowded = service.router.crowded
 
@@ -138,6 +138,7 @@ def _accept(
             await accept_all(listener.listening, listener.connect, nursery, handler, crowded)
 
     nursery.start_soon(accept)
+    return accepting
 
 
 async def _end_is_asked_for(

@@ -93,7 +93,7 @@ async def test_a_crowd_slows_it_down_also_one_that_comes_one_by_one(
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert [time - times[0] for time in times] == pytest.approx(
-        [number * limits.ACCEPT_PAUSE_SECONDS for number in range(5)]
+        [number * limits.CROWD_PAUSE_SECONDS for number in range(5)]
     )
     del autojump_clock
 
@@ -145,6 +145,6 @@ async def test_a_crowd_that_says_nothing_slows_accepting_down_and_does_not_end_i
         nursery.start_soon(accept_all, crowd, SocketStream, nursery, serve, lambda: True)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    pause = limits.ACCEPT_PAUSE_SECONDS
+    pause = limits.CROWD_PAUSE_SECONDS
     assert sorted(set(came)) == pytest.approx([0, pause, 2 * pause])
     del autojump_clock
