@@ -40,19 +40,18 @@ def wait_bars(server: Server, count: int) -> list[Bar]:
 def test_the_past_survives_a_restart(tmp_path: Path, number: signal.Signals) -> None:
     data = tmp_path / "data"
     with started("serve", data) as server:
-        before = wait_bars(server, 4)
+        before = wait_bars(server, 5)
         ended = time.time() * 1000
         server.stop(number)
     with started("serve", data) as server:
         after = {bar[0]: bar for bar in seconds(server)}
         quote = ask(server, "/prices/BTC-USD")
-    kept = [bar for bar in before if bar[0] in after]
-    assert kept[:-1] == [after[bar[0]] for bar in kept[:-1]]
-    assert kept[0] == before[0]
-    lost = ended - (kept[-1][0] + 1000)
-    assert lost <= 2000
+    # The last two seconds may be lost, or be those of the next process where that is quick.
+    kept = [bar for bar in before if bar[0] + 1000 <= ended - 2000]
+    assert kept
+    assert kept == [after.get(bar[0]) for bar in kept]
     assert quote["since"] == before[0][0]
-    assert quote["high_24h"] >= max(bar[2] for bar in before[: len(kept) - 1])
+    assert quote["high_24h"] >= max(bar[2] for bar in kept)
 
 
 def test_a_damaged_history_is_put_aside_and_the_stream_goes_on(tmp_path: Path) -> None:
