@@ -65,13 +65,14 @@ const alerts = createAlerts(() => ({ market, charted: charted() }), {
 function draw(now) {
 	frame = 0;
 	if (!feed || hidden()) return;
-	if (calm.matches && now - drawnAt < CALM_FRAME_MS) return;
+	if (calm.matches && now - drawnAt < CALM_FRAME_MS) return drawSoon();
 	drawnAt = now;
 	board.draw();
 	const series = charted();
 	if (series && !paused) {
 		chartPrice.write(series.text());
 		if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
+		else drawSoon(); // the last price is drawn also where no other follows
 	}
 	if (now - arrowsAt < ARROWS_EVERY_MS) return;
 	arrowsAt = now;

@@ -13,6 +13,7 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
+    multiple,
     precondition,
     rule,
 )
@@ -82,6 +83,9 @@ class Life(RuleBasedStateMachine):
         """Go on after what was held, maybe in another mode, maybe from another life."""
         if cut:
             self.simulation.do(old.reset)
+            if self.simulation.drained.is_set():
+                # It was the last that a drain waited for.
+                return cast("Client", multiple())
         position = old.position
         if position is None:
             return self._connect(self._client(""), TTL)
