@@ -284,7 +284,7 @@ DATABASE_MIGRATION_SECONDS: Final = 60
 LEASE_MS: Final = 1000
 #: How long Redis may take for an answer. A server that is paused would hang a call for ever.
 BUS_SECONDS: Final = 1.0
-#: The same for a tick. Before it is known to be published nobody is shown it.
+#: The same for a tick. It is not shown before it is known to be published.
 BUS_PUBLISH_SECONDS: Final = 0.75
 #: How long a reader waits for an entry at a time, and how many it takes at once: more wait in
 #: the log, not in this process.

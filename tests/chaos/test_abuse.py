@@ -22,7 +22,7 @@ from tests.support.server import started
 #: How long is measured: by default, and at full size.
 SECONDS, SLOW_SECONDS = 1.0, 10.0
 #: What the default run holds a subscriber to.
-TICKS, GAP_SECONDS = 30.0, 0.5
+TICKS, GAP_SECONDS = 50.0, 0.5
 #: What is promised.
 PROMISED_TICKS, PROMISED_GAP_SECONDS = 95.0, 0.05
 _ABUSES: Final = [pytest.param(each, id=each.name) for each in abuse.abuses()]

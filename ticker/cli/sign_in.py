@@ -1,4 +1,4 @@
-"""The address that signs in whoever opens it."""
+"""The address that signs its reader in."""
 
 from __future__ import annotations
 

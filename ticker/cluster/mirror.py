@@ -2,7 +2,7 @@
 
 What a feeder says comes as messages, from a relay or from a bus; here they become ticks of the hub.
 Each must follow from what is here already (`Changes.prev`), in the same line of epochs; what does
-not is refused, and whoever brings the messages asks for a keyframe.
+not is refused, and the bringer of the messages asks for a keyframe.
 
 Rules for this module: it knows messages, not where they come from.
 """

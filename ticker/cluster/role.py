@@ -122,7 +122,7 @@ class Role:
                     await self._follow()
 
     def stop(self) -> None:
-        """Let a sibling lead, and follow nobody: this worker is about to end."""
+        """Let a sibling lead, and follow none: this worker is about to end."""
         self._scope.cancel()
 
     async def _lead(self) -> None:

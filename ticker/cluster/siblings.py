@@ -31,7 +31,7 @@ class Siblings:
 
         Args:
             data_dir: the directory that all workers share.
-            number: of this worker, from 1; None where nobody gave it one.
+            number: of this worker, from 1; None where it has none.
 
         Raises:
             OSError, TableFullError: the table cannot be used, or holds no more workers.

@@ -155,7 +155,7 @@ class Candles:
         return tuple(time // step.ms for time in begins), *rest
 
     def first_begin(self, step: Step) -> int | None:
-        """Return when the oldest bar of a step begins, of ours or theirs."""
+        """Return when the oldest bar of a step begins, our own or the exchange's."""
         kept = (self._series[step.name], self._theirs.get(step.name))
         begins = [series.first_begin() for series in kept if series is not None]
         return min((begin for begin in begins if begin is not None), default=None)
