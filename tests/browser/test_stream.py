@@ -119,9 +119,9 @@ def test_a_stale_source_is_named_with_its_time(
 def test_a_hidden_tab_asks_for_one_update_a_second_and_draws_nothing(
     tab: Tab, shared: Program
 ) -> None:
-    page = tab.open(shared, key=shared.demo_key)
+    page = tab.open(shared)
     with page.expect_websocket() as opened:
-        page.reload()
+        sign_in(page, shared)
     stream = opened.value
     received: list[str] = []
     stream.on("framereceived", lambda frame: received.append(str(frame)))
@@ -138,9 +138,9 @@ def test_a_hidden_tab_asks_for_one_update_a_second_and_draws_nothing(
 
 def test_a_token_is_renewed_in_the_open_stream(tab: Tab, program: Callable[..., Program]) -> None:
     server = program(TICKER_TOKEN_TTL="3s")
-    page = tab.open(server, key=server.demo_key)
+    page = tab.open(server)
     with page.expect_websocket() as opened:
-        page.reload()
+        sign_in(page, server)
     for _ in range(3):
         opened.value.wait_for_event("framereceived", says(type="authenticated"))
     assert not opened.value.is_closed()
