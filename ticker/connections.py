@@ -10,7 +10,7 @@ from typing import Self
 import trio
 
 
-class Connection:
+class OpenConnection:
     """One connection, in the register until the block is left.
 
     Attributes:
@@ -58,7 +58,7 @@ class Connections:
     def __init__(self) -> None:
         self.half_open = 0
         # By address, the oldest of each first.
-        self._half_open: dict[str, dict[Connection, None]] = {}
+        self._half_open: dict[str, dict[OpenConnection, None]] = {}
         self._open = 0
         self._awaited = 0
         self._closing = False
@@ -67,7 +67,7 @@ class Connections:
     def __len__(self) -> int:
         return self._open
 
-    def enter(self, connection: Connection) -> bool:
+    def enter(self, connection: OpenConnection) -> bool:
         """Put a connection into the register; say whether it came after the end had begun."""
         self._open += 1
         self._awaited += not self._closing
@@ -75,7 +75,7 @@ class Connections:
         self._half_open.setdefault(connection.address, {})[connection] = None
         return self._closing
 
-    def ask(self, connection: Connection) -> None:
+    def ask(self, connection: OpenConnection) -> None:
         """Count a connection as half-open no more, if it was."""
         of_address = self._half_open.get(connection.address, {})
         if connection in of_address:
@@ -84,7 +84,7 @@ class Connections:
             if not of_address:
                 del self._half_open[connection.address]
 
-    def leave(self, connection: Connection, *, counted: bool, late: bool) -> None:
+    def leave(self, connection: OpenConnection, *, counted: bool, late: bool) -> None:
         """Take a connection out of the register."""
         self._open -= counted
         self._awaited -= not late

@@ -50,11 +50,11 @@ from ticker.server.process import ServiceError
 from ticker.server.router import Router
 from ticker.sessions import Sessions
 from ticker.settings.model import Settings
-from ticker.settings.sources import load_sources, restart_policy, selection_rules
+from ticker.settings.source_setup import load_sources, restart_policy, selection_rules
 from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history import HistoryStore
 from ticker.storage.history_keeper import HistoryKeeper
+from ticker.storage.history_store import HistoryStore
 from ticker.storage.interface import Database
 from ticker.storage.urls import DatabaseUrlError, open_database, open_history
 from ticker.streams.admit import Streams

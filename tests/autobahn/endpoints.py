@@ -18,7 +18,7 @@ import trio
 
 from tests.chaos.inprocess import serving
 from ticker.encodings.encoding import Encoding
-from ticker.encodings.websocket import (
+from ticker.encodings.websocket_frames import (
     binary_frame,
     compressed_binary_frame,
     compressed_text_frame,

@@ -20,7 +20,7 @@ from trio.testing import memory_stream_pair
 
 from tests.exchange_standin.standin import StandIn
 from ticker.market.exchanges.dial import Dial
-from ticker.market.exchanges.faults import FeedError
+from ticker.market.exchanges.feed_errors import FeedError
 from ticker.market.exchanges.proxy import Proxy
 
 T = TypeVar("T")

@@ -14,12 +14,12 @@ import trio
 
 from tests.simulation.simulation import SYMBOLS, TTL, Simulation
 from tests.simulation.wire import TICK, Held, Wire
-from ticker.client.address import parse_address
 from ticker.client.client import Client
 from ticker.client.credentials import Credentials, IssuedToken
 from ticker.client.entry import running
 from ticker.client.messages import Epoch, Message, Reconnected, Subscribed, Ticker
 from ticker.client.requests import subscription
+from ticker.client.server_address import parse_address
 from ticker.protocol.details import Mode
 
 HISTORIES = 25

@@ -20,7 +20,7 @@ from tests.support.frames import TEXT, Frame, FrameParser, client_frame
 from tests.support.made_up import WALL, FakeAuthority, ScriptedSource, grant
 from tests.support.waiting import eventually
 from ticker.cluster.siblings import Siblings
-from ticker.connections import Connection
+from ticker.connections import OpenConnection
 from ticker.market.sources.spec import SourceSpec
 from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Authority, Grant
@@ -234,7 +234,7 @@ class World:
         asked: Subscribe | None,
     ) -> None:
         try:
-            with Connection(self.service.connections, "::1") as connection:
+            with OpenConnection(self.service.connections, "::1") as connection:
                 connection.asked()
                 client.connection = connection.scope
                 session = Session(

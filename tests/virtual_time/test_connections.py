@@ -10,11 +10,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from ticker.connections import Connection, Connections
+from ticker.connections import Connections, OpenConnection
 
 
 async def hold(register: Connections, address: str, ended: list[str], *, asked: bool) -> None:
-    with Connection(register, address) as connection:
+    with OpenConnection(register, address) as connection:
         if asked:
             connection.asked()
         await trio.sleep_forever()

@@ -12,7 +12,7 @@ from ticker.market.sources import SourceConfigError, UnknownSymbolError, load_so
 from ticker.security.policy import PolicySet
 from ticker.settings.loader import Origin, SettingsError, load
 from ticker.settings.model import Settings
-from ticker.settings.sources import load_sources, source_context
+from ticker.settings.source_setup import load_sources, source_context
 
 
 @click.command()

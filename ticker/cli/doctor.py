@@ -13,7 +13,7 @@ import trio
 
 from ticker import logs
 from ticker.limits import DOCTOR_SECONDS
-from ticker.market.exchanges.address import place_of
+from ticker.market.exchanges.exchange_address import place_of
 from ticker.market.exchanges.feed import Feed
 from ticker.market.quote import Quote
 from ticker.market.sources import (
@@ -26,7 +26,7 @@ from ticker.market.sources import (
 )
 from ticker.market.sources.spec import SourceSpec, parse_spec
 from ticker.settings.model import Settings
-from ticker.settings.sources import source_context
+from ticker.settings.source_setup import source_context
 
 _UNITS: Final = (
     (365.25 * 86400, "year", "years"),

@@ -14,8 +14,8 @@ import click
 import trio
 
 from ticker import logs
-from ticker.cli.access import find_key, key_options
 from ticker.cli.stream_recording import StreamRecording
+from ticker.cli.target import find_key, key_options
 from ticker.client import Client, TickerError, connect
 from ticker.limits import WATCH_OPEN_SECONDS
 from ticker.market.exchanges.feed import Feed
@@ -28,7 +28,7 @@ from ticker.market.sources import (
 from ticker.market.sources.recorder import CaptureError, CaptureWriter
 from ticker.market.sources.spec import SourceSpec
 from ticker.settings.model import Settings
-from ticker.settings.sources import restart_policy, source_context
+from ticker.settings.source_setup import restart_policy, source_context
 from ticker.supervision import supervise
 
 

@@ -18,8 +18,8 @@ from typing import get_args
 import click
 import trio
 
-from ticker.cli.access import find_key, key_options, own_url
 from ticker.cli.output import OutputError
+from ticker.cli.target import find_key, key_options, own_url
 from ticker.cli.watch_views import Enough, NoPricesError, draw_table, print_json, print_plain
 from ticker.client import Client, TickerError, connect
 from ticker.exception_groups import first

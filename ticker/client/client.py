@@ -21,7 +21,6 @@ from copy import copy
 import msgspec
 import trio
 
-from ticker.client.address import Address
 from ticker.client.backoff import full_jitter
 from ticker.client.book import Book
 from ticker.client.connection import open_connection, reason_of_end
@@ -62,6 +61,7 @@ from ticker.client.requests import (
     query,
     subscription,
 )
+from ticker.client.server_address import Address
 from ticker.client.statistics import ClientStatistics, State
 from ticker.protocol.details import Detail, Mode
 

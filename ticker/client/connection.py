@@ -22,7 +22,6 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from ticker.client.address import Address
 from ticker.client.disconnects import (
     ProtocolViolation,
     QueryRefused,
@@ -40,6 +39,7 @@ from ticker.client.limits import (
     SILENCE_SECONDS,
     WRITE_SECONDS,
 )
+from ticker.client.server_address import Address
 from ticker.client.token_request import connect_fault
 from ticker.exception_groups import leaves
 from ticker.protocol.paths import SUBPROTOCOL
@@ -126,7 +126,7 @@ class WatchedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class Connection:
+class ServerConnection:
     """An open WebSocket."""
 
     def __init__(self, websocket: WebSocketConnection, stream: WatchedStream) -> None:
@@ -192,7 +192,7 @@ class Connection:
 
 async def open_connection(
     readers: trio.Nursery, stream: trio.abc.Stream, address: Address, token: str, query: str = ""
-) -> Connection:
+) -> ServerConnection:
     """Make the WebSocket handshake, with a query where the stream is to begin with a subscription.
 
     A refusal (`trio_websocket.ConnectionRejected`) comes out of the nursery, where
@@ -221,7 +221,7 @@ async def open_connection(
     if websocket is None:
         how = "was too slow" if scope.cancelled_caught else "broke off"
         raise Retry(f"the WebSocket handshake with {address} {how}")
-    return Connection(websocket, watched)
+    return ServerConnection(websocket, watched)
 
 
 async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:

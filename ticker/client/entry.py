@@ -12,12 +12,12 @@ from functools import partial
 
 import trio
 
-from ticker.client.address import parse_address
 from ticker.client.client import Client
 from ticker.client.connection import dial
 from ticker.client.credentials import Credentials
 from ticker.client.limits import OPEN_SECONDS
 from ticker.client.requests import Resume, Subscribe, subscription
+from ticker.client.server_address import parse_address
 from ticker.client.token_request import exchange_key
 from ticker.protocol.details import Detail, Mode
 

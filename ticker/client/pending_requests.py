@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from ticker.client.book import Book
-from ticker.client.connection import Connection
+from ticker.client.connection import ServerConnection
 from ticker.client.disconnects import ConsumerBehind, ProtocolViolation, Retry, bounded_wait
 from ticker.client.errors import RequestError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
@@ -69,7 +69,7 @@ class PendingRequests:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ServerConnection,
         buffer: LatestWinsBuffer,
         book: Book,
         counts: ClientStatistics,

@@ -13,11 +13,11 @@ import httpx
 import msgspec
 import trio
 
-from ticker.client.address import Address
 from ticker.client.credentials import IssuedToken
 from ticker.client.disconnects import ProtocolViolation, Retry, of_exchange
 from ticker.client.errors import TickerError, UntrustedServerError
 from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
+from ticker.client.server_address import Address
 from ticker.exception_groups import causes
 
 

@@ -14,7 +14,7 @@ import trio
 
 from ticker import limits
 from ticker.cluster.bus import Bus, BusUnavailableError, Snapshot, SupersededError
-from ticker.cluster.messages import Changes, Conditions, Heartbeat, Message, keyframe, pack
+from ticker.cluster.market_messages import Changes, Conditions, Heartbeat, Message, keyframe, pack
 from ticker.cluster.mirror import Mirror
 from ticker.market.condition import Condition
 from ticker.market.market import Market

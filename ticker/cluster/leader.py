@@ -18,8 +18,8 @@ import structlog
 import trio
 
 from ticker import limits
-from ticker.cluster import messages
-from ticker.cluster.messages import Changes, Conditions, Day, Heartbeat, Keyframe, Message
+from ticker.cluster import market_messages as messages
+from ticker.cluster.market_messages import Changes, Conditions, Day, Heartbeat, Keyframe, Message
 from ticker.cluster.mirror import Mirror
 from ticker.cluster.relay import Relay
 from ticker.market.broadcast import Tick

@@ -40,7 +40,7 @@ from ticker.cluster.bus import (
 )
 from ticker.cluster.bus_feeder import Feeder
 from ticker.cluster.leader import Leader
-from ticker.cluster.messages import Keyframe, Message, RelayMessageError, unpack
+from ticker.cluster.market_messages import Keyframe, Message, RelayMessageError, unpack
 from ticker.cluster.mirror import GapError, Mirror
 from ticker.exception_groups import first
 from ticker.market.market import Market

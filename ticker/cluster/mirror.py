@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from ticker import limits
-from ticker.cluster.messages import (
+from ticker.cluster.market_messages import (
     Changes,
     Conditions,
     Day,

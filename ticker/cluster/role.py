@@ -30,7 +30,7 @@ import trio
 from ticker import limits
 from ticker.cluster.feeder_lock import FeederLock
 from ticker.cluster.leader import Leader
-from ticker.cluster.messages import Hello, RelayMessageError, decode, encode
+from ticker.cluster.market_messages import Hello, RelayMessageError, decode, encode
 from ticker.cluster.mirror import GapError, Mirror
 from ticker.cluster.relay import Following, RelayLostError, SleptError
 from ticker.market.market import Market

@@ -14,7 +14,7 @@ import msgspec
 
 from ticker import limits
 from ticker.encodings.encoding import Encoding, ShownQuote
-from ticker.encodings.websocket import text_frame
+from ticker.encodings.websocket_frames import text_frame
 from ticker.protocol.decimals import plain
 from ticker.protocol.details import FULL_FIELDS, Detail
 from ticker.protocol.messages import Message

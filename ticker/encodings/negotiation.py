@@ -11,7 +11,11 @@ from typing import Final
 from ticker.encodings.encoding import Encoding
 from ticker.encodings.json import JSON, JSON_FORMAT
 from ticker.encodings.msgpack import MessagePackFormat
-from ticker.encodings.websocket import binary_frame, compressed_binary_frame, compressed_text_frame
+from ticker.encodings.websocket_frames import (
+    binary_frame,
+    compressed_binary_frame,
+    compressed_text_frame,
+)
 from ticker.protocol.paths import MESSAGEPACK_SUBPROTOCOL, SUBPROTOCOL
 
 _MESSAGEPACK_FORMAT: Final = MessagePackFormat()

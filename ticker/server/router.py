@@ -12,7 +12,7 @@ import trio
 
 from ticker import limits
 from ticker.addresses import limit_key
-from ticker.connections import Connection, Connections
+from ticker.connections import Connections, OpenConnection
 from ticker.engine import Engine
 from ticker.http.bridge import HttpBridge
 from ticker.http.head import Head, is_for_streams, read_head
@@ -61,7 +61,7 @@ class Router:
         with (
             FaultBoundary(self._metrics),
             closing(stream),
-            Connection(self._connections, limit_key(stream.peer)) as connection,
+            OpenConnection(self._connections, limit_key(stream.peer)) as connection,
         ):
             try:
                 self._make_room()

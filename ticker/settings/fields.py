@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from ticker.market.exchanges import address
+from ticker.market.exchanges import exchange_address
 from ticker.market.sources import source_names
 from ticker.redaction import mask_credentials
 
@@ -114,7 +114,7 @@ def _addresses_of(source: str) -> tuple[SourceField, ...]:
         SourceField(
             name=f"{word}_url",
             default=None,
-            reader=address.feed_url,
+            reader=exchange_address.feed_url,
             show=_show_address,
             meaning=f"another address for the feed of {source}: a proxy, a recorder, a test",
             example="wss://feed.example.com",
@@ -125,7 +125,7 @@ def _addresses_of(source: str) -> tuple[SourceField, ...]:
         SourceField(
             name=f"{word}_rest_url",
             default=None,
-            reader=address.http_url,
+            reader=exchange_address.http_url,
             show=_show_address,
             meaning=f"where the REST interface of {source} is asked",
             example="https://api.example.com",

@@ -14,7 +14,7 @@ import attrs
 
 from ticker import limits
 from ticker.addresses import is_loopback
-from ticker.market.exchanges.address import proxy_url
+from ticker.market.exchanges.exchange_address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources import SourceConfigError, find_source
 from ticker.market.sources.spec import SourceSpec

@@ -28,14 +28,14 @@ from ticker.market.book import Book
 from ticker.market.candles import HOUR, SECOND, STEPS, Candles
 from ticker.market.packed_bars import SPANS, PackedBarsError, block_begin, pack, unpack
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history import (
+from ticker.storage.history_reading import Key, Read, blocks_of, read_everything, read_rows_after
+from ticker.storage.history_store import (
     Block,
     Changes,
     HistoryStore,
     JournalRow,
     write_rows,
 )
-from ticker.storage.history_reading import Key, Read, blocks_of, read_everything, read_rows_after
 from ticker.storage.threads import in_thread
 
 __all__ = ["NOTHING_KEPT", "HistoryKeeper", "HistoryStatistics"]

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from ticker.storage.history import Block, Changes
+from ticker.storage.history_store import Block, Changes
 from ticker.storage.interface import Database
 
 __all__ = ["PostgresHistory"]

@@ -14,7 +14,7 @@ import msgspec
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar
 from ticker.market.packed_bars import PackedBarsError, block_begin, unpack
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history import HistoryStore, read_rows
+from ticker.storage.history_store import HistoryStore, read_rows
 
 __all__ = ["Key", "Read", "blocks_of", "read_everything", "read_rows_after"]
 

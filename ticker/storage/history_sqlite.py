@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, make_directory, open_private
-from ticker.storage.history import Block, Changes
+from ticker.storage.history_store import Block, Changes
 from ticker.storage.sqlite import unavailable
 
 __all__ = ["HISTORY_FILE", "SqliteHistory"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ticker.storage.history import HistoryStore
+    from ticker.storage.history_store import HistoryStore
     from ticker.storage.interface import Database
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?://", re.ASCII)

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import trio
 
 from ticker.encodings.encoding import Encoding
-from ticker.encodings.websocket import PING_FRAME
+from ticker.encodings.websocket_frames import PING_FRAME
 from ticker.market.condition import SourceState
 from ticker.market.missed_ticks import TicksLostError
 from ticker.market.subscriber import Subscriber

@@ -16,7 +16,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.extensions import Extension
 
 from ticker import limits
-from ticker.encodings.websocket import close_frame
+from ticker.encodings.websocket_frames import close_frame
 from ticker.protocol.close_codes import CloseCode
 from ticker.rate_limit import Bucket, Rate
 from ticker.streams.inflate import BoundedInflate

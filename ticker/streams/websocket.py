@@ -18,7 +18,7 @@ import trio
 from wsproto.events import CloseConnection, Ping
 
 from ticker import limits
-from ticker.encodings.websocket import pong_frame
+from ticker.encodings.websocket_frames import pong_frame
 from ticker.protocol.close_codes import CloseCode
 from ticker.streams.inbound import Inbound, RefusedMessageError
 

@@ -24,7 +24,7 @@ from ticker.settings.network_readers import Endpoint
 from ticker.web import answer_cache, auth, history, operations, pages, prices, stream
 from ticker.web.metrics_listener import serve_metrics
 from ticker.web.responses import EXTENSION, error
-from ticker.web.siblings import answer_siblings
+from ticker.web.sibling_answers import answer_siblings
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from wsproto.frame_protocol import FrameProtocol
 from tests.support.frames import FrameParser
 from ticker import limits
 from ticker.encodings.deflate import accept_offer
-from ticker.encodings.websocket import (
+from ticker.encodings.websocket_frames import (
     binary_frame,
     compressed_binary_frame,
     compressed_text_frame,

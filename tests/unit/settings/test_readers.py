@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.market.exchanges import address
+from ticker.market.exchanges import exchange_address
 from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
 from ticker.settings import network_readers as network
@@ -32,9 +32,9 @@ READERS: list[Callable[[object], object]] = [
     read.choice("a", "b"),
     read.token_places,
     read.secrets,
-    address.feed_url,
-    address.http_url,
-    address.proxy_url,
+    exchange_address.feed_url,
+    exchange_address.http_url,
+    exchange_address.proxy_url,
     network.host,
     network.endpoint,
     network.metrics_access,
@@ -111,8 +111,8 @@ def test_anything_at_all_is_read_or_a_value_error(
         (network.endpoint, "localhost:0", Endpoint("localhost", 0)),
         (network.metrics_access, " token ", "token"),
         (network.metrics_access, "127.0.0.1:9090", Endpoint("127.0.0.1", 9090)),
-        (address.http_url, "https://api.example:8443/v1/", "https://api.example:8443/v1"),
-        (address.proxy_url, "http://u:p@proxy:3128/", "http://u:p@proxy:3128"),
+        (exchange_address.http_url, "https://api.example:8443/v1/", "https://api.example:8443/v1"),
+        (exchange_address.proxy_url, "http://u:p@proxy:3128/", "http://u:p@proxy:3128"),
         (read.symbols, "BTC-USD=42000,ETH-USD", {"BTC-USD": Decimal(42000), "ETH-USD": None}),
         (read.symbols, {"BTC-USD": 1.5}, {"BTC-USD": Decimal("1.5")}),
         (read.symbols, ["BTC-USD", "ETH-USD=2"], {"BTC-USD": None, "ETH-USD": Decimal(2)}),
@@ -120,7 +120,7 @@ def test_anything_at_all_is_read_or_a_value_error(
         (read.token_places, "cookie,header", ("header", "cookie")),
         (read.secrets, "one,two", (b"one", b"two")),
         (read.secrets, "a,b,c,d,e,f,g,h", (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h")),
-        (address.feed_url, "ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x"),
+        (exchange_address.feed_url, "ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x"),
         (read.choice("auto", "off"), False, "off"),
     ],
 )
@@ -171,8 +171,8 @@ def test_good_values_are_read(
         (read.secrets, ""),
         (read.secrets, "a,"),
         (read.secrets, "a,b,c,d,e,f,g,h,i"),
-        (address.feed_url, "http://a.example"),
-        (address.feed_url, "wss://"),
+        (exchange_address.feed_url, "http://a.example"),
+        (exchange_address.feed_url, "wss://"),
         (read.sources, "coinbase[]"),
         (read.sources, "coinbase[A-USD,B-USD"),
         (read.sources, "coinbase[A-USD A-USD]"),
@@ -196,11 +196,11 @@ def test_good_values_are_read(
         (network.endpoint, "[localhost]:9090"),
         (network.endpoint, "localhost:65536"),
         (network.metrics_access, "closed"),
-        (address.http_url, "wss://a.example"),
-        (address.http_url, "https://a.example/?x=1"),
-        (address.proxy_url, "proxy:3128"),
-        (address.proxy_url, "http://proxy:x"),
-        (address.proxy_url, "http://proxy/path"),
+        (exchange_address.http_url, "wss://a.example"),
+        (exchange_address.http_url, "https://a.example/?x=1"),
+        (exchange_address.proxy_url, "proxy:3128"),
+        (exchange_address.proxy_url, "http://proxy:x"),
+        (exchange_address.proxy_url, "http://proxy/path"),
         (read.text, "  "),
     ],
 )

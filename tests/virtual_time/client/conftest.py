@@ -15,13 +15,13 @@ import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 from trio_websocket import wrap_server_stream as wrap
 
-from ticker.client.address import parse_address
 from ticker.client.client import Client
 from ticker.client.credentials import Credentials, IssuedToken
 from ticker.client.disconnects import Retry
 from ticker.client.entry import running
 from ticker.client.messages import Message
 from ticker.client.requests import Subscribe, Unsubscribe
+from ticker.client.server_address import parse_address
 
 
 class Session:

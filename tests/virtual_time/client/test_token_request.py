@@ -14,11 +14,11 @@ import trustme
 from trio.testing import MockClock
 
 from ticker.client import AuthenticationError, Client, ProtocolError, UntrustedServerError, connect
-from ticker.client.address import parse_address
 from ticker.client.connection import dial
 from ticker.client.credentials import IssuedToken
 from ticker.client.disconnects import ProtocolViolation, Retry
 from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
+from ticker.client.server_address import parse_address
 from ticker.client.token_request import exchange_key
 
 ADDRESS = parse_address("http://ticker.test:8081")

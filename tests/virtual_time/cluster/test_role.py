@@ -15,7 +15,7 @@ from tests.support.inmemory import Client, World, world
 from tests.support.made_up import SYMBOLS, WALL, quotes
 from tests.support.waiting import eventually
 from ticker.cluster.feeder_lock import FeederLock
-from ticker.cluster.messages import Changes, Conditions, Heartbeat, Hello, Keyframe, encode
+from ticker.cluster.market_messages import Changes, Conditions, Heartbeat, Hello, Keyframe, encode
 from ticker.cluster.mirror import GapError, Mirror
 from ticker.cluster.siblings import Siblings
 from ticker.market.candles import STEPS

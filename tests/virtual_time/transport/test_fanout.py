@@ -11,7 +11,7 @@ import trio
 
 from tests.support.rings import needs_ring
 from ticker import limits
-from ticker.encodings.websocket import close_frame
+from ticker.encodings.websocket_frames import close_frame
 from ticker.market.subscriber import ONE_BY_ONE
 from ticker.transport.fanout import RingFanout, open_fanout
 from ticker.transport.io_uring import Ring

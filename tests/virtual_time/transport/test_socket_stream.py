@@ -16,7 +16,7 @@ from tests.support.connected import KINDS, SMALL_BUFFER, Kind, pair
 from tests.support.frames import CLOSE, FrameParser
 from tests.support.rings import needs_ring
 from ticker import limits
-from ticker.encodings.websocket import close_frame, text_frame
+from ticker.encodings.websocket_frames import close_frame, text_frame
 from ticker.protocol.close_codes import CloseCode
 from ticker.transport.fanout import RingFanout
 from ticker.transport.io_uring import Ring

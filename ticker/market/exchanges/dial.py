@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from ticker.limits import FEED_CONNECT_SECONDS
-from ticker.market.exchanges.faults import FeedError
+from ticker.market.exchanges.feed_errors import FeedError
 from ticker.market.exchanges.proxy import Proxy, open_tunnel
 
 __all__ = ["Dial", "dial", "within"]

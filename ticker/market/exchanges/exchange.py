@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import structlog
 
-from ticker.market.exchanges.address import feed_url, http_url, proxy_url, rest_beside
 from ticker.market.exchanges.dialect import Dialect
+from ticker.market.exchanges.exchange_address import feed_url, http_url, proxy_url, rest_beside
 from ticker.market.exchanges.feed import Feed
 from ticker.market.exchanges.proxy import choose_proxy
 from ticker.market.quote import DEFAULT_SYMBOLS

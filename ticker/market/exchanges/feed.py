@@ -17,17 +17,17 @@ import structlog
 import trio
 
 from ticker.limits import FEED_BATCH_SECONDS, FEED_REPLACE_RETRY_SECONDS
-from ticker.market.exchanges.connection import connected
+from ticker.market.exchanges.connect_pauses import ConnectBudget, is_short, replacement_pause
 from ticker.market.exchanges.dial import Dial, dial
 from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.faults import FeedError, one_fault
+from ticker.market.exchanges.exchange_socket import connected
 from ticker.market.exchanges.feed_connection import FeedConnection
+from ticker.market.exchanges.feed_errors import FeedError, one_fault
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
-from ticker.market.exchanges.pace import ConnectBudget, is_short, replacement_pause
 from ticker.market.exchanges.proxy import Proxy
-from ticker.market.exchanges.questions import Questions
 from ticker.market.exchanges.rest import RestClient
+from ticker.market.exchanges.rest_questions import Questions
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext
 

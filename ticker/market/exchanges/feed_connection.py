@@ -20,7 +20,6 @@ from ticker.limits import (
     FEED_PING_SECONDS,
     FEED_SILENCE_SECONDS,
 )
-from ticker.market.exchanges.connection import Connection
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
@@ -35,7 +34,8 @@ from ticker.market.exchanges.events import (
     Refused,
     Subscribed,
 )
-from ticker.market.exchanges.faults import FeedError, MessageTooBigError, one_fault
+from ticker.market.exchanges.exchange_socket import ExchangeSocket
+from ticker.market.exchanges.feed_errors import FeedError, MessageTooBigError, one_fault
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.subscriptions import Subscriptions
@@ -80,7 +80,7 @@ class FeedConnection:
         )
         self._answered = trio.Event()
         self._started = trio.Event()
-        self._connection: Connection | None = None
+        self._connection: ExchangeSocket | None = None
         self._question = _FIRST_QUESTION
         self._held: Sequence[str] | None = None
         self._watch: Final = trio.CancelScope()
@@ -90,7 +90,7 @@ class FeedConnection:
 
     async def run(
         self,
-        connecting: AbstractAsyncContextManager[Connection],
+        connecting: AbstractAsyncContextManager[ExchangeSocket],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve the connection until `scope` is cancelled; started once all is answered.
@@ -112,7 +112,7 @@ class FeedConnection:
 
     # --- receiving
 
-    async def _receive(self, connection: Connection) -> None:
+    async def _receive(self, connection: ExchangeSocket) -> None:
         try:
             raw = await connection.receive()
         except MessageTooBigError as error:
@@ -179,7 +179,9 @@ class FeedConnection:
 
     # --- asking
 
-    async def _subscribe(self, connection: Connection, task_status: trio.TaskStatus[None]) -> None:
+    async def _subscribe(
+        self, connection: ExchangeSocket, task_status: trio.TaskStatus[None]
+    ) -> None:
         """Subscribe to everything, batch by batch, and later again to what was refused."""
         while True:
             while self._subscriptions.gather(trio.current_time()):
@@ -193,7 +195,7 @@ class FeedConnection:
             wait = self._memory.refused.next_try() - trio.current_time()
             await trio.sleep(max(wait, FEED_LOOK_SECONDS))
 
-    async def _request(self, connection: Connection) -> None:
+    async def _request(self, connection: ExchangeSocket) -> None:
         names = self._subscriptions.next()
         for message in self._dialect.subscribe(names, self._subscriptions.request):
             await connection.send(message)
@@ -235,7 +237,7 @@ class FeedConnection:
                 f"{self._dialect.name}: subscribed no more to {self._state.some(lacking)}"
             )
 
-    async def _ping(self, connection: Connection) -> None:
+    async def _ping(self, connection: ExchangeSocket) -> None:
         """Ask for signs of life until subscribed, and where the exchange gives none by itself."""
         dialect = self._dialect
         while dialect.pings or dialect.ping is not None or not self._started.is_set():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import attrs
 
 from ticker.limits import FEED_CONNECTS_SECONDS, FEED_REST_CONNECTS
+from ticker.market.exchanges.connect_pauses import ConnectBudget
 from ticker.market.exchanges.dialect import Listing
-from ticker.market.exchanges.pace import ConnectBudget
 from ticker.market.exchanges.subscriptions import Refusals
 
 __all__ = ["FeedMemory", "FeedRecord"]

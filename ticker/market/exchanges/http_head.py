@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from ticker.limits import FEED_HEAD_BYTES, FEED_RETRY_AFTER_SECONDS, FEED_SLOW_SECONDS
-from ticker.market.exchanges.faults import FeedError, StatusError
+from ticker.market.exchanges.feed_errors import FeedError, StatusError
 
 __all__ = ["Head", "UpgradedStream", "read_head", "refusal"]
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import attrs
 import trio
 
-from ticker.market.exchanges.address import place_of, proxy_url
+from ticker.market.exchanges.exchange_address import place_of, proxy_url
 from ticker.market.exchanges.http_head import read_head, refusal
 
 __all__ = ["Proxy", "choose_proxy", "open_tunnel"]

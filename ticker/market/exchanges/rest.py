@@ -15,9 +15,9 @@ import h11
 import trio
 
 from ticker.limits import FEED_ANSWER_SECONDS, FEED_REST_BYTES, FEED_REST_CHUNK_BYTES
-from ticker.market.exchanges.address import place_of
 from ticker.market.exchanges.dial import Dial
-from ticker.market.exchanges.faults import FeedError, StatusError, one_fault
+from ticker.market.exchanges.exchange_address import place_of
+from ticker.market.exchanges.feed_errors import FeedError, StatusError, one_fault
 from ticker.market.exchanges.http_head import Head, refusal
 from ticker.market.exchanges.proxy import Proxy
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from ticker.limits import FEED_DETAIL_CHARACTERS
+from ticker.market.exchanges.connect_pauses import refusal_pause
 from ticker.market.exchanges.events import Refused, Subscribed
-from ticker.market.exchanges.pace import refusal_pause
 
 __all__ = ["Refusals", "Subscriptions"]
 

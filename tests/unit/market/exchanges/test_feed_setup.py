@@ -16,6 +16,7 @@ from tests.exchange_standin import COINBASE, Market
 from ticker.market.exchanges.binance import BINANCE, MOST_STREAMS
 from ticker.market.exchanges.bitstamp import DIALECT as BITSTAMP
 from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
+from ticker.market.exchanges.connect_pauses import ConnectBudget
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import BadMessage, PriceSeen
 from ticker.market.exchanges.feed import Feed
@@ -23,7 +24,6 @@ from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
 from ticker.market.exchanges.kraken import DIALECT as KRAKEN
 from ticker.market.exchanges.okx import DIALECT as OKX
-from ticker.market.exchanges.pace import ConnectBudget
 from ticker.market.sources import Source, SourceConfigError, SourceContext, load_source
 from ticker.market.sources.replay import parse_line
 

@@ -31,7 +31,7 @@ from tests.exchange_standin.running import (
 )
 from tests.support.captures import CAPTURES, with_captures
 from ticker.limits import FEED_ANSWER_SECONDS, FEED_REPLACE_RETRY_SECONDS, FEED_SILENCE_SECONDS
-from ticker.market.exchanges.faults import FeedError
+from ticker.market.exchanges.feed_errors import FeedError
 from ticker.market.sources import SourceConfigError
 from ticker.market.sources.replay import parse_line
 

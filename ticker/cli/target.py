@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from ticker.addresses import is_loopback
-from ticker.client.address import Address, parse_address
+from ticker.client.server_address import Address, parse_address
 from ticker.limits import SECRET_FILE_BYTES
 from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line
 from ticker.settings.model import Settings

@@ -17,20 +17,26 @@ from ticker.limits import (
     FEED_MESSAGE_BYTES,
     FEED_QUEUE_MESSAGES,
 )
-from ticker.market.exchanges.address import place_of
 from ticker.market.exchanges.dial import Dial, dial, within
-from ticker.market.exchanges.faults import BROKEN, FeedError, MessageTooBigError, one_fault, why
+from ticker.market.exchanges.exchange_address import place_of
+from ticker.market.exchanges.feed_errors import (
+    BROKEN,
+    FeedError,
+    MessageTooBigError,
+    one_fault,
+    why,
+)
 from ticker.market.exchanges.http_head import UpgradedStream
 from ticker.market.exchanges.proxy import Proxy
 
-__all__ = ["Connection", "connected"]
+__all__ = ["ExchangeSocket", "connected"]
 
 #: RFC 6455 §7.4.1: we close with this on a message over our limit.
 TOO_BIG: Final = 1009
 
 
 @attrs.frozen
-class Connection:
+class ExchangeSocket:
     """An open WebSocket whose every fault is a `FeedError`."""
 
     place: str
@@ -68,7 +74,7 @@ class Connection:
 @asynccontextmanager
 async def connected(
     url: str, proxy: Proxy | None = None, dial: Dial = dial
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[ExchangeSocket]:
     """Open a WebSocket and close it again, each within a limit.
 
     Raises:
@@ -91,7 +97,7 @@ async def connected(
                         max_message_size=FEED_MESSAGE_BYTES,
                     )
                 try:
-                    yield Connection(place, ws)
+                    yield ExchangeSocket(place, ws)
                 finally:
                     # A close frame is a courtesy: what ended the talk matters, not the answer.
                     with trio.move_on_after(FEED_CLOSE_SECONDS), suppress(*BROKEN):

@@ -16,7 +16,7 @@ from ticker.market.sources import (
 )
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
-from ticker.settings.sources import load_sources, selection_rules, source_context
+from ticker.settings.source_setup import load_sources, selection_rules, source_context
 
 LISTED = {"coinbase": {"A-USD", "B-USD"}, "kraken": {"B-USD", "C-USD"}, "simulated": set[str]()}
 

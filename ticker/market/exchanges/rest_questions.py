@@ -26,12 +26,12 @@ from ticker.limits import (
 )
 from ticker.market.backfill import Backfill, Span
 from ticker.market.candles import ExactBar
+from ticker.market.exchanges.connect_pauses import growing_pause, is_short
 from ticker.market.exchanges.dialect import Dialect, Listing
 from ticker.market.exchanges.events import BadMessage
-from ticker.market.exchanges.faults import FeedError, StatusError
+from ticker.market.exchanges.feed_errors import FeedError, StatusError
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
-from ticker.market.exchanges.pace import growing_pause, is_short
 
 __all__ = ["Questions"]
 

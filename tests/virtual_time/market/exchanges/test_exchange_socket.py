@@ -24,9 +24,9 @@ from tests.exchange_standin import (
 )
 from tests.exchange_standin import served_over_tls as served
 from ticker.limits import FEED_CLOSE_SECONDS, FEED_CONNECT_SECONDS, FEED_MESSAGE_BYTES
-from ticker.market.exchanges.connection import connected
-from ticker.market.exchanges.faults import FeedError, StatusError
+from ticker.market.exchanges.exchange_socket import connected
 from ticker.market.exchanges.feed import Feed
+from ticker.market.exchanges.feed_errors import FeedError, StatusError
 from ticker.market.sources import (
     Source,
     SourceConfigError,

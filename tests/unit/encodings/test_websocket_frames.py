@@ -6,7 +6,7 @@ import pytest
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from tests.support.frames import FrameParser
-from ticker.encodings.websocket import CLOSE_OPCODE, PING_FRAME, close_frame, text_frame
+from ticker.encodings.websocket_frames import CLOSE_OPCODE, PING_FRAME, close_frame, text_frame
 from ticker.protocol.close_codes import CloseCode
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.client.address import Address, parse_address
+from ticker.client.server_address import Address, parse_address
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from ticker.market.candles import STEPS, ShownBar, Step
 from ticker.market.packed_bars import PackedBarsError, pack, unpack
 from ticker.market.quote import Quote
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history import (
+from ticker.storage.history_keeper import HistoryKeeper
+from ticker.storage.history_postgres import PostgresHistory
+from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
+from ticker.storage.history_store import (
     Block,
     Changes,
     HistoryStore,
@@ -25,9 +28,6 @@ from ticker.storage.history import (
     read_rows,
     write_rows,
 )
-from ticker.storage.history_keeper import HistoryKeeper
-from ticker.storage.history_postgres import PostgresHistory
-from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
 from ticker.storage.postgres import PostgresDatabase
 
 SECOND, MINUTE, HOUR = STEPS.values()

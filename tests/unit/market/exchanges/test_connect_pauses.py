@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.limits import FEED_CONNECT_SPACING_SECONDS, FEED_REPLACE_RETRY_SECONDS
-from ticker.market.exchanges.pace import ConnectBudget, growing_pause, replacement_pause
+from ticker.market.exchanges.connect_pauses import ConnectBudget, growing_pause, replacement_pause
 
 
 @given(
