@@ -174,7 +174,7 @@ async def test_a_refused_upgrade_is_one_clear_fault() -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("connection", "dial"):
+    for module in ("exchange_socket", "dial"):
         monkeypatch.setattr(f"ticker.market.exchanges.{module}.FEED_CONNECT_SECONDS", 0.2)
     assert FEED_CONNECT_SECONDS == 10
 
