@@ -32,7 +32,7 @@ def cpu_seconds(pids: tuple[int, ...]) -> float:
 
 
 def ticks(name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
-    """Measure what a server spends on its ticks while nobody is connected."""
+    """Measure what a server spends on its ticks while no client is connected."""
     with servers.running(name, need, cpus=cpus.server, helper_cpus=cpus.load) as target:
         time.sleep(load.warmup + settle)
         before, began = cpu_seconds(target.pids), time.monotonic()

@@ -1,7 +1,7 @@
 """One run of the load generator against one server.
 
 Rules for this module: it returns what `load.c` printed, checked for sanity, and adds nothing
-of its own but the server's memory before anybody came.
+of its own but the server's memory before any client came.
 """
 
 from __future__ import annotations

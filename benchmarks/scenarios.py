@@ -272,7 +272,7 @@ def _changes() -> Scenario:
         _STREAM,
         ratio_of="server CPU, µs per frame",
         note="Ticks come at 100 Hz; the CPU of one with a single subscriber is what a tick costs "
-        "before anybody is sent it, the source's share included.",
+        "before any subscriber is sent it, the source's share included.",
     )
 
 

@@ -57,7 +57,7 @@ export function createChart(decimals, history) {
 	let range = 300;
 	let step = 1;
 	let frozen = false;
-	let following = true; // newest at the right edge, until somebody zooms or pans
+	let following = true; // newest at the right edge, until the user zooms or pans
 	let candles = [];
 	let shown = 0; // of them, by the library
 	let places = []; // theirs and those of the gaps between them, from left to right

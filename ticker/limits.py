@@ -441,7 +441,7 @@ HANDSHAKE_ROOM: Final = 200
 #: Refusals beyond that which are waited with until the peer has read them; further ones may be cut
 #: off by a reset, so that a flood of refused requests holds no descriptors.
 REFUSALS_AT_ONCE: Final = 200
-#: Connections that may wait to be accepted: a server restart brings everybody back at once.
+#: Connections that may wait to be accepted: a server restart brings all clients back at once.
 BACKLOG: Final = 4096
 #: Connections accepted between two checkpoints: with their handshakes two or three milliseconds'
 #: worth, so that those who are subscribed have their ticks in time while a crowd comes back.
@@ -564,7 +564,7 @@ COUNTED_CLOSE_CODES: Final = frozenset(
 #: How long the address to open waits for the first prices, and for the lines about them.
 FIRST_PRICE_SECONDS: Final = 3.0
 LOG_SETTLE_SECONDS: Final = 0.1
-#: Somebody sits before it: a server that is not there should be said soon.
+#: A person waits for it: a server that is not there should be said soon.
 WATCH_OPEN_SECONDS: Final = 5.0
 #: How long a counted watch waits for a first price: a source connects and subscribes in less.
 WATCH_PRICES_SECONDS: Final = 5.0

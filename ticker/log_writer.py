@@ -96,7 +96,7 @@ class LogWriter:
     def drain(self, deadline: float) -> None:
         """Wait until everything queued is written or dropped, up to a monotonic time.
 
-        Where that takes too long once, it is not waited for again: somebody does not read.
+        Where that takes too long once, it is not waited for again: the other end does not read.
         """
         self._hurry = True
         self._finish(self.more(math.inf), deadline)

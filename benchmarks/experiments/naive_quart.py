@@ -1,6 +1,6 @@
 """The first naive way: a memory channel per subscriber, and `websocket.send` in a Quart route.
 
-What everybody writes first, under Hypercorn on trio.
+What is written first, under Hypercorn on trio.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def in_c(name: str) -> Deliver:
 
 
 class Audience:
-    """Who is there: a list that is replaced, never changed, when somebody comes or goes."""
+    """Who is there: a list that is replaced, never changed, when a client comes or goes."""
 
     def __init__(self, listener: socket.socket, *, not_sent_bytes: int) -> None:
         self._listener = listener

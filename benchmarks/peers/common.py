@@ -20,7 +20,7 @@ _SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 #: Tokens that were issued, by id, as a server that can revoke them must look up.
 _ISSUED: Final = set(os.environ["BENCH_TOKEN_IDS"].split(","))
 _PART_CHARS: Final = 43
-#: Everybody may knock at once, as with Ticker.
+#: All clients may connect at once, as with Ticker.
 BACKLOG: Final = 4096
 #: The answer that belongs to the key of RFC 6455 §1.3, which is the one that load.c sends.
 UPGRADED: Final = (

@@ -37,7 +37,7 @@ async def stream(websocket: WebSocket) -> None:
 
 
 async def tick() -> None:
-    """Send a tick to everybody, for ever."""
+    """Send a tick to every client, for ever."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     for seq in itertools.count(1):

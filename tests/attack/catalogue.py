@@ -1,7 +1,7 @@
 """Hand-made attacks: bytes that no honest client sends, or no complete request.
 
 Rules for this module: pure; a token goes in, named bytes come out. An attack is either the
-first bytes of a connection or what follows a good handshake. Whoever runs them decides where
+first bytes of a connection or what follows a good handshake. The one that runs them decides where
 to cut them and how to leave.
 """
 
@@ -113,7 +113,7 @@ def _around_the_upgrade(token: str) -> _Named:
     yield "fifty pipelined requests", page * 50
     yield "a pipelined upgrade, then frames", page + good + text({"type": "ping"})
     yield (
-        "a pipelined upgrade to nothing of ours",
+        "a pipelined upgrade to another path",
         page + upgrade(token, start=b"GET /other HTTP/1.1"),
     )
     yield "a pipelined request without a host", page + b"GET / HTTP/1.1\r\n\r\n"
@@ -243,7 +243,7 @@ def _bodies(token: str) -> _Named:
     yield "h2c after chunks", ended + request(b"GET / HTTP/1.1", *h2c)
     yield "an upgrade after chunks", ended + upgrade(token)
     yield (
-        "an upgrade of nothing of ours after chunks",
+        "an upgrade of another path after chunks",
         ended + upgrade(token, start=b"GET /other HTTP/1.1"),
     )
     yield "ten thousand tiny chunks", request(post, chunked, body=b"1\r\n \r\n" * 10_000)
@@ -264,7 +264,7 @@ def _bodies(token: str) -> _Named:
     )
     yield "Expect and no body", request(post, b"Expect: 100-continue", b"Content-Length: 9")
     yield "Expect on an upgrade", upgrade(token, b"Expect: 100-continue")
-    yield "Expect what nobody knows", request(b"GET / HTTP/1.1", b"Expect: 200-ok")
+    yield "Expect what no server knows", request(b"GET / HTTP/1.1", b"Expect: 200-ok")
 
 
 def _heads(token: str) -> _Named:
@@ -333,7 +333,7 @@ def _methods_and_versions(token: str) -> _Named:
     yield "POST to the stream", upgrade(token, start=b"POST /ws/ticker HTTP/1.1")
     yield "HEAD to the stream", upgrade(token, start=b"HEAD /ws/ticker HTTP/1.1")
     yield "TRACE", request(b"TRACE / HTTP/1.1")
-    yield "a method nobody knows", request(b"FROBNICATE / HTTP/1.1")
+    yield "a method no server knows", request(b"FROBNICATE / HTTP/1.1")
     yield "a method in small letters", upgrade(token, start=b"get /ws/ticker HTTP/1.1")
     yield "an upgrade over HTTP/1.0", upgrade(token, start=b"GET /ws/ticker HTTP/1.0")
     yield "a page over HTTP/1.0", request(b"GET / HTTP/1.0", b"Connection: keep-alive")

@@ -110,7 +110,7 @@ async def _under_attack(
     return outcome
 
 
-async def test_hand_made_attacks_harm_nobody(
+async def test_hand_made_attacks_harm_no_client(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everything = attacks(attacked.token())
@@ -119,7 +119,7 @@ async def test_hand_made_attacks_harm_nobody(
     await _under_attack(attacked, iter(tries), capsys, len(tries))
 
 
-async def test_hand_made_attacks_over_tls_harm_nobody(
+async def test_hand_made_attacks_over_tls_harm_no_client(
     secure: Secure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = secure.server
@@ -127,7 +127,7 @@ async def test_hand_made_attacks_over_tls_harm_nobody(
     await _under_attack(server, iter(tries), capsys, len(tries), secure)
 
 
-async def test_attacks_beneath_tls_harm_nobody(
+async def test_attacks_beneath_tls_harm_no_client(
     secure: Secure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What is no TLS at all, and what ends in the middle of a handshake.
@@ -147,21 +147,21 @@ async def test_pipelined_requests_of_clients_that_reset_leave_nothing(
     await _under_attack(attacked, iter(tries), capsys, ATTACKERS)
 
 
-async def test_attacks_cut_anywhere_harm_nobody(
+async def test_attacks_cut_anywhere_harm_no_client(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tries = every_cut(attacks(attacked.token()), dense=400, step=CUTS_STEP)
     await _under_attack(attacked, tries, capsys, ATTACKERS)
 
 
-async def test_mutated_attacks_harm_nobody(
+async def test_mutated_attacks_harm_no_client(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _under_attack(attacked, _mutated(attacked, MUTATIONS), capsys, ATTACKERS)
 
 
 @pytest.mark.slow
-async def test_attacks_cut_at_every_byte_harm_nobody(
+async def test_attacks_cut_at_every_byte_harm_no_client(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tries = every_cut(attacks(attacked.token()), dense=2048)
@@ -169,7 +169,7 @@ async def test_attacks_cut_at_every_byte_harm_nobody(
 
 
 @pytest.mark.slow
-async def test_a_million_mutations_harm_nobody(
+async def test_a_million_mutations_harm_no_client(
     attacked: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tries = _mutated(attacked, SLOW_MUTATIONS)

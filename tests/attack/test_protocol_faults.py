@@ -1,4 +1,4 @@
-"""Whoever breaks the WebSocket protocol is told how, though trio-websocket says nothing."""
+"""A client that breaks the WebSocket protocol is told how, though trio-websocket says nothing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 #: Compression: thousands of messages of all sizes, by whatever is negotiated.
 COMPRESSION = ("12.*", "13.*")
 #: The cases of offers that are declined, so that nothing is compressed: all that they offer wants a
-#: window below the largest of the server, whose frames are made once for everybody.
+#: window below the largest of the server, whose frames are made once for all.
 DECLINED = ("13.3.", "13.5.")
 #: What the stream ends differently, on purpose, by case or section; see docs/reliability.md.
 EXPLAINED: Mapping[str, str] = {}
@@ -45,7 +45,7 @@ def _endpoint(folder: Path, *options: str) -> Iterator[str]:
             assert process.stdout is not None
             yield process.stdout.readline().strip()
         finally:
-            process.kill()  # a test's helper, which has no goodbye to say
+            process.kill()  # a test's helper, which has nothing to wind up
 
 
 def _summary(cases: list[Case]) -> str:

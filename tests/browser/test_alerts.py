@@ -137,7 +137,7 @@ def test_an_alert_is_deleted_by_keyboard(tab: Tab, shared: Program) -> None:
     expect(page.locator("#alerted")).to_be_hidden()
 
 
-def test_an_old_price_alerts_nobody(tab: Tab, shared: Program) -> None:
+def test_an_old_price_gives_no_alert(tab: Tab, shared: Program) -> None:
     stand = begin(tab, shared)
     page = stand.page
     add(page, "rises above", "101")

@@ -1,4 +1,4 @@
-"""The page and its client below a path: of a real nginx, which takes it away again, and of ours."""
+"""The page and its client below a path: of a real nginx, which takes it away, and of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crashes, a session or a source, takes nobody else with it."""
+"""What crashes, a session or a source, takes nothing else with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ticker.protocol.requests import Request
 
 STREAMS = 100
 MESSAGES = 30
-#: One message in so many meets a fault of ours.
+#: One message in so many meets a fault of the server.
 ONE_IN = 1000
 
 
@@ -72,7 +72,7 @@ async def test_one_session_in_a_thousand_crashes_alone(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for _ in range(STREAMS):
                     nursery.start_soon(converse, await _stream(running))
-        await eventually(lambda: not running.service.sessions, "everybody to go")
+        await eventually(lambda: not running.service.sessions, "all to go")
         logged = [event for event in running.logged if event["event"] == "session_crashed"]
     crashes = decoded // ONE_IN
     assert crashes > 0

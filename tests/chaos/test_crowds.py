@@ -1,4 +1,4 @@
-"""A crowd that asks for nothing keeps nobody out, over TCP and over TLS."""
+"""A crowd that asks for nothing keeps no client out, over TCP and over TLS."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["same", "other"])
-async def test_half_said_requests_keep_nobody_out(
+async def test_half_said_requests_keep_no_client_out(
     target: Target, source: str, *, secure: bool
 ) -> None:
     server = target.server
@@ -78,7 +78,7 @@ async def test_half_said_requests_keep_nobody_out(
         held: list[trio.SocketStream] = []
 
         async def crowd_in() -> None:
-            # They come again as they are cut off, and faster than anybody is let go by a deadline.
+            # They come again as they are cut off, and faster than any is let go by a deadline.
             while True:
                 stream = await target.connect("127.0.0.1", secure=secure)
                 crowd.push_async_callback(trio.aclose_forcefully, stream)

@@ -1,7 +1,7 @@
 """What is over leaves nothing: no connection to the garbage collector, no service a descriptor.
 
 The collector runs seldom (`limits.COLLECT_AFTER_OBJECTS`): what a rush would leave to it would be
-megabytes, and a pause for everybody.
+megabytes, and a pause for all.
 """
 
 from __future__ import annotations
@@ -88,16 +88,16 @@ def _collector_off() -> Iterator[None]:
     gc.enable()
 
 
-GOODBYE = client_frame(CLOSE, (1000).to_bytes(2, "big"))
+CLOSING = client_frame(CLOSE, (1000).to_bytes(2, "big"))
 LIVES = {
     **{
         how.value: (partial(_killed, how), OF_A_STREAM)
         for how in Kill
         if how is not Kill.RST_UNREAD
     },
-    "goodbye": (partial(_says, client_frame(PONG) + GOODBYE), OF_A_STREAM),
+    "close": (partial(_says, client_frame(PONG) + CLOSING), OF_A_STREAM),
     "talk": (
-        partial(_says, client_frame(TEXT, '{"type":"ping"}') + client_frame(PING) + GOODBYE),
+        partial(_says, client_frame(TEXT, '{"type":"ping"}') + client_frame(PING) + CLOSING),
         1,
     ),
     "broken protocol": (partial(_says, b"\xff\x80\x00\x00\x00\x00"), OF_A_STREAM),

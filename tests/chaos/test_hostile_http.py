@@ -67,7 +67,7 @@ DRIPPED = (
 )
 
 
-async def test_whoever_drips_is_cut_off_in_time(server: Server) -> None:
+async def test_a_client_that_drips_is_cut_off_in_time(server: Server) -> None:
     late: list[str] = []
 
     async def dripper(start: bytes, seconds: float) -> None:
@@ -97,7 +97,7 @@ async def test_beyond_the_bound_of_idle_connections_the_next_is_served(server: S
             # The oldest of those that said nothing had to go.
             assert answer.startswith(b"HTTP/1.1 200 "), answer
             assert trio.current_time() - began < 1.0
-            # The idle ones go by themselves, and the service is there for everybody again.
+            # The idle ones go by themselves, and the service is there for all again.
             with trio.fail_after(limits.HEAD_SECONDS + 10):
                 for idler in idlers:
                     while await _receive(idler):

@@ -21,7 +21,7 @@ from ticker import limits
 from ticker.http.head import Head
 from ticker.streams import admit
 
-GOODBYE = client_frame(CLOSE, (1000).to_bytes(2, "big"))
+CLOSING = client_frame(CLOSE, (1000).to_bytes(2, "big"))
 #: Far less than one frame of `MANY`: the kernel makes of it the least it has.
 SMALL = 1
 MANY = {f"S{number}-USD": Decimal(10) for number in range(500)}
@@ -52,15 +52,15 @@ async def test_a_frame_that_was_cut_short_is_finished_without_another(tmp_path: 
         await victim.kill(Kill.RST)
 
 
-async def test_a_goodbye_is_answered_also_to_one_who_is_full(tmp_path: Path) -> None:
+async def test_a_close_frame_is_answered_also_where_the_socket_is_full(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", symbols=MANY) as running:
         victims = [await _requested(running, room=SMALL) for _ in range(20)]
         await eventually(
             lambda: running.engine.statistics().hub.behind == len(victims), "all to be full"
         )
         for victim in victims:
-            await victim.connection.send(GOODBYE)
-        # Nobody reads yet: ten ticks come by while the answers wait for room.
+            await victim.connection.send(CLOSING)
+        # They do not read yet: ten ticks come by while the answers wait for room.
         await trio.sleep(0.1)
         for victim in victims:
             heard = b""

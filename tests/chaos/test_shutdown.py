@@ -1,4 +1,4 @@
-"""A shutdown is prompt whoever is connected, and tells everybody who can hear it."""
+"""A shutdown is prompt whatever is connected, and tells every client that can hear it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_shutdown_is_prompt_with_stalled_readers_and_half_open_handshakes(
             await half.send_all(b"GET /ws/ticker HTTP/1.1\r\nHost: a\r\nUpg")
         await eventually(
             lambda: server.metrics()["ticker_streams_behind"] >= STALLED * 0.9,
-            "everybody to fall behind",
+            "all to fall behind",
             seconds=30,
         )
         waits: list[int] = []
@@ -45,7 +45,7 @@ async def test_shutdown_is_prompt_with_stalled_readers_and_half_open_handshakes(
             async with opened(server) as stream:
                 await stream.until("ticker")
                 ready += 1
-                waits.append(await _goodbye(stream))
+                waits.append(await _closing(stream))
 
         async with trio.open_nursery() as nursery:
             for _ in range(HEALTHY):
@@ -72,8 +72,8 @@ async def _stalled(server: Server) -> trio.SocketStream:
     return stream
 
 
-async def _goodbye(stream: RawStream) -> int:
-    """Wait for the server's goodbye; return after how long to come back, in milliseconds."""
+async def _closing(stream: RawStream) -> int:
+    """Wait for the server's `closing`; return after how long to come back, in milliseconds."""
     closing = await stream.until("closing", seconds=20)
     assert closing["code"] == 1012
     assert await stream.closed() == 1012

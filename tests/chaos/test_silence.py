@@ -1,4 +1,4 @@
-"""Readers that stall and peers that fall silent are found in time, at the price of nobody else."""
+"""Readers that stall and peers that fall silent are found in time, at no price to the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_stalled_readers_are_cut_off_and_cost_little(tmp_path: Path) -> No
             readers = [await _stalled(server) for _ in range(STALLED)]
             await eventually(
                 lambda: server.metrics()["ticker_streams_behind"] >= STALLED * 0.9,
-                "everybody to fall behind",
+                "all to fall behind",
                 seconds=30,
             )
             behind_at = trio.current_time()

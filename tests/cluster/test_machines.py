@@ -130,7 +130,7 @@ async def check_cut_off(pair: Pair, seconds: float, within: float) -> None:
 
 
 async def check_redis_paused(pair: Pair, seconds: float, stale_in: float, ticks_in: float) -> None:
-    """Pause Redis; nobody ticks alone, and all go on after it."""
+    """Pause Redis; no machine ticks alone, and all go on after it."""
     async with watched(pair.servers, pair.key) as witnesses:
         paused = trio.current_time()
         pair.redis.pause()
@@ -212,7 +212,7 @@ async def test_a_machine_that_was_cut_off_is_stale_and_follows_when_it_returns(p
     await check_cut_off(pair, AWAY, SLACK)
 
 
-async def test_while_redis_is_paused_nobody_ticks_alone(pair: Pair) -> None:
+async def test_while_redis_is_paused_no_machine_ticks_alone(pair: Pair) -> None:
     await check_redis_paused(pair, AWAY, SLACK, SLACK)
 
 

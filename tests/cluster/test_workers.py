@@ -83,7 +83,7 @@ class Watch:
         self._began = trio.current_time()
 
     async def end(self) -> None:
-        """Wait until everybody is served again."""
+        """Wait until all are served again."""
         await settled(self._subscribers, trio.current_time(), seconds=30)
         self._ended = trio.current_time()
 
@@ -109,7 +109,7 @@ async def repeat(
     *,
     mode: str = "changes",
 ) -> tuple[float, int, list[Subscriber]]:
-    """Let something happen several times; the longest silence, the most missed, everybody."""
+    """Let something happen several times; the longest silence, the most missed, all subscribers."""
     silence, missed = 0.0, 0
     async with watched(scene.cluster, scene.subscribers, mode=mode) as audience:
         for _ in range(scene.times):
@@ -117,7 +117,7 @@ async def repeat(
             await event(audience)
             await watch.end()
             silence, missed = max(silence, watch.silence), max(missed, watch.missed)
-            assert watch.others, "nobody was left"
+            assert watch.others, "none was left"
     return silence, missed, list(audience)
 
 
@@ -138,8 +138,8 @@ async def test_when_a_worker_is_killed_its_subscribers_resume_and_the_others_mis
     scene: Scene, mode: str
 ) -> None:
     event = kill_feeder(scene.cluster, signal.SIGKILL)
-    silence, missed, everybody = await repeat(scene, event, mode=mode)
-    resumed = [each for subscriber in everybody for each in subscriber.resumed]
+    silence, missed, subscribers = await repeat(scene, event, mode=mode)
+    resumed = [each for subscriber in subscribers for each in subscriber.resumed]
     tell(
         f"feeder killed {scene.times} times, {scene.subscribers} subscribers of {mode}: the "
         f"others' silence {silence:.3f} s, {missed} ticks missed, "
@@ -148,17 +148,17 @@ async def test_when_a_worker_is_killed_its_subscribers_resume_and_the_others_mis
     assert all(resumed)
     assert silence <= (0.25 if scene.full else 10)
     assert missed <= (1 if scene.full else 100)
-    assert {len(s.epochs) for s in everybody if not s.lost} <= {scene.times}
+    assert {len(s.epochs) for s in subscribers if not s.lost} <= {scene.times}
 
 
 async def test_a_feeder_that_is_stopped_is_found_and_killed(
     scene: Scene,
 ) -> None:
     event = kill_feeder(scene.cluster, signal.SIGSTOP)
-    silence, _, everybody = await repeat(scene, event, mode="every")
+    silence, _, subscribers = await repeat(scene, event, mode="every")
     assert scene.cluster.server.events("worker_silent")
     tell(f"feeder stopped {scene.times} times: the others' silence {silence:.3f} s")
-    assert all(each for subscriber in everybody for each in subscriber.resumed)
+    assert all(each for subscriber in subscribers for each in subscriber.resumed)
     assert silence <= (2.5 if scene.full else 15)
 
 
@@ -167,12 +167,12 @@ async def test_a_feeder_that_drains_lets_another_feed_at_once(
 ) -> None:
     crashed = len(scene.cluster.server.events("worker_crashed"))
     event = kill_feeder(scene.cluster, signal.SIGTERM)
-    silence, missed, everybody = await repeat(scene, event)
+    silence, missed, subscribers = await repeat(scene, event)
     assert len(scene.cluster.server.events("worker_crashed")) == crashed
     tell(
         f"feeder drained {scene.times} times: the others' silence {silence:.3f} s, {missed} missed"
     )
-    assert all(each for subscriber in everybody for each in subscriber.resumed)
+    assert all(each for subscriber in subscribers for each in subscriber.resumed)
     assert silence <= (0.1 if scene.full else 10)
 
 

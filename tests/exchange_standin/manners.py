@@ -156,7 +156,7 @@ class Manners(ABC):
         return ()
 
     def status(self, system: str) -> Sequence[str]:
-        """Return what tells everybody that the state of the whole exchange has changed."""
+        """Return what tells every client that the state of the whole exchange has changed."""
         return self.greeting(system)
 
     def heartbeat(self, markets: Mapping[str, Market], holds: Sequence[str]) -> Sequence[str]:

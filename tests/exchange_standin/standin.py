@@ -284,7 +284,7 @@ class StandIn:
         self.markets[symbol].number += 1
 
     async def announce(self, system: str) -> None:
-        """Change the state of the whole exchange, and tell everybody."""
+        """Change the state of the whole exchange, and tell every client."""
         self.system = system
         for message in self.manners.status(system):
             for client in list(self.clients):

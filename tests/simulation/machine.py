@@ -203,7 +203,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(client=clients)
     def crash_session(self, client: Client) -> None:
-        """Let the next write to this one subscriber fail in a way nobody foresaw."""
+        """Let the next write to this one subscriber fail in a way that is not foreseen."""
         client.faulted = True
         client.wire.fault = RuntimeError("injected into a session")
 
@@ -235,7 +235,7 @@ class Life(RuleBasedStateMachine):
             self.simulation.do(self.simulation.drain)
 
     @rule()
-    def lose_everybody(self) -> None:
+    def lose_all_clients(self) -> None:
         """Let the network fail for all at once: then nothing at all may be left."""
         for client in self._live():
             self.simulation.do(client.reset)
@@ -253,13 +253,13 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def promises_hold(self) -> None:
-        self._everybody_lives_as_long_as_promised()
+        self._all_live_as_long_as_promised()
         self._subscriptions_equal_sessions_that_want_one()
         self._healthy_subscribers_have_the_newest_tick()
         self._subscribers_know_whether_prices_are_live()
         self._what_is_held_is_bounded()
 
-    def _everybody_lives_as_long_as_promised(self) -> None:
+    def _all_live_as_long_as_promised(self) -> None:
         for client in self._clients():
             live = self._alive(client)
             if client.healthy and self.simulation.drained_at is None:

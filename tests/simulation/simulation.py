@@ -97,7 +97,7 @@ class Simulation:
             raise self._failure
 
     def _finish(self) -> None:
-        # A goodbye is shielded, and takes time, which nobody passes any more.
+        # A lingering close is shielded, and takes time, which no clock passes any more.
         self.clock.autojump_threshold = 0
         self._scope.cancel()
 

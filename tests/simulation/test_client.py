@@ -140,7 +140,7 @@ class Program:
             self.held = entries
         else:
             assert self.seq is not None
-            assert frame.prev <= self.seq, "a gap that nobody was told of"
+            assert frame.prev <= self.seq, "a gap that was not told"
             for missed in range(self.seq + 1, frame.seq) if self.mode == "every" else ():
                 assert self.held == self.book(missed), f"no tick {missed}"
             self.held = self.held | entries

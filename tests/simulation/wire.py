@@ -74,7 +74,7 @@ class Wire:
         self.client_done = False
         self.client_reset = False
         self.server_open = True
-        #: Raised, once, by the server's next write: a fault of ours.
+        #: Raised, once, by the server's next write: a fault of the server.
         self.fault: Exception | None = None
         self.deliver: Callable[[bytes], None] | None = None
         #: What the subscriber found wrong first.
@@ -89,7 +89,7 @@ class Wire:
         return self.stream
 
     def changed(self) -> None:
-        """Wake whoever waits for this connection."""
+        """Wake the task that waits for this connection."""
         self._changed.unpark_all()
 
     # What a socket offers to `SocketStream`.

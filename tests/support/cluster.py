@@ -208,13 +208,13 @@ async def settled(subscribers: Sequence[Subscriber], after: float, *, seconds: f
     """Wait until every subscriber has had some frames since a moment."""
     await eventually(
         lambda: all(s.frames[-1].at > after and len(s.frames) > 3 for s in subscribers),
-        "frames for everybody",
+        "frames for all",
         seconds=seconds,
     )
 
 
 def has_gone(pid: int) -> bool:
-    """Whether a process has ended, be it that nobody has asked for its status yet."""
+    """Whether a process has ended, be it that its status has not been asked for yet."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -18,7 +18,7 @@ async def trio_client(
 ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Open a stream with trio-websocket.
 
-    The library leaves the socket to the garbage collector where the server says goodbye first.
+    The library leaves the socket to the garbage collector where the server closes first.
     """
     headers = [(b"Authorization", f"Bearer {token or server.token()}".encode())]
     async with await connect(server) as stream, trio.open_nursery() as nursery:

@@ -140,7 +140,7 @@ class FakeAuthority:
         self.ended([name])
 
     def knows(self, token: str) -> bool:
-        """Whether a token is known without asking anybody."""
+        """Whether a token is known without asking the database."""
         return token in self.grants
 
     async def authenticate(self, token: str) -> Grant:

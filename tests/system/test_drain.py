@@ -140,7 +140,9 @@ async def test_a_request_under_way_is_answered(tmp_path: Path) -> None:
 
 
 @launches
-async def test_whoever_comes_late_is_told_to_come_back(tmp_path: Path, launch: Launch) -> None:
+async def test_a_client_that_comes_late_is_told_to_come_back(
+    tmp_path: Path, launch: Launch
+) -> None:
     with started(launch, tmp_path / "data") as server:
         token = server.token()
         async with opened(server, receive_buffer=2048):
@@ -205,7 +207,7 @@ async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, launch: 
             assert time.monotonic() - began < 2
 
 
-async def test_a_workers_reload_says_goodbye_and_the_next_worker_serves(tmp_path: Path) -> None:
+async def test_a_workers_reload_says_closing_and_the_next_worker_serves(tmp_path: Path) -> None:
     with started("hypercorn", tmp_path / "data") as server:
         token = server.token()
         async with opened(server, token) as stream:

@@ -41,7 +41,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server behind one proxy of ours."""
+    """A server behind one proxy that it trusts."""
     directory = tmp_path_factory.mktemp("proxied")
     env = {
         "TICKER_TRUSTED_HOPS": "1",
@@ -140,7 +140,7 @@ async def test_behind_a_proxy_the_page_is_where_the_proxy_says(proxied: Server) 
         ("https", "https://a.example", 101),
         ("https", "http://a.example", 403),
         ("http", "http://a.example", 101),
-        # The proxy adds its word at the end; what stands before anybody may have written.
+        # The proxy adds its word at the end; what stands before may be made up.
         ("https, http", "https://a.example", 403),
         ("http, https", "https://a.example", 101),
     ):
@@ -191,7 +191,7 @@ async def test_refused_handshakes_are_limited_by_address(proxied: Server) -> Non
     # The answer may overtake the line in the log.
     await eventually(lambda: len(reasons()) == 4, "the last line")
     assert reasons() == ["no_token"] * 3 + ["refused_rate"]
-    # A good token is never shut out, and elsewhere nobody minds.
+    # A good token is never shut out, and elsewhere it counts for nothing.
     headers = {"X-Forwarded-For": crowd}
     assert await status_of(proxied, proxied.token(), headers) == 101
     assert (await refused("203.0.113.2")).status == 401

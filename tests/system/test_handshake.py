@@ -174,7 +174,7 @@ async def test_trio_websocket_connects(launched: Server) -> None:
         assert websocket.subprotocol == "ticker.v1"
         assert json.loads(await websocket.get_message())["type"] == "welcome"
         async with trio.open_nursery() as nursery:
-            # The library looks no further than the first message that nobody takes.
+            # The library looks no further than the first message that is not taken.
             nursery.start_soon(_drop_messages, websocket)
             with trio.fail_after(10):
                 await websocket.ping(b"payload")
@@ -355,10 +355,10 @@ async def test_any_number_of_handshakes_at_once_pass_no_limit_together(tmp_path:
                 await stream.send_all(handshake(server, token))
                 statuses.append((await read_response(stream))[0].status)
                 if len(statuses) == 30:
-                    everybody.set()
-                await everybody.wait()
+                    all_are_open.set()
+                await all_are_open.wait()
 
-        everybody = trio.Event()
+        all_are_open = trio.Event()
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 for _ in range(30):

@@ -348,21 +348,21 @@ def test_what_the_policy_denies_is_forbidden(tmp_path: Path) -> None:
         resources = ["*"]
         [roles.guest]
         policies = ["bitcoin"]
-        [roles.nobody]
+        [roles.barred]
         policies = ["nothing"]
         """
     )
     with started("serve", tmp_path / "data") as server, httpx.Client(base_url=server.url) as client:
         guest = server.new_token(create_key(server, "ada", "--role", "guest"))
-        nobody = server.new_token(create_key(server, "bob", "--role", "nobody"))
+        barred = server.new_token(create_key(server, "bob", "--role", "barred"))
         seen = client.get("/prices", headers=bearer(guest)).json()["data"]
         assert [quote["symbol"] for quote in seen] == ["BTC-USD"]
         assert client.get("/prices/BTC-USD", headers=bearer(guest)).status_code == 200
         for path, token in (
             ("/prices/ETH-USD", guest),
             ("/prices/ETH-USD/history", guest),
-            ("/prices", nobody),
-            ("/prices/BTC-USD", nobody),
+            ("/prices", barred),
+            ("/prices/BTC-USD", barred),
         ):
             response = client.get(path, headers=bearer(token))
             assert (response.status_code, response.json()) == (403, {"error": "forbidden"}), path

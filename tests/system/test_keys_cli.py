@@ -205,7 +205,7 @@ def test_faults_of_the_files_are_one_clear_line(ticker: Run, tmp_path: Path) -> 
     one_line(ticker("keys", "list"), 1, "is not a Ticker database")
 
 
-def test_a_data_directory_of_another_database_makes_no_key_that_nobody_accepts(
+def test_a_data_directory_of_another_database_makes_no_key_that_no_server_accepts(
     ticker: Run, tmp_path: Path
 ) -> None:
     created(ticker, "ada")

@@ -57,7 +57,7 @@ async def test_the_seam_is_engaged(launched: Server) -> None:
 
 
 def test_the_table_of_descriptors_is_as_large_as_it_will_be(launched: Server) -> None:
-    # Where it must grow in the middle of a rush, everybody waits for the kernel.
+    # Where it must grow in the middle of a rush, all wait for the kernel.
     status = Path(f"/proc/{launched.pid}/status").read_text()
     size = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("FDSize"))
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

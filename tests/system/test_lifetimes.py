@@ -40,12 +40,12 @@ async def fin(stream: RawStream) -> None:
     await stream.stream.aclose()
 
 
-async def goodbye(stream: RawStream) -> None:
+async def close(stream: RawStream) -> None:
     await stream.stream.send_all(client_frame(CLOSE, (1000).to_bytes(2, "big")))
     assert await stream.closed() == 1000
 
 
-async def goodbye_and_fin(stream: RawStream) -> None:
+async def close_and_fin(stream: RawStream) -> None:
     await stream.stream.send_all(client_frame(CLOSE, (1001).to_bytes(2, "big")))
     await stream.stream.aclose()
 
@@ -105,8 +105,8 @@ async def flood_then_reset(stream: RawStream) -> None:
 
 WAYS: list[Callable[[RawStream], Awaitable[None]]] = [
     fin,
-    goodbye,
-    goodbye_and_fin,
+    close,
+    close_and_fin,
     reset,
     reset_in_mid_frame,
     fin_in_mid_frame,
@@ -165,7 +165,7 @@ async def test_a_client_that_leaves_right_after_its_handshake_leaves_nothing(
     assert server.events("connection_crashed") == []
 
 
-async def test_whoever_does_not_read_is_cut_off_with_a_reset_and_nobody_else_suffers(
+async def test_a_client_that_does_not_read_is_cut_off_with_a_reset_and_no_other_suffers(
     server: Server,
 ) -> None:
     before = closed_with(server, 1006)
@@ -186,7 +186,9 @@ async def test_whoever_does_not_read_is_cut_off_with_a_reset_and_nobody_else_suf
     assert server.metrics()["ticker_streams_stalled_total"] >= 1
 
 
-async def test_whoever_reads_slowly_gets_the_newest_and_not_what_was_missed(server: Server) -> None:
+async def test_a_client_that_reads_slowly_gets_the_newest_and_not_what_was_missed(
+    server: Server,
+) -> None:
     async with opened(server, receive_buffer=SMALL_BUFFER) as slow:
         await eventually(
             lambda: server.metrics()["ticker_streams_behind"] == 1, "it to fall behind"

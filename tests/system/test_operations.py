@@ -89,7 +89,7 @@ def test_metrics_may_have_a_listener_of_their_own(launch: Launch, tmp_path: Path
         assert httpx.post(f"{url}/metrics").status_code == 405
         for other in ("/", "/healthz", "/prices", "/auth/token"):
             assert httpx.get(url + other).status_code == 404
-        # Those who say nothing, or go on for ever, keep nobody else out for long.
+        # Those who say nothing, or go on for ever, keep no other out for long.
         idlers = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
         try:
             wait_until(lambda: _status(f"{url}/metrics") == 200, "room for a scraper", seconds=10)

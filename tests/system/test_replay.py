@@ -65,7 +65,9 @@ async def test_a_recording_is_played_in_order_with_every_digit(
         assert server.metrics()['ticker_source_up{source="replay"}'] == 1
 
 
-async def test_a_recording_played_once_ends_stale_with_everybody_connected(tmp_path: Path) -> None:
+async def test_a_recording_played_once_ends_stale_with_every_client_connected(
+    tmp_path: Path,
+) -> None:
     path = recorded(tmp_path / "tape.jsonl", [(0.0, "BTC-USD", "1"), (1.0, "BTC-USD", "2")])
     async with playing(tmp_path, f"replay:{path}?loop=false") as server, opened(server) as stream:
         with trio.fail_after(10):

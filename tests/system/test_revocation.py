@@ -144,7 +144,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     env = {"TICKER_TOKEN_TTL": f"{SHORT_TTL:g}s"}
     with started("serve", directory / "data", env=env) as server:
-        create_key(server, "somebody")  # ends the demo key, whose log line is not of interest
+        create_key(server, "ada")  # ends the demo key, whose log line is not of interest
         yield server
 
 

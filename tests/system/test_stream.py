@@ -112,7 +112,7 @@ def test_websockets_sees_a_hundred_updates_a_second(launched: Server) -> None:
     check_pace(messages, 2)
 
 
-async def test_everybody_gets_the_same_ticks(server: Server) -> None:
+async def test_all_clients_get_the_same_ticks(server: Server) -> None:
     async with greeted(server) as one, greeted(server) as two:
         first = {tick["seq"]: tick for tick in [await one.until("ticker") for _ in range(40)]}
         second = {tick["seq"]: tick for tick in [await two.until("ticker") for _ in range(40)]}
@@ -283,7 +283,7 @@ async def test_a_token_is_renewed_in_the_stream(server: Server) -> None:
         assert (await stream.until("ticker"))["data"]
 
 
-async def test_a_token_of_somebody_else_does_not_renew(tmp_path: Path) -> None:
+async def test_a_token_of_another_user_does_not_renew(tmp_path: Path) -> None:
     async with _started(tmp_path) as server:
         ada, bob = (server.new_token(create_key(server, name)) for name in ("ada", "bob"))
         async with opened(server, ada) as stream:
@@ -295,7 +295,7 @@ async def test_a_token_of_somebody_else_does_not_renew(tmp_path: Path) -> None:
 # --- how it ends ---
 
 
-async def test_goodbye_is_answered(launched: Server) -> None:
+async def test_a_close_frame_is_answered(launched: Server) -> None:
     async with greeted(launched) as stream:
         await stream.stream.send_all(client_frame(CLOSE, (1000).to_bytes(2, "big")))
         assert await stream.closed() == 1000
@@ -436,7 +436,7 @@ async def test_a_revocation_ends_streams_with_4001_within_a_second(
                 await bystander.until("ticker")
 
 
-async def test_a_crash_of_the_source_is_told_and_nobody_is_lost(tmp_path: Path) -> None:
+async def test_a_crash_of_the_source_is_told_and_no_client_is_lost(tmp_path: Path) -> None:
     env = {**ENVIRONMENT, "TICKER_RESTART_INITIAL": "700ms"}
     with started("serve", tmp_path / "data", env=env, command=SERVE) as server:
         async with greeted(server) as one, greeted(server) as two:

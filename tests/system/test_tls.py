@@ -63,7 +63,7 @@ def test_nothing_of_a_subscription_follows_its_end(stream: ClientConnection) -> 
         assert json.loads(stream.recv(5))["snapshot"] is True
 
 
-def test_a_drain_says_goodbye(secure: Server, stream: ClientConnection) -> None:
+def test_a_drain_says_closing(secure: Server, stream: ClientConnection) -> None:
     stream.recv(5)
     secure.send_signal(signal.SIGTERM)
     messages: list[str | bytes] = []

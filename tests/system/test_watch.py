@@ -216,7 +216,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--api-key", "tk_nobody_knows"), "ticker keys create"),
+        (("--api-key", "tk_unheard_knows"), "ticker keys create"),
         (("--symbol", "NO-SUCH"), "unknown_symbol"),
         (("--url", "http://127.0.0.1:1"), "refused"),
     ],
@@ -229,7 +229,7 @@ def test_a_failure_is_one_line_and_exit_code_1(
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert said in line
-    assert "tk_nobody" not in line
+    assert "tk_unheard" not in line
 
 
 @contextmanager

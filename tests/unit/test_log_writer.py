@@ -1,4 +1,4 @@
-"""Lines are written in order, or dropped and counted; nobody who writes one waits or fails."""
+"""Lines are written in order, or dropped and counted; no task that writes one waits or fails."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_pipe_that_is_not_read_holds_up_neither_those_who_write_nor_the_end() 
             writer.put(line)
             count += 1
         writer.drain(time.monotonic() + 0.2)
-        # The second drain knows that nobody reads.
+        # The second drain knows that nothing reads.
         writer.drain(in_a_second())
         assert time.monotonic() - began < 5
         assert count * len(line) < limits.LOG_QUEUE_BYTES + 2 * limits.LOG_WRITE_BYTES + 131_072
@@ -167,7 +167,7 @@ def _size(descriptor: int) -> int:
     return found[0]
 
 
-def test_a_descriptor_that_somebody_made_non_blocking_loses_nothing() -> None:
+def test_a_descriptor_that_was_made_non_blocking_loses_nothing() -> None:
     with piped() as (reader, end):
         os.set_blocking(end, False)
         writer = LogWriter(end)
@@ -180,7 +180,7 @@ def test_a_descriptor_that_somebody_made_non_blocking_loses_nothing() -> None:
         assert writer.dropped == 0
 
 
-def test_a_finalizer_that_logs_while_somebody_logs_does_no_harm() -> None:
+def test_a_finalizer_that_logs_while_a_line_is_logged_does_no_harm() -> None:
     with piped() as (reader, end):
         writer = LogWriter(end)
 

@@ -59,7 +59,7 @@ def test_the_wait_it_tells_is_long_enough(count: int, seconds: float, steps: lis
 
 
 @given(st.integers(1, 20), st.floats(0.1, 60))
-def test_whoever_keeps_to_the_pace_is_never_refused(count: int, seconds: float) -> None:
+def test_a_client_that_keeps_to_the_pace_is_never_refused(count: int, seconds: float) -> None:
     steps = [seconds / count * 1.000001] * 50
     assert len(admitted_at(Rate(count, seconds), steps)) == 50
 

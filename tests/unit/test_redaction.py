@@ -1,4 +1,4 @@
-"""A credential in a wrong place is taken out of a request before anybody can log it."""
+"""A credential in a wrong place is taken out of a request before it can be logged."""
 
 from __future__ import annotations
 

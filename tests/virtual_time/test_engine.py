@@ -51,7 +51,7 @@ async def test_a_tick_whose_turn_has_passed_is_skipped_and_the_rest_stay_on_the_
     assert running.engine.statistics().ticks_skipped == 2
 
 
-async def test_a_crash_of_the_source_is_told_and_everybody_stays(
+async def test_a_crash_of_the_source_is_told_and_every_client_stays(
     autojump_clock: MockClock, running: World
 ) -> None:
     engine = running.engine
@@ -146,7 +146,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-async def test_a_drain_tells_everybody_and_waits_for_the_last(
+async def test_a_drain_tells_every_client_and_waits_for_the_last(
     autojump_clock: MockClock, running: World
 ) -> None:
     async with running.client() as one, running.client() as stalled:
@@ -171,7 +171,7 @@ async def test_a_drain_tells_everybody_and_waits_for_the_last(
     assert (statistics.sessions, statistics.hub.subscriptions) == (0, 0)
 
 
-async def test_a_drain_with_nobody_there_takes_no_time(
+async def test_a_drain_without_clients_takes_no_time(
     autojump_clock: MockClock, running: World
 ) -> None:
     began = trio.current_time()

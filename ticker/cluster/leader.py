@@ -31,7 +31,7 @@ from ticker.market.tick_log import LoggedTick
 
 log = structlog.get_logger()
 
-#: Tells other machines of a tick, as one or more messages, before anybody sees it.
+#: Tells other machines of a tick, as one or more messages, before any subscriber sees it.
 Outlet = Callable[[Sequence[Changes]], Awaitable[None]]
 
 
@@ -78,9 +78,9 @@ class Leader:
 
         Args:
             term: of this feeder, higher than every one before.
-            after: the last sequence number that anybody may have published.
-            outlet: is awaited with each tick before anybody here sees it; what it raises comes
-                out of here, and the tick is not published.
+            after: the last sequence number that any process may have published.
+            outlet: is awaited with each tick before any subscriber here sees it; what it raises
+                comes out of here, and the tick is not published.
         """
         market = self._market
         self.term = self._mirror.term = term
@@ -184,7 +184,7 @@ class Leader:
             with suppress(messages.RelayMessageError):
                 hello = messages.decode_hello(has)
         if hello.seq > published.seq:
-            # It heard more of the feeder before: no number may be given twice to anybody.
+            # It heard more of the feeder before: no number may be given twice to one follower.
             self._market.broadcast.after = max(self._market.broadcast.after, hello.seq)
         if not published.proves(hello.epoch, hello.seq) or hello.seq < hub.log.reaches:
             keyframe = messages.keyframe(published.snapshot(), term=self.term)

@@ -2,8 +2,8 @@
 
 Theory of operation. The leader of each machine asks for the lease on the bus. The one that gets it
 reads the log to its end, so that it goes on from all that was ever published, and feeds: each tick
-is in the log before anybody is shown it, or it is not shown at all. The others follow the log, and
-ask for the lease again whenever they hear nothing.
+is in the log before any subscriber is shown it, or it is not shown at all. The others follow the
+log, and ask for the lease again whenever they hear nothing.
 
 No number is given twice. A node that was stopped, or cut off, and comes back has a term that has
 passed; what it would still publish is refused. A node that knows more than Redis does, which has

@@ -9,11 +9,12 @@ leads. It goes on from its own market with the next sequence number, in an epoch
 How a bus between machines plugs in. An `Upstream` decides where a leading worker has its market
 from. `Alone` knows one answer: this process feeds. One for a bus loops: elected on the bus, it
 calls `leader.feed(term, after=head, outlet=publish)`, where `publish` is awaited with the messages
-of each tick before anybody sees it, and what it raises ends the feeding; not elected, it calls
-`leader.mirror(messages)` with what it hears, and brings a keyframe after `GapError`. It may cancel
-`feed` at any moment. Siblings follow the leader's relay in either case and never see the bus. Terms
-are then the bus's, here and in `leader.feed`. While nothing comes, `mirror.idle` is to be called
-every tick, so that silence is noticed and subscribers of changes hear that there are none.
+of each tick before any subscriber sees it, and what it raises ends the feeding; not elected, it
+calls `leader.mirror(messages)` with what it hears, and brings a keyframe after `GapError`. It may
+cancel `feed` at any moment. Siblings follow the leader's relay in either case and never see the
+bus. Terms are then the bus's, here and in `leader.feed`. While nothing comes, `mirror.idle` is to
+be called every tick, so that silence is noticed and subscribers of changes hear that there are
+none.
 
 Rules for this module: it decides who leads; what leading means is in `leader`.
 """

@@ -114,7 +114,7 @@ class Gate:
         """Whether a page asks that may not.
 
         Browsers name the page in `Origin`; where they do not, as for an image, they say at least
-        that it is another site's (Fetch Metadata, W3C). Somebody who follows a link is welcome.
+        that it is another site's (Fetch Metadata, W3C). A person who follows a link is welcome.
         """
         secure = client_secure(head, encrypted=encrypted, trusted_hops=self._hops)
         if not origin_allowed(head, self._origins, secure=secure):

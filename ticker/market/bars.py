@@ -110,10 +110,6 @@ class Series:
         """Return when the newest bar begins."""
         return self._times.values[-1] * self.step.ms if len(self) else None
 
-    def after_last(self) -> int:
-        """Return the time after the newest bar; 0 where there is none."""
-        return (self._times.values[-1] + 1) * self.step.ms if len(self) else 0
-
     def spans(self, length: int) -> Iterator[int]:
         """Give when each span of so many milliseconds begins that has a bar, the oldest first."""
         place, numbers = 0, self._times.values

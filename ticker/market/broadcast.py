@@ -76,8 +76,8 @@ class Tick(NamedTuple):
     days: Mapping[int, Details | None]
 
 
-#: Tells other processes of a tick before anybody here sees it. What it raises ends the broadcast,
-#: and the tick is not published.
+#: Tells other processes of a tick before any subscriber here sees it. What it raises ends the
+#: broadcast, and the tick is not published.
 Announce = Callable[[Tick], Awaitable[None]]
 
 

@@ -194,7 +194,7 @@ class Hub:
         await self._fan_out(self._schedule.plan(due, now), now, time_ms)
 
     async def load(self, snapshot: Snapshot, loaded: Callable[[], Awaitable[None]]) -> None:
-        """Publish the market of another process, and offer it to everybody.
+        """Publish the market of another process, and offer it to every subscriber.
 
         Those who get changes, and whose last tick is proved to be on its line, get what has
         changed since; all others a snapshot.

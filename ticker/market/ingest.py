@@ -1,6 +1,6 @@
 """The ingest: every source under its supervisor, and what it brings into the book.
 
-A source's crash leaves the book as it was and everybody connected; subscribers are told that
+A source's crash leaves the book as it was and every client connected; subscribers are told that
 the source is stale, and later that it is live. A source that runs but has no good price of some
 symbols is stale in those. Rules for this module: it runs sources and tells how they are; which
 source a symbol's price comes from is decided in `source_selection.py`.

@@ -25,7 +25,7 @@ class Market:
         ingest: the sources, which this process may run.
         followed: what another process says of them that runs them instead.
         broadcast: the ticks, where this process makes them.
-        turns: how the market moves, whoever makes the ticks.
+        turns: how the market moves, wherever its ticks are made.
         past: what looks after the bars.
         interval: between two ticks.
         wall: the wall clock, in seconds since the epoch.

@@ -1,7 +1,7 @@
 """The task that looks after the past: what came in is put into bars, and days are made anew.
 
 It goes from symbol to symbol in slices, so that 500 of them that close a second in step hold
-nobody up.
+no other task up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo key: something to try Ticker with before anybody made a key.
+"""The demo key: something to try Ticker with before a key is made.
 
 Rules for this module: the key is good only while the database holds no other key, and is the
 one secret kept in the clear, in `<data dir>/demo-api-key` with mode 0600, so that it is the

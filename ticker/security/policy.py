@@ -104,7 +104,7 @@ class Role:
 
 
 _EVERYTHING: Final = Policy("everything", "allow", (ANY,), (ANY,))
-_NOBODY: Final = Role("", ())
+_UNKNOWN_ROLE: Final = Role("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +141,19 @@ class PolicySet:
 
     def decide(self, role: str, action: str, resource: str) -> bool:
         """Whether the role may do the action on the resource. An unknown role may nothing."""
-        return self.roles.get(role, _NOBODY).decide(action, resource)
+        return self.roles.get(role, _UNKNOWN_ROLE).decide(action, resource)
 
     def allowed(self, role: str, action: Action, symbols: Iterable[str]) -> tuple[str, ...]:
         """Pick the symbols on which the role may do the action, in the order given.
 
         For `connect`, the role may connect where the answer is not empty.
         """
-        found = self.roles.get(role, _NOBODY)
+        found = self.roles.get(role, _UNKNOWN_ROLE)
         return tuple(symbol for symbol in symbols if found.decide(action, resource_of(symbol)))
 
     def limits(self, role: str) -> Limits:
         """Tell the limits of a role."""
-        return self.roles.get(role, _NOBODY).limits
+        return self.roles.get(role, _UNKNOWN_ROLE).limits
 
 
 def _tables(

@@ -77,7 +77,7 @@ def read_line(path: Path) -> str | None:
         SecretFileError: it cannot be read, is no plain file, or is open to other users.
     """
     try:
-        # Not to be kept waiting where somebody put a pipe.
+        # Not to be kept waiting where there is a pipe instead.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor is no path
@@ -124,7 +124,7 @@ def write_line(path: Path, line: str, *, replace: bool) -> None:
             else:
                 path.hardlink_to(draft)
         except FileExistsError:
-            pass  # somebody else was first: theirs counts
+            pass  # another process was first: its secret counts
         finally:
             draft.unlink(missing_ok=True)
         _sync_directory(path.parent)

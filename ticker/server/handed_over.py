@@ -40,7 +40,7 @@ class HandedOver:
         self._ended = True
 
     def accepts_while_draining(self) -> bool:
-        """Whether nobody else will accept on this worker's socket: the whole service ends."""
+        """Whether no successor accepts on this worker's socket: the whole service ends."""
         return self._ended and not self._succeeded
 
     async def show_life(self) -> NoReturn:

@@ -202,7 +202,7 @@ def install(exit_watcher: ExitWatcher | None = None) -> None:
     ) -> None:
         """Serve as Hypercorn's function of this name does."""
         application = app.app if isinstance(app, ASGIWrapper) else None
-        if not isinstance(application, Application):  # another one is none of our business
+        if not isinstance(application, Application):  # one without a service is served as ever
             await _stock_worker_serve(
                 app,
                 config,

@@ -75,22 +75,22 @@ class WorkerProcess:
 
     async def _read(self, signs: trio.lowlevel.FdStream, served: Callable[[], None]) -> None:
         """Read its signs of life until their end."""
-        patience = limits.WORKER_START_SECONDS
+        silence_allowed = limits.WORKER_START_SECONDS
         while True:
             sign = b""
-            with trio.move_on_after(patience) as waiting:
+            with trio.move_on_after(silence_allowed) as waiting:
                 sign = bytes(await signs.receive_some(limits.WORKER_SIGNS))
             if waiting.cancelled_caught and not self.retired:
-                log.error("worker_silent", worker=self._number, seconds=patience)
+                log.error("worker_silent", worker=self._number, seconds=silence_allowed)
                 self._process.kill()
                 return
             if not sign and not waiting.cancelled_caught:
                 return
             if SERVING in sign:
-                patience = limits.WORKER_SILENT_SECONDS
+                silence_allowed = limits.WORKER_SILENT_SECONDS
                 served()
             if ENDING in sign:
-                patience = limits.WORKER_REAP_SECONDS
+                silence_allowed = limits.WORKER_REAP_SECONDS
 
     def retire(self, *, succeeded: bool = False) -> None:
         """Tell it to drain and end.

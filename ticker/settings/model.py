@@ -287,12 +287,12 @@ class Settings:
         "json",
     )
     feed_urls: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    """Addresses of feeds that somebody chose, by the source's name (`TICKER_<SOURCE>_URL`)."""
+    """Addresses of feeds that the operator chose, by the source's name (`TICKER_<SOURCE>_URL`)."""
     rest_urls: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """The same of REST interfaces (`TICKER_<SOURCE>_REST_URL`)."""
     policies: PolicySet = attrs.field(factory=PolicySet.default)
     named: frozenset[str] = attrs.field(default=frozenset(), repr=False)
-    """The settings that somebody chose, as opposed to left at their default."""
+    """The settings that the operator chose, as opposed to left at their default."""
     ignored: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Variables of the environment that look like settings and are none."""
 

@@ -154,7 +154,7 @@ def _check_names(sources: Sequence[Source]) -> None:
 
 
 def _check_symbols(settings: Settings, sources: Sequence[Source], lacking: Sequence[str]) -> None:
-    """Refuse a symbol that somebody asked for and no source has."""
+    """Refuse a symbol that was asked for and that no source has."""
     asked = dict.fromkeys(symbol for spec in settings.source for symbol in spec.symbols)
     if "symbols" in settings.named:
         asked |= dict.fromkeys(settings.symbols)

@@ -57,7 +57,7 @@ def open_private(path: Path, flags: int) -> int:
         OSError: it cannot be opened.
     """
     try:
-        # Not to be kept waiting where somebody put a pipe.
+        # Not to be kept waiting where there is a pipe instead.
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:

@@ -163,7 +163,7 @@ class PostgresHistory:
             )
 
     def set_aside(self) -> str | None:
-        """Put nothing aside: what is damaged there is for whoever runs the server."""
+        """Put nothing aside: what is damaged there is for the operator."""
         return None
 
     def close(self) -> None:

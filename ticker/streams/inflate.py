@@ -1,7 +1,7 @@
 """permessage-deflate of what a client sends, inflated no further than a message may be.
 
 wsproto's own extension inflates whatever comes: four kilobytes become four megabytes before
-anybody can look. Here zlib stops at the bound, and the message is refused with 1009.
+its size can be looked at. Here zlib stops at the bound, and the message is refused with 1009.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class AnswerCache:
     """Answers that were made a moment ago, in a table of bounded size."""
 
     def __init__(self) -> None:
-        # When each was made, until when it is given to everybody, and itself.
+        # When each was made, until when it is given to every client, and itself.
         self._kept: OrderedDict[Hashable, tuple[float, float, Answer]] = OrderedDict()
         self._making = trio.CapacityLimiter(limits.ANSWERS_AT_ONCE)
 
@@ -93,7 +93,7 @@ class AnswerCache:
             async with self._making:
                 kept = self._fresh(key, has)
                 if kept is None:
-                    # A turn for everybody else, however many different answers are asked for.
+                    # A turn for all other tasks, however many different answers are asked for.
                     await trio.lowlevel.checkpoint()
                     kept = await self._make(key, make)
         return kept

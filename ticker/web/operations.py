@@ -42,7 +42,7 @@ async def readyz() -> Response:
 async def metrics() -> Response:
     """Answer everything that is counted, in Prometheus' text format, to those who may read it.
 
-    That is everybody, or a role with the action `metrics`; or no client here, where the metrics
+    That is every client, or a role with the action `metrics`; or none here, where the metrics
     have a listener of their own.
     """
     service = running()

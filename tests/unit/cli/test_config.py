@@ -13,7 +13,7 @@ LINE = b'{"received":1,"message":{"type":"ticker","product_id":"BTC-USD","price"
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a settings file of whoever runs the tests out of them."""
+    """Keep a settings file of the developer's out of the tests."""
     monkeypatch.chdir(tmp_path)
 
 

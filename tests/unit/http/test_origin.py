@@ -62,7 +62,7 @@ SECURE, PLAIN = True, False
         ("a.example", PLAIN, "chrome-extension://abc", ("chrome-extension://abd",), False),
         ("a.example", PLAIN, "file://", ("file://",), True),
         ("a.example", PLAIN, "null", ("file://",), False),
-        # anybody
+        # any page
         ("a.example", PLAIN, "https://evil.example", ("*",), True),
         ("a.example", PLAIN, "null", ("*",), True),
     ],

@@ -219,7 +219,7 @@ def test_what_a_source_quotes_beyond_its_symbols_is_counted(selection: SourceSel
 
 def test_a_quote_is_shown_under_the_name_of_the_source_that_brought_it() -> None:
     selection = select(Offering("tide", ["BTC-USD"]))
-    quote = Quote("BTC-USD", Decimal(1), 0, 0, "somebody else")
+    quote = Quote("BTC-USD", Decimal(1), 0, 0, "another")
     [chosen], _ = selection.take("tide", [quote], now_ms=0, wall_ms=0)
     assert chosen.source == "tide"
 

@@ -52,7 +52,7 @@ def test_another_keys_signature_is_forged() -> None:
     assert refusal(TokenSigner([KEY]), TokenSigner([OTHER_KEY]).issue()[0]) == "forged"
 
 
-def test_rotation_logs_nobody_out() -> None:
+def test_rotation_logs_no_user_out() -> None:
     before = TokenSigner([KEY])
     during = TokenSigner([OTHER_KEY, KEY])
     after = TokenSigner([OTHER_KEY])

@@ -19,7 +19,7 @@ from ticker.settings.model import Settings
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a settings file of whoever runs the tests out of them."""
+    """Keep a settings file of the developer's out of the tests."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -297,7 +297,7 @@ def asked(**options: str) -> list[list[str]]:
     return [list(settings.symbols_for(spec)) for spec in settings.source]
 
 
-def test_a_recording_brings_its_own_symbols_unless_somebody_names_some() -> None:
+def test_a_recording_brings_its_own_symbols_unless_the_settings_name_some() -> None:
     assert asked(source="replay:x") == [[]]
     assert asked(source="replay:x", symbols="BTC-USD") == [["BTC-USD"]]
     assert asked(source="coinbase") == [["BTC-USD", "ETH-USD", "SOL-USD"]]

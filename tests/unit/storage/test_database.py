@@ -327,7 +327,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         mount is None
         or subprocess.run([mount, *options], capture_output=True, check=False).returncode
     ):
-        pytest.skip("this system lets nobody mount a small disk")
+        pytest.skip("this system lets no test mount a small disk")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 

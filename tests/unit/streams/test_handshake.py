@@ -106,7 +106,7 @@ def test_every_fault_has_its_answer(head: Head, expected: Refusal) -> None:
         (head_of({"Authorization": None}), "refused_rate"),
         (head_of({"Sec-WebSocket-Key": "AAAA"}), "refused_rate"),
         (head_of({"Authorization": "Bearer other"}), "refused_rate"),
-        # What counts for nobody is not held against anybody either.
+        # What counts for no address is not held against one either.
         (head_of({"Origin": "https://evil.example"}), "origin"),
         (head_of({"Origin": "https://evil.example", "Authorization": None}), "no_token"),
         (head_of({"Upgrade": None}), "no_upgrade"),

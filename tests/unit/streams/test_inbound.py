@@ -166,14 +166,14 @@ def test_too_many_frames_are_refused() -> None:
         (b"\x03\xe8\xff", b"\x88\x02\x03\xef"),  # no UTF-8: 1007
     ],
 )
-def test_a_goodbye_is_answered_as_it_deserves(payload: bytes, answer: bytes) -> None:
+def test_a_closing_is_answered_as_it_deserves(payload: bytes, answer: bytes) -> None:
     inbound = Inbound()
-    (goodbye,) = said(client_frame(CLOSE, payload), inbound=inbound)
-    assert isinstance(goodbye, CloseConnection)
-    assert inbound.answer(goodbye) == answer
+    (closing,) = said(client_frame(CLOSE, payload), inbound=inbound)
+    assert isinstance(closing, CloseConnection)
+    assert inbound.answer(closing) == answer
 
 
-def test_what_comes_between_our_goodbye_and_theirs_is_dropped() -> None:
+def test_what_comes_between_our_closing_and_theirs_is_dropped() -> None:
     inbound = Inbound()
     assert inbound.close(CloseCode.RESTART).startswith(b"\x88")
     inbound.feed(client_frame(TEXT, "x" * (limits.MESSAGE_BYTES + 1)) + client_frame(PING), 1.0)

@@ -140,7 +140,7 @@ async def test_a_follower_that_has_slept_drops_what_it_missed(tmp_path: Path) ->
             await following.receive(1)
 
 
-async def test_a_socket_that_a_killed_feeder_left_is_in_nobodys_way(tmp_path: Path) -> None:
+async def test_a_socket_that_a_killed_feeder_left_is_in_no_ones_way(tmp_path: Path) -> None:
     path = tmp_path / "feeder.sock"
     path.touch()
     async with feeding(path), trio.open_nursery() as nursery:

@@ -125,7 +125,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("fields", FOREIGN, ids=str)
-async def test_a_foreign_page_is_refused_and_counts_against_nobody(
+async def test_a_foreign_page_is_refused_and_counts_against_no_address(
     fields: dict[str, str], autojump_clock: MockClock
 ) -> None:
     del autojump_clock

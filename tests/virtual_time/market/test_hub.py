@@ -197,7 +197,7 @@ async def test_cancellation_unsubscribes() -> None:
     assert hub.statistics().subscriptions == 0
 
 
-async def test_whoever_unsubscribes_during_the_fan_out_gets_nothing_more() -> None:
+async def test_a_subscriber_that_leaves_during_the_fan_out_gets_nothing_more() -> None:
     _, hub = make_hub()
     readers = [Reader() for _ in range(3 * limits.FANOUT_SLICE_FRAMES)]
     with ExitStack() as stack:
@@ -252,7 +252,7 @@ async def test_others_get_their_turn_during_a_large_fan_out(autojump_clock: Mock
     assert turns >= 18
 
 
-async def test_whoever_subscribes_during_a_fan_out_gets_no_tick_twice() -> None:
+async def test_a_subscriber_that_comes_during_a_fan_out_gets_no_tick_twice() -> None:
     _, hub = make_hub()
     late = Reader()
     with ExitStack() as stack:

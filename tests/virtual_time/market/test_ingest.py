@@ -131,7 +131,7 @@ async def test_since_is_when_prices_stopped_and_no_retry_moves_it(
             await found.crash(0)
             assert found.state(0) == expected
         assert found.sources[0].lives >= 5
-        assert found.told == told  # nobody hears the same again
+        assert found.told == told  # none hears the same again
         await trio.sleep(100)
         await found.bring(0, "1")
         assert found.state(0).state == "live"

@@ -44,7 +44,7 @@ class Market:
         self.history: list[dict[str, str]] = [{}]
 
     def restart(self, followers: list[Follower]) -> None:
-        """Cut everybody off, and begin anew."""
+        """Cut all off, and begin anew."""
         for follower in followers:
             follower.cut()
         self.start()
@@ -214,7 +214,7 @@ async def run_history(steps: list[tuple[str, str, int]], log_seconds: float) -> 
 
 
 async def finish(market: Market, followers: list[Follower]) -> None:
-    """Let everybody see some more ticks, and go."""
+    """Let all see some more ticks, and go."""
     for _ in range(3):
         market.quote("AAA-USD", 9)
         market.quote("DDD-USD", market.hub.published.seq + 1)
@@ -228,7 +228,7 @@ async def finish(market: Market, followers: list[Follower]) -> None:
 
 @given(STEPS, st.sampled_from([1000.0, 0.0]))
 @settings(max_examples=1000, deadline=None)
-def test_whoever_applies_the_frames_holds_the_servers_book(
+def test_a_client_that_applies_the_frames_holds_the_servers_book(
     steps: list[tuple[str, str, int]], log_seconds: float
 ) -> None:
     trio.run(run_history, steps, log_seconds)

@@ -224,7 +224,7 @@ async def test_a_token_is_looked_up_once_for_however_many_ask_at_a_time(issuer: 
     assert begun == ["begin"] * 2
 
 
-async def test_whoever_waits_for_a_lookup_that_is_given_up_asks_anew(
+async def test_a_request_that_waits_for_a_lookup_that_is_given_up_asks_anew(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = issuer.key_admin.create("ada", "user")
@@ -269,7 +269,7 @@ async def test_a_token_is_known_while_it_is_good_and_in_the_cache(issuer: Issuer
     assert not authority.knows(issued.token)
 
 
-async def test_rotated_token_keys_log_nobody_out(issuer: Issuer) -> None:
+async def test_rotated_token_keys_log_no_user_out(issuer: Issuer) -> None:
     made = issuer.key_admin.create("ada", "user")
     issued = await issuer.authority().exchange(made.text, "10.0.0.1")
     issuer.signer = TokenSigner([b"n" * 32, b"k" * 32])

@@ -146,7 +146,7 @@ def vanish(_world: World, client: Client) -> None:
 #: Every way out, with the close code that is counted for it.
 WAYS_OUT: dict[str, tuple[Callable[[World, Client], None], int]] = {
     "eof": (lambda _world, client: client.stream.from_client.close(), 1006),
-    "goodbye": (lambda _world, client: client.raw(client_frame(CLOSE, b"\x03\xe8")), 1000),
+    "close": (lambda _world, client: client.raw(client_frame(CLOSE, b"\x03\xe8")), 1000),
     "nonsense": (lambda _world, client: client.raw(b"\xff\xff"), 1002),
     "broken": (vanish, 1006),
     "revoked": (lambda world, _client: world.authority.ended({"token"}), 4001),
@@ -178,7 +178,7 @@ async def test_every_way_out_unsubscribes_at_once(
                 with trio.move_on_after(3):
                     while await client.frame() is not None:
                         pass
-        # A revocation is for every stream of the token; otherwise nobody else suffers.
+        # A revocation is for every stream of the token; otherwise no other suffers.
         if way != "revoked":
             await bystander.until("ticker")
         assert client.code == code
@@ -298,7 +298,7 @@ async def test_a_token_of_another_user_does_not_renew(
     async with running.client() as client:
         client.send({"type": "auth", "token": "bobs"})
         assert (await client.until("error"))["code"] == "forbidden"
-        client.send({"type": "auth", "token": "nobodys"})
+        client.send({"type": "auth", "token": "of-none"})
         assert (await client.until("error"))["code"] == "invalid_token"
         await client.until("ticker")
 
@@ -345,14 +345,14 @@ async def test_a_flood_of_frames_that_never_become_messages_ends_with_4029(
         assert await client.closed() == 4029
 
 
-async def test_a_goodbye_that_was_read_before_ours_was_sent_is_the_answer(
+async def test_a_closing_that_was_read_before_ours_was_sent_is_the_answer(
     autojump_clock: MockClock, running: World
 ) -> None:
     async with running.client() as client:
         await client.until("ticker")
         began = trio.current_time()
-        goodbye = client_frame(CLOSE, (1000).to_bytes(2, "big"))
-        client.raw(client_frame(TEXT, "nonsense") * limits.BAD_MESSAGES + goodbye)
+        closing = client_frame(CLOSE, (1000).to_bytes(2, "big"))
+        client.raw(client_frame(TEXT, "nonsense") * limits.BAD_MESSAGES + closing)
         while (await client.frame()) is not None:
             pass
         assert trio.current_time() - began < limits.CLOSE_SECONDS / 2

@@ -43,7 +43,7 @@ async def test_a_key_with_many_sets_of_its_own_gets_further_ones_less_often_and_
             client.send({"type": "subscribe", "symbols": ["BTC-USD"]})
             told.append((await client.until("subscribed"))["interval_ms"])
         assert told == [10, 10, 20, 20, 30]
-        # What everybody has costs nothing more, and what has ended counts no longer.
+        # What all have costs nothing more, and what has ended counts no longer.
         client.send({"type": "subscribe", "id": 2})
         assert (await client.until("subscribed"))["interval_ms"] == 10
     async with running.client() as client:

@@ -45,7 +45,7 @@ async def streams(count: int = COUNT) -> AsyncIterator[list[tuple[SocketStream, 
 
 
 @needs_ring
-async def test_everybody_who_can_take_a_frame_gets_it_and_the_others_are_named(
+async def test_all_who_can_take_a_frame_get_it_and_the_others_are_named(
     fanout: RingFanout,
 ) -> None:
     async with streams() as found:

@@ -18,7 +18,7 @@ from ticker.transport.io_uring import Recipients, Ring, RingUnavailableError
 pytestmark = needs_ring
 
 Pair = tuple[socket.socket, socket.socket]
-#: More than the kernel takes at once for a socket that nobody reads.
+#: More than the kernel takes at once for a socket that is not read.
 LARGE = 8_000_000
 
 
@@ -48,7 +48,7 @@ def read(reader: socket.socket, size: int) -> bytes:
 
 @given(st.lists(st.tuples(st.integers(1, 8), st.binary(min_size=1, max_size=300)), max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_everybody_gets_every_message_over_the_edge_of_the_queue_too(
+def test_all_of_them_gets_every_message_over_the_edge_of_the_queue_too(
     rounds: list[tuple[int, bytes]],
 ) -> None:
     with Ring(8) as ring, pairs(8) as found:
@@ -59,36 +59,36 @@ def test_everybody_gets_every_message_over_the_edge_of_the_queue_too(
 
 def test_the_same_recipients_serve_for_messages_of_any_length() -> None:
     with Ring(4) as ring, pairs(3) as found:
-        everybody = recipients(found)
+        all_of_them = recipients(found)
         for data in (b"a", b"bb" * 500, b"c"):
-            assert ring.send(everybody, data) == []
+            assert ring.send(all_of_them, data) == []
             assert all(read(reader, len(data)) == data for _, reader in found)
 
 
-def test_whoever_takes_a_part_or_nothing_or_has_gone_is_told_apart() -> None:
+def test_a_part_taken_and_nothing_taken_and_a_peer_gone_are_told_apart() -> None:
     with Ring(8) as ring, pairs(4) as found:
         gone = found[2][0].fileno()
-        everybody = recipients(found)
-        found[1][1].close()  # nobody will read
+        all_of_them = recipients(found)
+        found[1][1].close()  # its other end will not read
         found[2][0].close()  # no descriptor any more
-        results = dict(ring.send(everybody, b"x" * LARGE))
+        results = dict(ring.send(all_of_them, b"x" * LARGE))
         assert results.keys() == {0, 1, 2, 3}
         assert 0 < results[0] < LARGE
         assert results[1] == -errno.EPIPE
         assert results[2] == -errno.EBADF
         assert gone >= 0
         # What they took is theirs, and from here on they are full.
-        assert dict(ring.send(everybody, b"y"))[0] == -errno.EAGAIN
+        assert dict(ring.send(all_of_them, b"y"))[0] == -errno.EAGAIN
         assert read(found[0][1], results[0]) == b"x" * results[0]
         assert ring.send(recipients(found[:1]), b"z") == []
 
 
 def test_what_the_kernel_does_not_take_in_is_taken_back_and_can_be_tried_again() -> None:
     with Ring(8) as ring, pairs(5) as found:
-        everybody = recipients(found)
+        all_of_them = recipients(found)
         enter = ring._call
         with patch.object(ring, "_call", side_effect=lambda *_args: -1):
-            assert ring.send(everybody, b"lost") == [(n, -errno.EAGAIN) for n in range(5)]
+            assert ring.send(all_of_them, b"lost") == [(n, -errno.EAGAIN) for n in range(5)]
         calls = iter([2, -1])
 
         def two_only(*args: object) -> int:
@@ -96,8 +96,8 @@ def test_what_the_kernel_does_not_take_in_is_taken_back_and_can_be_tried_again()
             return int(enter(*args[:2], count, *args[3:])) if count > 0 else count
 
         with patch.object(ring, "_call", side_effect=two_only):
-            assert ring.send(everybody, b"half") == [(n, -errno.EAGAIN) for n in (2, 3, 4)]
-        assert ring.send(everybody, b"all") == []
+            assert ring.send(all_of_them, b"half") == [(n, -errno.EAGAIN) for n in (2, 3, 4)]
+        assert ring.send(all_of_them, b"all") == []
         assert [read(reader, 7 if n < 2 else 3) for n, (_, reader) in enumerate(found)] == [
             *[b"halfall"] * 2,
             *[b"all"] * 3,

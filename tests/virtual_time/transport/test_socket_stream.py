@@ -244,7 +244,7 @@ async def test_closing_loses_nothing_even_with_unread_bytes(kind: Kind) -> None:
         await stream.aclose()
 
 
-async def test_an_abort_wakes_whoever_waits(kind: Kind) -> None:
+async def test_an_abort_wakes_the_tasks_that_wait(kind: Kind) -> None:
     async with pair(kind) as (stream, client):
         stream.send_nowait(frame(1, LARGE))
         woken = []
@@ -285,7 +285,7 @@ async def test_all_that_comes_is_a_sign_of_life(kind: Kind) -> None:
         assert await stream.receive_some() == b""
 
 
-async def test_somebody_is_asked_to_finish_what_was_cut_short(kind: Kind) -> None:
+async def test_the_rest_of_a_frame_that_was_cut_short_is_asked_for(kind: Kind) -> None:
     async with pair(kind) as (stream, client):
         asked = 0
 
@@ -308,13 +308,13 @@ async def test_somebody_is_asked_to_finish_what_was_cut_short(kind: Kind) -> Non
         assert found == [0, 1]
 
 
-async def test_a_tick_while_the_goodbye_waits_is_no_fault(kind: Kind) -> None:
+async def test_a_tick_while_the_close_frame_waits_is_no_fault(kind: Kind) -> None:
     async with pair(kind) as (stream, _client):
         stream.send_nowait(frame(0, LARGE))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.send_last, close_frame(CloseCode.RESTART))
             await trio.testing.wait_all_tasks_blocked()
-            # The goodbye waits behind the rest of the frame; and then for room of its own.
+            # The close frame waits behind the rest of the frame; and then for room of its own.
             with pytest.raises(trio.WouldBlock):
                 stream.send_nowait(frame(1, 10))
             stream._rest, stream._finished = close_frame(CloseCode.RESTART), True

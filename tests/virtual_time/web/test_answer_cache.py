@@ -62,7 +62,7 @@ async def test_those_who_ask_at_once_share_one_answer(
     assert maker.made == 1
 
 
-async def test_between_two_different_answers_everybody_else_has_a_turn(
+async def test_between_two_different_answers_every_other_task_has_a_turn(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock

@@ -1,6 +1,6 @@
 """What a running Ticker says in the mode `every`, as `ticker record --from` writes it down.
 
-It is no exchange to connect to, since nobody trades there; but a recording of it plays as one.
+It is no exchange to connect to, since there is no trade on it; but a recording of it plays as one.
 Each symbol is already in our form (docs/protocol.md).
 
 Rules for this module: pure.

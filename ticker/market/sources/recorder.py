@@ -100,7 +100,7 @@ class CaptureWriter:
         self.written += 1
 
     def _check_is_capture(self) -> None:
-        """Refuse to append to a file that is somebody's, named by mistake."""
+        """Refuse to append to a file that is no recording, named by mistake."""
         if not self._path.exists():
             return
         if not self._path.is_file():
