@@ -306,8 +306,21 @@ NODE_FORGOTTEN_SECONDS: Final = 60
 #: A node that has said nothing for so long is called gone.
 NODE_SILENT_SECONDS: Final = 3
 
-#: How often the past is written: two seconds at most are lost by a kill, half of them here.
+#: How often the past is written: two seconds at most are lost by a kill, half of them here, the
+#: other half is what a writing may take.
 HISTORY_WRITE_SECONDS: Final = 1.0
+#: A writing that takes longer than this, from the prices to the end of the transaction, has the
+#: next ones write fewer blocks.
+HISTORY_SLOW_SECONDS: Final = 0.25
+#: Rows of the journal that are written again after a writing failed: of 500 symbols those of 40
+#: seconds, in a megabyte. What more there is comes in blocks.
+HISTORY_ROWS_AGAIN: Final = 20_000
+#: Rows of the journal, and blocks, that are put together between two turns for others, in a
+#: millisecond.
+HISTORY_SLICE_ROWS: Final = 100
+HISTORY_SLICE_BLOCKS: Final = 20
+#: How often the log is moved into the file: what a power cut may lose.
+HISTORY_TIDY_SECONDS: Final = 5.0
 #: How long writing the past waits for another process that holds the file.
 HISTORY_BUSY_SECONDS: Final = 0.5
 #: How long an ending process may take to write the last of it: what it does not come to is lost.
@@ -320,9 +333,11 @@ HISTORY_LOG_BYTES: Final = 4 * 1024 * 1024
 HISTORY_TURNS: Final = 300
 #: Symbols whose blocks are written in one turn at most, where many are due: 2 MB.
 HISTORY_BLOCKS_AT_ONCE: Final = 20
-#: How far back a new feeder writes what the one before may not have come to: its every write may
-#: have failed for a while.
-HISTORY_OVERLAP_SECONDS: Final = 300
+#: How far back a new feeder's first row of the journal goes, for what the one before did not come
+#: to. What is older comes in blocks, should every write of that one have failed for a while.
+HISTORY_OVERLAP_SECONDS: Final = 10
+#: A clock that is ahead by so much, and is set back later, costs none of the past.
+HISTORY_CLOCK_AHEAD_MS: Final = 3_700_000
 #: How long a start waits for what is kept: 500 symbols with a year of hours take some seconds.
 HISTORY_LOAD_SECONDS: Final = 20.0
 #: How long after it began to follow, a process reads once more what the feeder wrote before.

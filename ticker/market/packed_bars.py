@@ -1,22 +1,26 @@
 """Bars as bytes, in blocks: columns as they lie in memory, so that a year is read in no time.
 
 Rules for this module: pure. A block has the bars of a fixed span of time of one step. Numbers are
-in the units that the block names; where they are larger than 64 bits they are written out.
+in the units that the block names; where they are larger than 64 bits they are written out. A
+checksum stands before it, since SQLite has none of its own: damage must not be shown as prices.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+import zlib
 from array import array
 from collections.abc import Sequence
+from itertools import islice
+from operator import lt
 from typing import Final, TypeAlias
 
 import msgspec
 
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles
 
-__all__ = ["SPANS", "PackedBarsError", "block_begin", "pack", "unpack"]
+__all__ = ["SPANS", "PackedBarsError", "block_begin", "pack", "seal", "unpack", "unseal"]
 
 #: How long a block of each step is, in milliseconds: five minutes, six hours, fifteen days, so
 #: that each has some 360 bars.
@@ -26,6 +30,9 @@ SPANS: Final = {
     HOUR.name: 360 * HOUR.ms,
 }
 _VERSION: Final = 1
+#: What stands before a checksum; no MessagePack begins with it.
+_SEAL: Final = b"\xc1"
+_SEAL_BYTES: Final = 5
 #: A column: the letter of its type and its numbers in little-endian order, or these as texts.
 _Column: TypeAlias = bytes | list[str]
 
@@ -58,31 +65,55 @@ def pack(candles: Candles, step: str, begin: int) -> bytes:
     columns = series.columns(begin, begin + SPANS[step.removesuffix("*")])
     places, volume_places = candles.measure(0, 0)
     complete = series.complete_from
-    return _encode(
-        _Block(
-            _VERSION,
-            places,
-            volume_places,
-            None if math.isinf(complete) else int(complete),
-            [_packed(column) for column in columns],
+    return seal(
+        _encode(
+            _Block(
+                _VERSION,
+                places,
+                volume_places,
+                None if math.isinf(complete) else int(complete),
+                [_packed(column) for column in columns],
+            )
         )
     )
+
+
+def seal(body: bytes) -> bytes:
+    """Put a checksum before bytes of MessagePack."""
+    return _SEAL + zlib.crc32(body).to_bytes(_SEAL_BYTES - 1, "big") + body
+
+
+def unseal(sealed: bytes) -> tuple[bytes, bool]:
+    """Return the bytes, and whether they had a checksum: those of an earlier Ticker have none.
+
+    Raises:
+        PackedBarsError: they are not as they were.
+    """
+    if not sealed.startswith(_SEAL):
+        return sealed, False
+    body = sealed[_SEAL_BYTES:]
+    if zlib.crc32(body).to_bytes(_SEAL_BYTES - 1, "big") != sealed[1:_SEAL_BYTES]:
+        raise PackedBarsError("the checksum is another")
+    return body, True
 
 
 def unpack(candles: Candles, step: str, block: bytes) -> None:
     """Put the bars of a block behind those that are there, which must be older.
 
     Raises:
-        PackedBarsError: it is none, or of a version that is not known.
+        PackedBarsError: it is none, is damaged, or of a version that is not known.
     """
+    body, checked = unseal(block)
     try:
-        read = _decode(block)
+        read = _decode(body)
         columns = [_unpacked(column) for column in read.columns]
         lengths = {len(column) for column in columns}
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise PackedBarsError(str(error)) from None
     if read.version != _VERSION or len(lengths) != 1 or len(columns) not in {5, 6}:
         raise PackedBarsError("not a block of this version")
+    if not checked:
+        _check(columns)
     places, volume_places = candles.measure(read.places, read.volume_places)
     scaled: list[Sequence[int]] = [columns[0]]
     scaled += [_scaled(column, 10 ** (places - read.places)) for column in columns[1:5]]
@@ -91,6 +122,16 @@ def unpack(candles: Candles, step: str, block: bytes) -> None:
     series.append(scaled)
     if read.complete_from is not None:
         series.complete_from = max(series.complete_from, read.complete_from)
+
+
+def _check(columns: Sequence[Sequence[int]]) -> None:
+    """See whether numbers without a checksum can be bars at all."""
+    times, *prices = columns
+    if not all(map(lt, times, islice(times, 1, None))):
+        raise PackedBarsError("bars that are not in their order")
+    for opening, high, low, close, *_ in zip(*prices, strict=True):
+        if not 0 < low <= min(opening, close) <= max(opening, close) <= high:
+            raise PackedBarsError("bars that there cannot be")
 
 
 def _packed(column: Sequence[int]) -> _Column:

@@ -162,6 +162,9 @@ class PostgresHistory:
                 )
             )
 
+    def tidy(self) -> None:
+        """Do nothing: the database does it by itself."""
+
     def set_aside(self) -> str | None:
         """Put nothing aside: what is damaged there is for the operator."""
         return None

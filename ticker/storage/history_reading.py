@@ -14,7 +14,7 @@ import msgspec
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar
 from ticker.market.packed_bars import PackedBarsError, block_begin, unpack
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history_store import HistoryStore, read_rows
+from ticker.storage.history_store import Block, HistoryStore, read_rows
 
 __all__ = ["Key", "Read", "blocks_of", "read_everything", "read_rows_after"]
 
@@ -41,41 +41,83 @@ class Read:
 def read_everything(store: HistoryStore, names: Sequence[str], read: Read) -> None:
     """Read everything, for a worker thread; what was read is there also where it ends.
 
+    Where something is damaged, all else is read.
+
     Raises:
-        DatabaseUnavailableError: the store cannot be read, or holds what makes no sense.
+        DatabaseUnavailableError: the store cannot be read, or some of it is damaged.
     """
-    read.foreign = tuple(each for each in store.symbols() if each not in names)
     numbers: dict[tuple[str, str, int], int] = {}
+    damage: list[DatabaseUnavailableError] = []
+    try:
+        read.foreign = tuple(each for each in store.symbols() if each not in names)
+    except DatabaseUnavailableError as error:
+        _only_damaged(error, damage)
     for name in names:
-        candles = Candles()
-        for block in store.blocks(name):
+        read.candles[name] = _read_blocks(store, name, numbers, damage)
+    try:
+        number, rows = read_rows_after(store, 0, numbers, damage)
+    except DatabaseUnavailableError as error:
+        _only_damaged(error, damage)
+    else:
+        read.number = number
+        for name, bars in rows.items():
+            if name in read.candles:
+                read.candles[name].put(bars)
+                read.due[name] = {key for step, bar in bars for key in blocks_of(step, bar[0])}
+    if damage:
+        raise damage[0]
+
+
+def _read_blocks(
+    store: HistoryStore,
+    name: str,
+    numbers: dict[tuple[str, str, int], int],
+    damage: list[DatabaseUnavailableError],
+) -> Candles:
+    candles = Candles()
+    blocks: Sequence[Block] = ()
+    try:
+        blocks = store.blocks(name)
+    except DatabaseUnavailableError as error:
+        _only_damaged(error, damage)
+    for block in blocks:
+        try:
+            unpack(candles, block.step, block.bars)
+        except (PackedBarsError, KeyError) as error:
+            damage.append(_damaged(store, error))
+        else:
             numbers[name, block.step, block.begin] = block.number
-            try:
-                unpack(candles, block.step, block.bars)
-            except (PackedBarsError, KeyError) as error:
-                raise _damaged(store, error) from None
-        read.candles[name] = candles
-    number, rows = read_rows_after(store, 0, numbers)
-    read.number = number
-    for name, bars in rows.items():
-        if name in read.candles:
-            read.candles[name].put(bars)
-            read.due[name] = {key for step, bar in bars for key in blocks_of(step, bar[0])}
+    return candles
+
+
+def _only_damaged(error: DatabaseUnavailableError, damage: list[DatabaseUnavailableError]) -> None:
+    """Go on where a part is damaged; else raise."""
+    if error.reason != "corrupted":
+        raise error
+    damage.append(error)
 
 
 def read_rows_after(
-    store: HistoryStore, after: int, numbers: Mapping[tuple[str, str, int], int]
+    store: HistoryStore,
+    after: int,
+    numbers: Mapping[tuple[str, str, int], int],
+    damage: list[DatabaseUnavailableError],
 ) -> tuple[int, dict[str, list[tuple[str, ExactBar]]]]:
-    """Read the journal after a row, but for what blocks of some numbers have already."""
+    """Read the journal after a row, but for what blocks of some numbers have already.
+
+    Rows that are damaged are left out, and told of in `damage`.
+    """
     number, found = after, dict[str, list[tuple[str, ExactBar]]]()
     for number, written in store.journal(after):
         try:
-            for row in read_rows(written):
-                block = row.symbol, row.step, block_begin(row.step, row.begin)
-                if number > numbers.get(block, 0):
-                    found.setdefault(row.symbol, []).append((row.step, row.bar()))
+            rows = [(row.symbol, row.step, row.bar()) for row in read_rows(written)]
+            blocks = [(symbol, step, block_begin(step, bar[0])) for symbol, step, bar in rows]
         except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
-            raise _damaged(store, error) from None
+            damage.append(_damaged(store, error))
+            continue
+        for (symbol, step, bar), block in zip(rows, blocks, strict=True):
+            if number > numbers.get(block, 0):
+                found.setdefault(symbol, []).append((step, bar))
     return number, found
 
 

@@ -1,8 +1,10 @@
 """The past in a SQLite file: one connection, a transaction a second.
 
 Rules for this module: synchronous, for a worker thread; every error of SQLite leaves as
-`DatabaseUnavailableError`. The file has the write-ahead log, and is synced when that is moved into
-it: a kill at any moment loses nothing that was committed, a power cut some seconds at most.
+`DatabaseUnavailableError`. The file has a write-ahead log: a kill at any moment loses nothing that
+was committed. `tidy`, on a connection of its own, syncs the log and moves it into the file (a
+passive checkpoint, which holds no writer up: https://www.sqlite.org/wal.html#ckpt), so that a power
+cut loses what came since, and no writing waits for the disk.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -27,7 +29,8 @@ __all__ = ["HISTORY_FILE", "SqliteHistory"]
 #: The file in the data directory.
 HISTORY_FILE: Final = "history.db"
 _COMPANIONS: Final = ("", "-wal", "-shm")
-_VERSION: Final = 1
+#: Since 2, blocks and the journal have checksums.
+_VERSION: Final = 2
 _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS blocks (
         symbol TEXT NOT NULL,
@@ -120,6 +123,17 @@ class SqliteHistory:
             connection.execute("DELETE FROM journal WHERE number < ?", (changes.forget,))
         return number
 
+    def tidy(self) -> None:
+        """Sync the log and move it into the file, beside the writer."""
+        if self._connection is None or self._identity() != self._file:
+            return
+        try:
+            with closing(self._connected()) as connection:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:  # the connection that writes stays open
+            raise unavailable(self.place, error) from None
+
     def set_aside(self) -> str | None:
         """Rename the file, and what SQLite keeps beside it, to a name with the time."""
         self.close()
@@ -153,22 +167,26 @@ class SqliteHistory:
     def _connect(self) -> sqlite3.Connection:
         make_directory(self._path.parent)
         os.close(open_private(self._path, os.O_RDWR | os.O_CREAT))
-        connection = sqlite3.connect(
-            f"file:{quote(str(self._path))}?mode=rw",
-            uri=True,
-            timeout=limits.HISTORY_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = self._connected()
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {limits.HISTORY_LOG_BYTES}")
             self._bring_up_to_date(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode=rw",
+            uri=True,
+            timeout=limits.HISTORY_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -20,6 +20,7 @@ import attrs
 import msgspec
 
 from ticker.market.candles import ExactBar
+from ticker.market.packed_bars import seal, unseal
 
 __all__ = ["Block", "Changes", "HistoryStore", "JournalRow", "read_rows", "write_rows"]
 
@@ -66,12 +67,12 @@ _decoder: Final = msgspec.msgpack.Decoder(list[JournalRow])
 
 def write_rows(rows: Sequence[JournalRow]) -> bytes:
     """Write rows of the journal."""
-    return _encoder.encode(rows)
+    return seal(_encoder.encode(rows))
 
 
 def read_rows(written: bytes) -> list[JournalRow]:
-    """Read rows of the journal; raises msgspec.MsgspecError where they are none."""
-    return _decoder.decode(written)
+    """Read rows of the journal; raises msgspec.MsgspecError or ValueError where they are none."""
+    return _decoder.decode(unseal(written)[0])
 
 
 @attrs.frozen
@@ -118,6 +119,9 @@ class HistoryStore(Protocol):
 
         The blocks are as of that row.
         """
+
+    def tidy(self) -> None:
+        """Do what may take long and must not hold up a writing; in a thread beside the others."""
 
     def set_aside(self) -> str | None:
         """Put what is damaged out of the way, without deleting it; return where it is now.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.market.test_candles import exact, model, moves, prices
@@ -22,6 +22,8 @@ from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
 
 #: Half a minute before midnight.
 NOW = 1_790_000_000_000 - 1_790_000_000_000 % (24 * HOUR.ms) - 30_000
+
+ONE = Decimal(1)
 
 Act = tuple[int, Decimal] | Literal["keep", "kill", "end", "look", "settle"]
 acts = st.one_of(
@@ -87,6 +89,8 @@ def test_bars_are_what_the_prices_were_that_were_kept(
 
     @settings(deadline=None, max_examples=60)
     @given(st.lists(acts, max_size=30))
+    # A clock that was ahead for an hour.
+    @example([(0, ONE), (30_000, ONE), (3_600_000, ONE), "keep", (-3_600_000, ONE)])
     def holds(steps: list[Act]) -> None:
         with tempfile.TemporaryDirectory() as directory:
             trio.run(check, Path(directory), steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -215,6 +216,44 @@ async def test_a_store_that_cannot_be_written_stops_the_keeping_alone_and_it_res
     assert other.everything() == kept.everything()
 
 
+async def test_the_first_row_after_a_failure_holds_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    symbols = tuple(f"A{n}-USD" for n in range(100))
+    kept = Kept(tmp_path, symbols)
+    await kept.keeper.load()
+    await kept.keeper._keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(kept.store, "write", full)
+        for second in range(10):
+            kept.now = NOW + second * 1000
+            for symbol in symbols:
+                kept.price(str(second + 1), symbol)
+            await kept.keeper._keep()
+    await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+async def test_the_log_is_moved_into_the_file_beside_a_writer(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    log_file = tmp_path / f"{HISTORY_FILE}-wal"
+    sizes = set()
+    for second in range(3000):
+        kept.now = NOW + second * 1000
+        kept.price(str(second + 1))
+        await kept.keeper._keep()
+        sizes.add(log_file.stat().st_size)
+        if second % 300 == 0:
+            with closing(sqlite3.connect(tmp_path / HISTORY_FILE, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # it waits for no writer
+                await trio.to_thread.run_sync(kept.store.tidy)
+    assert max(sizes) <= 2 * limits.HISTORY_LOG_BYTES
+    assert kept.keeper.statistics().kept
+    kept.store.close()
+
+
 async def test_a_locked_file_is_waited_for_in_vain_and_used_again_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +297,73 @@ async def test_a_damaged_file_is_put_aside_and_begun_anew_from_memory(
     other = await again(kept, tmp_path)
     assert other.everything() == kept.everything()
     assert len(other.bars()) == 5
+
+
+def part_of(bars: list[ShownBar], known: set[ShownBar]) -> bool:
+    """Tell whether bars are those that there were, or of some of the prices in those."""
+    by_begin = {bar.begin: [Decimal(price) for price in bar.prices] for bar in known}
+    return all(
+        by_begin[bar.begin][2] <= Decimal(price) <= by_begin[bar.begin][1]
+        for bar in bars
+        for price in bar.prices
+    ) and (not bars or bars[0].begin % MINUTE.ms == 0 or set(bars) <= known)
+
+
+@pytest.mark.parametrize("damage", ["page", "bit"])
+async def test_damage_anywhere_makes_no_bar_up_and_spares_the_others(
+    tmp_path: Path, damage: str
+) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    for second in range(700):
+        kept.now = NOW + second * 1000
+        for number, symbol in enumerate(SYMBOLS):
+            kept.price(f"{1000 * number + second + 1}.25", symbol)
+        if second % 100 == 99:
+            kept.keeper._pending.all_due()
+            await kept.keeper._keep()
+    kept.store.close()
+    path = tmp_path / HISTORY_FILE
+    good, known = path.read_bytes(), [set(each) for each in kept.everything()]
+    found_all = 0
+    for page in range(len(good) // 4096):
+        bad = bytearray(good)
+        if damage == "page":
+            bad[page * 4096 : (page + 1) * 4096] = random.Random(page).randbytes(4096)
+        else:
+            bad[page * 4096 + 97 * page % 4096] ^= 0x10
+        place = tmp_path / f"{page}"
+        place.mkdir(mode=0o700)
+        (place / HISTORY_FILE).write_bytes(bad)
+        other = Kept(place, now=kept.now)
+        await other.keeper.load()
+        shown = other.everything()
+        assert all(part_of(bars, was) for bars, was in zip(shown, known, strict=True)), page
+        whole = [set(bars) == was for bars, was in zip(shown, known, strict=True)]
+        assert all(whole) or damaged(place), page
+        found_all += any(whole)
+        for _ in range(2):  # the first may be what comes upon the damage
+            await other.keeper._keep()
+        assert other.keeper.statistics().kept
+        other.store.close()
+    assert found_all > len(good) // 4096 // 2
+
+
+async def test_blocks_of_a_version_before_without_checksums_are_read(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    kept.price("5.5")
+    kept.keeper._pending.all_due()
+    await kept.keeper._keep()
+    kept.store.close()
+    with closing(sqlite3.connect(tmp_path / HISTORY_FILE)) as old:
+        old.execute("UPDATE blocks SET bars = substr(bars, 6)")
+        old.execute("UPDATE journal SET bars = substr(bars, 6)")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+    assert other.keeper.statistics().kept
 
 
 async def test_a_block_that_makes_no_sense_is_a_damaged_file(tmp_path: Path) -> None:

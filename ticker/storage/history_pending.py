@@ -1,0 +1,232 @@
+"""What of a market's past is still to be written: changed bars, and blocks that are due.
+
+Rules for this module: no I/O; it decides what one writing takes, with turns for others while that
+is put together. What could not be written comes back by `put_back`.
+
+Theory of operation. A changed bar goes into the journal with the next writing, and makes the
+blocks due that it is in. Each symbol's blocks have their turn once in `limits.HISTORY_TURNS`
+writings. Those that are due out of turn (a store that is begun anew, an outage that is over) are
+behind, and taken a few symbols at a time: fewer while writing is slow, so that the journal, which
+is what a kill must not find unwritten, never waits long for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from ticker import limits
+from ticker.market.book import Book
+from ticker.market.candles import HOUR, SECOND, STEPS
+from ticker.market.packed_bars import SPANS, block_begin, pack
+from ticker.storage.history_reading import Key, blocks_of
+from ticker.storage.history_store import Block, JournalRow
+
+__all__ = ["PendingChanges", "Taken"]
+
+_EVERY: Final = (*STEPS, *(f"{name}*" for name in STEPS))
+
+
+@attrs.frozen
+class Taken:
+    """What one writing takes.
+
+    Attributes:
+        rows: of the journal.
+        blocks: packed.
+        expired: blocks that are to go; see `Changes`.
+        forget: rows of the journal with a lower number are to go.
+        keys: the blocks by the place of their symbol.
+        changed: the bars of the rows, by the place of their symbol.
+    """
+
+    rows: Sequence[JournalRow]
+    blocks: Sequence[Block]
+    expired: Sequence[tuple[str, str, int]]
+    forget: int
+    keys: Mapping[int, set[Key]]
+    changed: Mapping[int, set[Key]]
+
+
+class PendingChanges:
+    """What of the past of a market is to be written.
+
+    Attributes:
+        number: of the journal's last row, as far as it is known.
+        foreign: symbols of the store that the market does not have, until they were looked at.
+    """
+
+    def __init__(self, book: Book, names: Sequence[str], wall_ms: Callable[[], int]) -> None:
+        """Begin with nothing.
+
+        Args:
+            book: whose past it is.
+            names: of its symbols, as the store has them.
+            wall_ms: the wall clock, in milliseconds since the epoch.
+        """
+        self._book = book
+        self._names = names
+        self._wall_ms = wall_ms
+        self._turn = 0
+        self._mark = 0
+        self._clean = False
+        self._most_behind = limits.HISTORY_BLOCKS_AT_ONCE
+        self._due: list[set[Key]] = [set() for _ in names]
+        self._behind: dict[int, None] = {}
+        self.number = 0
+        self.foreign: Sequence[str] = ()
+
+    def loaded(self, number: int, due: Mapping[int, set[Key]], foreign: Sequence[str]) -> None:
+        """Learn what a store has: its last row, and blocks that its journal is ahead of."""
+        for place, keys in due.items():
+            self._due[place] |= keys
+        self.number = self._mark = number
+        self.foreign = foreign
+
+    async def begin(self) -> None:
+        """Begin to write: what a feeder before may have missed is written too.
+
+        Its last seconds are in the first row of the journal, all others in blocks soon.
+        """
+        self._clean = False
+        now_ms = self._wall_ms()
+        since = now_ms - limits.HISTORY_OVERLAP_SECONDS * 1000
+        for place, symbol in enumerate(self._book.symbols):
+            candles = self._book.candles(symbol)
+            candles.settle()
+            recent = candles.series(SECOND.name).columns(since, now_ms + HOUR.ms)[0]
+            candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
+            for begin in candles.series(SECOND.name).spans(SPANS[SECOND.name]):
+                self._due[place].update(blocks_of(SECOND.name, begin))
+                self._behind[place] = None
+            if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
+                await trio.lowlevel.checkpoint()
+
+    def end(self) -> None:
+        """Note no more what changes: another process writes it."""
+        for symbol in self._book.symbols:
+            self._book.candles(symbol).unsaved = None
+
+    def all_due(self) -> None:
+        """Have everything written, since nothing that is here may be kept."""
+        for place, symbol in enumerate(self._book.symbols):
+            candles = self._book.candles(symbol)
+            for step in candles.names():
+                spans = candles.series(step).spans(SPANS[step.removesuffix("*")])
+                self._due[place] |= {(step, begin) for begin in spans}
+            if self._due[place]:
+                self._behind[place] = None
+        self.number = 0
+
+    # --- one writing
+
+    async def take(self) -> Taken:
+        """Take what is to be written now, with turns for others in between.
+
+        The blocks are taken after the rows, so that they hold all that the rows say.
+        """
+        rows, changed = await self._changed()
+        turn = self._turn = (self._turn + 1) % limits.HISTORY_TURNS
+        blocks, keys = await self._blocks(range(turn, len(self._due), limits.HISTORY_TURNS))
+        forget = 0
+        if turn == 0:
+            # All that was written before the last round began is in blocks by now.
+            forget = self._mark + 1 if self._clean and not self._behind else 0
+            self._mark, self._clean = self.number, True
+        return Taken(rows, blocks, self._expired(turn), forget, keys, changed)
+
+    def put_back(self, taken: Taken) -> None:
+        """Take back what could not be written.
+
+        The rows go into the next one of the journal, unless there are very many: then what they
+        say is only in blocks, which are due.
+        """
+        self._clean = False
+        for place, keys in taken.keys.items():
+            self._due[place] |= keys
+        self._behind.update(dict.fromkeys([*taken.keys, *taken.changed]))
+        if len(taken.rows) > limits.HISTORY_ROWS_AGAIN:
+            return
+        for place, keys in taken.changed.items():
+            candles = self._book.candles(self._book.symbols[place])
+            candles.settle()
+            if candles.unsaved is not None:
+                candles.unsaved |= keys
+
+    def written(self, number: int, seconds: float) -> None:
+        """Learn that it was written, up to which row of the journal, and how long that took."""
+        if number < self.number:
+            self.all_due()  # it is another file than before
+        self.number = number
+        self.foreign = ()
+        if seconds > limits.HISTORY_SLOW_SECONDS:
+            self._most_behind = max(1, self._most_behind // 2)
+        else:
+            self._most_behind = min(limits.HISTORY_BLOCKS_AT_ONCE, self._most_behind * 2)
+
+    async def _changed(self) -> tuple[list[JournalRow], dict[int, set[Key]]]:
+        """Return the bars that have changed since the last time."""
+        rows: list[JournalRow] = []
+        taken: dict[int, set[Key]] = {}
+        room = limits.HISTORY_SLICE_ROWS
+        for place, symbol in enumerate(self._book.symbols):
+            candles = self._book.candles(symbol)
+            changed = candles.take_unsaved()
+            if changed:
+                due, name = self._due[place], self._names[place]
+                for step, begin, bar in changed:
+                    due.update(blocks_of(step, begin))
+                    if bar is None:
+                        self._behind[place] = None  # others only have it from there
+                    else:
+                        rows.append(JournalRow(name, step, *bar))
+                taken[place] = {(step, begin) for step, begin, bar in changed if bar is not None}
+            room -= 1 + len(changed)
+            if room <= 0:
+                await trio.lowlevel.checkpoint()
+                room = limits.HISTORY_SLICE_ROWS
+        return rows, taken
+
+    async def _blocks(self, turn: Sequence[int]) -> tuple[list[Block], dict[int, set[Key]]]:
+        """Return the blocks of the symbols whose turn it is, and of some that are behind."""
+        self._behind.update((place, None) for place in turn if self._due[place])
+        most = self._most_behind + (len(turn) if self._most_behind > 1 else 0)
+        first = dict.fromkeys([*(place for place in turn if self._due[place]), *self._behind])
+        blocks: list[Block] = []
+        taken: dict[int, set[Key]] = {}
+        room = limits.HISTORY_SLICE_BLOCKS
+        for place in [*first][:most]:
+            self._behind.pop(place, None)
+            name, candles = self._names[place], self._book.candles(self._book.symbols[place])
+            keys, self._due[place] = self._due[place], set()
+            if keys:
+                taken[place] = keys
+            for step, begin in keys:
+                blocks.append(Block(name, step, begin, pack(candles, step, begin)))
+                room -= 1
+                if not room:
+                    await trio.lowlevel.checkpoint()
+                    room = limits.HISTORY_SLICE_BLOCKS
+        return blocks, taken
+
+    def _expired(self, turn: int) -> list[tuple[str, str, int]]:
+        """Return what has grown too old of the symbols whose turn it is, and of foreign ones."""
+        now_ms = self._wall_ms()
+        found: list[tuple[str, str, int]] = []
+        for place in range(turn, len(self._names), limits.HISTORY_TURNS):
+            candles = self._book.candles(self._book.symbols[place])
+            for step in _EVERY:
+                oldest = STEPS[step.removesuffix("*")].oldest(now_ms)
+                # What is still in memory stays for as long as the clock may be ahead.
+                held = candles.series(step).first_begin() if step in candles.names() else None
+                if held is not None and held < oldest:
+                    oldest = max(held, oldest - limits.HISTORY_CLOCK_AHEAD_MS)
+                found.append((self._names[place], step, block_begin(step, oldest)))
+        for name in self.foreign:
+            for step in _EVERY:
+                oldest = STEPS[step.removesuffix("*")].oldest(now_ms)
+                found.append((name, step, block_begin(step, oldest)))
+        return found
