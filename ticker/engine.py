@@ -21,6 +21,7 @@ from ticker.connections import Connections
 from ticker.market.hub import HubStatistics
 from ticker.market.ingest import IngestStatistics
 from ticker.market.market import Market
+from ticker.pacing import Pacer
 from ticker.protocol.close_codes import CloseCode
 from ticker.security.authority import Authority
 from ticker.sessions import Sessions
@@ -59,6 +60,7 @@ class Engine:
         authority: Authority,
         sessions: Sessions,
         connections: Connections,
+        pacer: Pacer,
         role: Role | None = None,
         keeper: HistoryKeeper | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Engine:
         self._authority = authority
         self._sessions = sessions
         self._connections = connections
+        self._pacer = pacer
         self._role = role
         self._keeper = keeper
 
@@ -87,6 +90,7 @@ class Engine:
             self.nursery.start_soon(self._market.past.run)
             if self._keeper is not None:
                 self.nursery.start_soon(self._keeper.run)
+            self.nursery.start_soon(self._pacer.run)
             self.nursery.start_soon(self._refresh)
             self.nursery.start_soon(self._sessions.watch)
             self.nursery.start_soon(self._authority.run, self._sessions.end_revoked)

@@ -40,6 +40,7 @@ from ticker.market.sources import (
 )
 from ticker.market.subscriber import ONE_BY_ONE, Fanout
 from ticker.metrics import Metrics
+from ticker.pacing import Pacer
 from ticker.places import NoRoomError
 from ticker.rate_limit import Limiter, local_limiter
 from ticker.security.access import Access
@@ -148,6 +149,7 @@ def make_service(
     make_limiter = local_limiter if siblings is None else siblings.make_limiter
     refusals = RefusalCounter(make_limiter("refused", settings.refused_rate), metrics)
     connections = Connections()
+    pacer = Pacer(market.hub, settings.tick)
     role = _make_role(settings, market, sessions, admission) if siblings or settings.bus else None
     keeper = None
     if history is not None:
@@ -158,13 +160,14 @@ def make_service(
             feeds=lambda: role is None or role.leader.feeding,
             invented=_invented(market),
         )
-    engine = Engine(market, authority, sessions, connections, role, keeper)
+    engine = Engine(market, authority, sessions, connections, pacer, role, keeper)
     streams = Streams(
         StreamContext(
             market=market,
             access=access,
             authority=authority,
             sessions=sessions,
+            pacer=pacer,
             close_seconds=min(limits.CLOSE_SECONDS, settings.graceful_timeout),
         ),
         settings,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -225,6 +226,7 @@ async def read_head(
     received: bytes = b"",
     *,
     idle_seconds: float = math.inf,
+    turn: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint_if_cancelled,
 ) -> Head | None:
     """Read one request head.
 
@@ -234,6 +236,7 @@ async def read_head(
             first byte is not there in time, or the rest not `limits.HEAD_SECONDS` later.
         received: what has come already.
         idle_seconds: how long to wait for the first byte.
+        turn: is awaited between what came and what is done with it.
 
     Returns:
         The head, or None where the peer left.
@@ -246,6 +249,7 @@ async def read_head(
             received = bytes(await stream.receive_some(limits.HEAD_BYTES))
             if not received:
                 return None
+            await turn()
         head = parser.feed(received)
         if head is not None:
             scope.deadline = math.inf

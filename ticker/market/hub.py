@@ -22,6 +22,7 @@ frame look is the business of a topic's encoding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import attrs
@@ -60,6 +61,8 @@ class Hub:
     Attributes:
         published: what subscribers are shown until the next tick.
         log: what the last ticks changed.
+        offering: whether a tick is on its way to the subscribers.
+        offered_at: when the last one set out, in trio's time.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class Hub:
         """
         self.published = Published(book, time_ms=time_ms)
         self.log = TickLog(log_seconds)
+        self.offering = False
+        self.offered_at = -math.inf
         self._book = book
         self._fanout = fanout
         self._missed = MissedTicks(self.published, self.log)
@@ -288,15 +293,20 @@ class Hub:
 
     async def _fan_out(self, plan: Plan, now: float, time_ms: int) -> None:
         room = limits.FANOUT_SLICE_FRAMES
-        for topic, slices, prev in plan:
-            frame = self._frame(topic, prev, time_ms, snapshot=prev is None and topic.holds_changes)
-            topic.last, topic.sent_at = self.published.seq, now
-            for each in slices:
-                self._offer(each if topic.unchanged(slices) else self._still(each), frame, prev)
-                room -= len(each.subscriptions)
-                if room <= 0:
-                    await trio.lowlevel.checkpoint()
-                    room = limits.FANOUT_SLICE_FRAMES
+        self.offering, self.offered_at = True, now
+        try:
+            for topic, slices, prev in plan:
+                whole = prev is None and topic.holds_changes
+                frame = self._frame(topic, prev, time_ms, snapshot=whole)
+                topic.last, topic.sent_at = self.published.seq, now
+                for each in slices:
+                    self._offer(each if topic.unchanged(slices) else self._still(each), frame, prev)
+                    room -= len(each.subscriptions)
+                    if room <= 0:
+                        await trio.lowlevel.checkpoint()
+                        room = limits.FANOUT_SLICE_FRAMES
+        finally:
+            self.offering = False
 
     def _still(self, part: Slice) -> Slice:
         """Return a slice without those who ended their subscription during the fan-out."""

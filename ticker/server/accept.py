@@ -29,6 +29,7 @@ async def accept_all(
     nursery: trio.Nursery,
     serve: Callable[[SocketStream], Awaitable[None]],
     crowded: Callable[[], bool],
+    wait_room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint_if_cancelled,
 ) -> NoReturn:
     """Accept connections until cancelled, which closes the listening socket.
 
@@ -43,11 +44,13 @@ async def accept_all(
         nursery: where a task for each connection runs.
         serve: the task; it raises nothing but cancellation.
         crowded: whether many were accepted that have not asked for anything yet.
+        wait_room: returns once there is time for the work of further ones.
     """
     paused = False
     with listening:
         while True:
             await trio.lowlevel.wait_readable(listening)
+            await wait_room()
             try:
                 for _ in range(limits.ACCEPT_BATCH):
                     accepted, _address = listening.accept()

@@ -39,11 +39,16 @@ class Router:
         self._engine = engine
         self._connections = connections
         self._metrics = metrics
+        self._pacer = streams.context.pacer
         self._refuser = Refuser()
 
     def crowded(self) -> bool:
         """Say whether many connections are open that have not asked for anything yet."""
         return self._connections.half_open >= limits.HALF_OPEN_CROWD
+
+    async def wait_room(self) -> None:
+        """Wait while what was accepted already is more than can be dealt with for now."""
+        await self._pacer.wait_room()
 
     async def settle(self) -> None:
         """Wait, for a bounded time, until what was accepted so far has been answered.
@@ -66,8 +71,13 @@ class Router:
             try:
                 self._make_room()
                 connection.scope.deadline = trio.current_time() + limits.TLS_SECONDS
-                await stream.handshake()
-                head = await read_head(stream, connection.scope, idle_seconds=limits.HEAD_SECONDS)
+                await stream.handshake(self._pacer.turn)
+                head = await read_head(
+                    stream,
+                    connection.scope,
+                    idle_seconds=limits.HEAD_SECONDS,
+                    turn=self._pacer.turn,
+                )
                 connection.asked()
                 if head is not None:
                     head = http.placed(head)

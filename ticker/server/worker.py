@@ -130,12 +130,19 @@ def _accept(listener: Listener, service: Service, http: HttpBridge) -> trio.Canc
     """Accept connections, each into a task of the engine's nursery, until what is returned ends."""
     nursery = service.engine.nursery
     accepting = trio.CancelScope()
-    handler = partial(service.router.serve, http=http)
-    crowded = service.router.crowded
+    router = service.router
+    handler = partial(router.serve, http=http)
 
     async def accept() -> None:
         with accepting:
-            await accept_all(listener.listening, listener.connect, nursery, handler, crowded)
+            await accept_all(
+                listener.listening,
+                listener.connect,
+                nursery,
+                handler,
+                router.crowded,
+                router.wait_room,
+            )
 
     nursery.start_soon(accept)
     return accepting

@@ -6,6 +6,7 @@ import attrs
 
 from ticker.market.condition import SourceState
 from ticker.market.market import Market
+from ticker.pacing import Pacer
 from ticker.security.access import Access
 from ticker.security.authority import Authority
 from ticker.sessions import Sessions
@@ -22,6 +23,7 @@ class StreamContext:
         authority: which tokens are good.
         sessions: the register of live sessions.
         own_sets: which sets of symbols streams have chosen for themselves.
+        pacer: keeps a crowd from holding up the ticks.
         close_seconds: how long a closing handshake may take at most.
     """
 
@@ -29,6 +31,7 @@ class StreamContext:
     access: Access
     authority: Authority
     sessions: Sessions
+    pacer: Pacer
     close_seconds: float
     own_sets: OwnSets = attrs.field(factory=OwnSets)
 

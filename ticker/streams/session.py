@@ -134,6 +134,8 @@ class Session:
                 self._set_code(ABNORMAL)
             except Exception as error:  # noqa: BLE001 - the boundary that contains one session
                 self.fail(error)
+            if self._websocket.over or self.close_code == ABNORMAL:
+                await self._context.pacer.turn()  # no peer waits for the rest
             await self._close()
         finally:
             self._websocket.end()

@@ -17,7 +17,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from socket import MSG_EOR
 from typing import ClassVar, NoReturn
 
@@ -26,6 +26,9 @@ import trio
 from ticker import limits
 from ticker.addresses import UNKNOWN
 from ticker.transport.lingering_close import linger
+
+#: Waits until there is time for work that a crowd of peers may ask for at the same moment.
+Turn = Callable[[], Awaitable[None]]
 
 #: SO_LINGER with a time of zero: `close` sends a reset and drops what is queued.
 _RESET = struct.pack("ii", 1, 0)
@@ -77,8 +80,12 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self.stalled = False
         self.heard_at = trio.current_time()
 
-    async def handshake(self) -> None:
-        """Do what comes before the first byte in either direction: over plain TCP nothing."""
+    async def handshake(self, turn: Turn = trio.lowlevel.checkpoint_if_cancelled) -> None:
+        """Do what comes before the first byte in either direction: over plain TCP nothing.
+
+        Args:
+            turn: is awaited before each step that takes long.
+        """
 
     def tune(self) -> None:
         """Ready the socket for ticks.

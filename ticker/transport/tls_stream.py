@@ -24,7 +24,7 @@ from typing import ClassVar
 import trio
 
 from ticker import limits
-from ticker.transport.socket_stream import SocketStream
+from ticker.transport.socket_stream import SocketStream, Turn
 
 
 class TlsStream(SocketStream):
@@ -44,16 +44,22 @@ class TlsStream(SocketStream):
         self._room = select.poll()
         self._room.register(raw, select.POLLOUT)
 
-    async def handshake(self) -> None:
+    async def handshake(self, turn: Turn = trio.lowlevel.checkpoint_if_cancelled) -> None:
         """Shake hands; nothing limits how long that takes.
+
+        Args:
+            turn: is awaited before each step that takes long.
 
         Raises:
             trio.BrokenResourceError: the peer has gone, or they do not agree.
         """
         try:
-            while not self._hands_shaken():
-                await self._send_records()
+            while True:
                 await self._take_in()
+                await turn()
+                if self._hands_shaken():
+                    break
+                await self._send_records()
         except ssl.SSLError as error:
             with suppress(trio.BrokenResourceError):
                 await self._send_records()  # the alert that says why
