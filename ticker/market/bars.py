@@ -159,6 +159,13 @@ class Series:
         """Return the bars that begin from `begin` on and before `end`, the oldest first."""
         return list(self.newest(begin, end, len(self)))
 
+    def all(self) -> list[Bar]:
+        """Return all bars, the oldest first."""
+        first = self.first_begin()
+        return (
+            [] if first is None else self.between(first, self._times.values[-1] * self.step.ms + 1)
+        )
+
     def newest(self, begin: int, end: int, limit: int) -> Iterator[Bar]:
         """Return the newest so many of those bars, as they are now, the oldest first."""
         last = self._place(end)

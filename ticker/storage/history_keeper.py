@@ -161,6 +161,8 @@ class HistoryKeeper:
             self._pending.all_due()
         else:
             await self._adopt(read)
+            if not self._kept:
+                self._pending.all_due()  # what came in before it could be read
             self._succeed()
         self._loaded = True
 

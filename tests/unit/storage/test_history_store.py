@@ -299,6 +299,32 @@ async def test_a_damaged_file_is_put_aside_and_begun_anew_from_memory(
     assert len(other.bars()) == 5
 
 
+async def test_what_could_not_be_read_for_hours_comes_before_what_came_in_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, first = Kept(tmp_path / "whole"), Kept(tmp_path)
+    await first.keeper.load()
+    late = Kept(tmp_path)
+    for at in range(0, 7 * 3_600, 20):
+        life = first if at < 3_600 + 1_205 else late
+        for kept in (whole, life):
+            kept.now = NOW + at * 1000
+            kept.price(f"{1000 + at * 7919 % 997}.5")
+    await first.keeper._keep()
+    first.store.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(late.store, "symbols", full)
+        await late.keeper.load()
+    theirs = (NOW - 5 * MINUTE.ms, *[Decimal(5)] * 4, Decimal(1))
+    for kept in (whole, late):
+        kept.book.candles("BTC-USD").fill(MINUTE, [theirs])
+    await late.keeper.load()
+    assert late.everything() == whole.everything()
+    for _ in range(3):
+        await late.keeper._keep()
+    assert (await again(late, tmp_path)).everything() == whole.everything()
+
+
 def part_of(bars: list[ShownBar], known: set[ShownBar]) -> bool:
     """Tell whether bars are those that there were, or of some of the prices in those."""
     by_begin = {bar.begin: [Decimal(price) for price in bar.prices] for bar in known}
