@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from decimal import Decimal
 
 import attrs
 import trio
@@ -254,12 +255,18 @@ def _make_market(
     def last(symbol: str) -> Quote | None:
         return book.get(symbol) if symbol in book else None
 
+    def kept(symbol: str) -> Decimal | None:
+        # Where there are others too, what is kept is of those.
+        alone = len(sources) == 1 and symbol in book
+        return book.candles(symbol).last_price() if alone else None
+
     backfill = Backfill(wall_ms)
     sources = load_sources(
         settings,
         wall_ms=wall_ms,
         next_tick=ticked.park,
         last=last,
+        kept=kept,
         report=report,
         report_symbol=report_symbol,
         backfill=backfill,

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,24 @@ def test_the_past_survives_a_restart(tmp_path: Path, number: signal.Signals) -> 
     assert kept == [after.get(bar[0]) for bar in kept]
     assert quote["since"] == before[0][0]
     assert quote["high_24h"] >= max(bar[2] for bar in kept)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_made_up_market_goes_on_where_it_was(tmp_path: Path, number: signal.Signals) -> None:
+    data, env = tmp_path / "data", {"TICKER_SYMBOLS": "BTC-USD=100,NEW-USD=7"}
+    with started("serve", data, env=env) as server:
+        wait_until(
+            lambda: abs(float(ask(server, "/prices/BTC-USD")["price"]) - 100) > 0.5,
+            "the price to have moved",
+            seconds=30,
+        )
+        wait_bars(server, 3)
+        server.stop(number)
+    with started("serve", data, env=env) as server:
+        bars = wait_bars(server, 4)
+        jumps = [abs(after[1] / before[4] - 1) for before, after in pairwise(bars)]
+    # From each bar to the next there is one move, or a few.
+    assert max(jumps) < 0.004
 
 
 def test_a_damaged_history_is_put_aside_and_the_stream_goes_on(tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ class KeptBars:
         begins = [series.first_begin() for series in kept if series is not None]
         return min((begin for begin in begins if begin is not None), default=None)
 
+    def last_price(self) -> Decimal | None:
+        """Return the close of the newest bar of our own; None where there is none."""
+        newest: Bar | None = None
+        for series in self._series.values():  # the finest first
+            begin = series.last_begin()
+            if begin is not None and (newest is None or begin > newest[0]):
+                newest = series.get(begin)
+        return None if newest is None else self.price(newest[4])
+
     def price(self, units: int) -> Decimal:
         """Return a price that bars have in units."""
         return _EXACT.scaleb(Decimal(units), -self._places)

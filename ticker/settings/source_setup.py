@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Literal, cast
 
@@ -21,6 +22,7 @@ from ticker.market.sources import (
     UnknownSymbolError,
     load_source,
     no_report,
+    nothing_kept,
     nothing_shown,
     wall_ms,
 )
@@ -61,6 +63,7 @@ def source_context(
     wall_ms: Callable[[], int] = wall_ms,
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     last: Callable[[str], Quote | None] = nothing_shown,
+    kept: Callable[[str], Decimal | None] = nothing_kept,
     report: Callable[[str, str], None] = no_report,
     report_symbol: Callable[[str, str | None], None] = no_report,
     backfill: Backfill | None = None,
@@ -73,6 +76,7 @@ def source_context(
         wall_ms: the wall clock.
         next_tick: waits for the market's next broadcast.
         last: returns the newest quote of a symbol.
+        kept: returns the last price of a symbol's past, of before.
         report: counts a fault.
         report_symbol: tells that a symbol has no good price, and why, or has one again.
         backfill: what of the past is to be filled.
@@ -82,6 +86,7 @@ def source_context(
         wall_ms=wall_ms,
         next_tick=next_tick,
         last=last,
+        kept=kept,
         url=settings.feed_urls.get(spec.name),
         rest_url=settings.rest_urls.get(spec.name),
         proxy=settings.feed_proxy,
@@ -97,6 +102,7 @@ def load_sources(
     wall_ms: Callable[[], int] = wall_ms,
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     last: Callable[[str], Quote | None] = nothing_shown,
+    kept: Callable[[str], Decimal | None] = nothing_kept,
     report: Callable[[str, str, str], None] = no_report,
     report_symbol: Callable[[str, str, str | None], None] = no_report,
     backfill: Backfill | None = None,
@@ -109,6 +115,7 @@ def load_sources(
         wall_ms: the wall clock.
         next_tick: waits for the market's next broadcast.
         last: returns the newest quote of a symbol.
+        kept: returns the last price of a symbol's past, of before.
         report: counts a fault: the source's name, the fault's kind, and a detail for the log.
         report_symbol: is told by which source a symbol has no good price, and why.
         backfill: what of the past is to be filled.
@@ -127,6 +134,7 @@ def load_sources(
             wall_ms=wall_ms,
             next_tick=next_tick,
             last=last,
+            kept=kept,
             report=partial(report, spec.name),
             report_symbol=partial(report_symbol, spec.name),
             backfill=backfill,

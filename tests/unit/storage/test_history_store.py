@@ -315,7 +315,8 @@ async def test_what_could_not_be_read_for_hours_comes_before_what_came_in_meanwh
     with monkeypatch.context() as patch:
         patch.setattr(late.store, "symbols", full)
         await late.keeper.load()
-    theirs = (NOW - 5 * MINUTE.ms, *[Decimal(5)] * 4, Decimal(1))
+    five = Decimal(5)
+    theirs = (NOW - 5 * MINUTE.ms, five, five, five, five, five)
     for kept in (whole, late):
         kept.book.candles("BTC-USD").fill(MINUTE, [theirs])
     await late.keeper.load()

@@ -46,6 +46,7 @@ __all__ = [
     "find_source",
     "load_source",
     "no_report",
+    "nothing_kept",
     "nothing_shown",
     "open_batches",
     "source_names",
@@ -127,6 +128,11 @@ def nothing_shown(_symbol: str) -> Quote | None:
     return None
 
 
+def nothing_kept(_symbol: str) -> Decimal | None:
+    """Know of no price of before: the default for what a source may ask of the past."""
+    return None
+
+
 def no_report(*_what: str | None) -> None:
     """Do nothing: the default for what a source reports."""
 
@@ -143,6 +149,8 @@ class SourceContext:
             invents prices waits for it between batches and so moves once a tick.
         last: returns the newest quote of a symbol that the market has, from whatever source and
             whatever process; a source that invents prices goes on from it.
+        kept: returns the last price that was kept of a symbol before this process began, where
+            all that is kept was made up by the same source.
         url: another address for an exchange's protocol, or None for the public one.
         rest_url: another address for an exchange's REST, as in `https://host:port`; None for
             the same host as `url` or, where there is none either, the public one.
@@ -163,6 +171,7 @@ class SourceContext:
     wall_ms: Callable[[], int] = wall_ms
     next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     last: Callable[[str], Quote | None] = nothing_shown
+    kept: Callable[[str], Decimal | None] = nothing_kept
     url: str | None = attrs.field(default=None, repr=False)  # these may hold credentials
     rest_url: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)

@@ -29,6 +29,7 @@ LARGEST_MOVE: Final = 0.001
 #: One random number takes this many bytes: its 2**32 values make moves finer than any step.
 _DRAW_BYTES: Final = 4
 _DRAW_MAX: Final = 2 ** (8 * _DRAW_BYTES) - 1
+_BAND: Final = Decimal(SIMULATION_BAND)
 
 
 def price_step(start: Decimal) -> Decimal:
@@ -107,15 +108,11 @@ class Simulated:
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield the prices, and a move of every one after each tick of the market.
 
-        They go on from what the market showed last, if that was invented too, in whatever process;
-        else they begin at the start prices.
+        They go on from what the market showed last, if that was invented too, in whatever process,
+        or from what was kept of a process before; else they begin at the start prices.
         """
         randomness = random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311 - a seed is for repeatable tests
-        shown = [self.context.last(symbol) for symbol in self.start]
-        walk = Walk(
-            self.start,
-            {each.symbol: each.price for each in shown if each and each.source == self.name},
-        )
+        walk = Walk(self.start, self._before())
         while True:
             now = self.context.wall_ms()
             yield [
@@ -124,6 +121,20 @@ class Simulated:
             ]
             await self.context.next_tick()
             walk.move(randomness.randbytes(walk.draw_bytes))
+
+    def _before(self) -> dict[str, Decimal]:
+        """Return the prices to go on from, by symbol."""
+        found: dict[str, Decimal] = {}
+        for symbol, start in self.start.items():
+            shown = self.context.last(symbol)
+            if shown is not None and shown.source == self.name:
+                found[symbol] = shown.price
+            elif shown is None and self.seed is None:  # a seed gives the same prices at each start
+                kept = self.context.kept(symbol)
+                # Beyond that, it is of another start price.
+                if kept is not None and 1 / _BAND <= kept / start <= _BAND:
+                    found[symbol] = kept
+        return found
 
 
 def create(argument: str, context: SourceContext) -> Simulated:

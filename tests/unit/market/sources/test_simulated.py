@@ -117,6 +117,28 @@ async def test_a_batch_follows_each_tick_of_the_market() -> None:
     assert ticks == 4
 
 
+@pytest.mark.parametrize(
+    ("spec", "kept", "first"),
+    [
+        ("simulated", "41000.07", "41000.07"),
+        ("simulated", "63000", "63000.00"),
+        ("simulated", "63000.01", "42000.00"),  # of another start price
+        ("simulated", "27999.99", "42000.00"),
+        ("simulated", None, "42000.00"),
+        ("simulated:seed=7", "41000.07", "42000.00"),
+    ],
+)
+async def test_it_goes_on_from_what_was_kept_before_unless_it_has_a_seed(
+    spec: str, kept: str | None, first: str
+) -> None:
+    context = SourceContext(
+        symbols={"BTC-USD": Decimal(42000)},
+        kept=lambda _: None if kept is None else Decimal(kept),
+    )
+    [[quote]] = await take(load_source(spec, context), 1)
+    assert quote.price == Decimal(first)
+
+
 @given(start=prices, draws=st.lists(st.binary(min_size=4, max_size=4), max_size=50))
 def test_every_move_is_within_a_tenth_of_a_percent_and_the_band(
     start: Decimal, draws: list[bytes]
