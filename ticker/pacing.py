@@ -75,6 +75,8 @@ class Pacer:
                 if room:
                     self.waiting.unpark(count=room)
                     self._passed_at = trio.current_time()
+                    # They run in the next turn, and what they took is known in the one after it.
+                    await trio.lowlevel.checkpoint()
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.sleep(limits.PACE_LOOK_SECONDS)
