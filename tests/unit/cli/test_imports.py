@@ -72,3 +72,9 @@ def test_the_help_names_every_command_and_begins_as_its_own_help_does(name: str)
     assert command is not None
     assert command.help is not None
     assert command.help.split()[:2] == _COMMANDS[name].summary.split()[:2]
+
+
+def test_a_server_does_not_load_what_only_a_terminal_shows() -> None:
+    names = modules_after("import ticker.cli; ticker.cli.main(['serve', '--help'])")
+    assert "quart" in names
+    assert [name for name in names if name.partition(".")[0] in {"rich", "pygments"}] == []
