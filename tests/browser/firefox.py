@@ -8,13 +8,15 @@ commands.
 from __future__ import annotations
 
 import json
+import queue
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +27,6 @@ COMMAND: Final = shutil.which("firefox-esr") or shutil.which("firefox")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.05  # of what Firefox says while it starts
 MESSAGE_MOST_BYTES: Final = 64 * 2**20  # a screenshot is a message
 
 #: No first-run pages, no updates, no calls home; notifications are allowed without a question.
@@ -117,14 +118,17 @@ def running() -> Iterator[Firefox]:
     lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines), "utf-8")
     options = ["--headless", "--no-remote", "--remote-debugging-port", "0"]
-    with (profile / "stderr").open("wb") as said:
-        process = subprocess.Popen(
-            [COMMAND, *options, "--profile", str(profile), "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
+    process = subprocess.Popen(
+        [COMMAND, *options, "--profile", str(profile), "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    # It reads to the end, which is Firefox's: a full pipe would stop it.
+    reader = threading.Thread(target=_read_lines, args=(process, said))
+    reader.start()
     try:
-        url = f"{_address(process, profile / 'stderr')}/session"
+        url = f"{_address(said)}/session"
         with connect(url, max_size=MESSAGE_MOST_BYTES, compression=None, proxy=None) as socket:
             firefox = Firefox(socket)
             firefox.command("session.new", capabilities={})
@@ -138,17 +142,30 @@ def running() -> Iterator[Firefox]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        reader.join(STOP_SECONDS)
         shutil.rmtree(profile, ignore_errors=True)
 
 
-def _address(process: subprocess.Popen[bytes], stderr: Path) -> str:
+def _read_lines(process: subprocess.Popen[bytes], said: queue.SimpleQueue[str]) -> None:
+    """Pass on what Firefox says, and an empty line at its end; for a thread."""
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            said.put(line.decode("utf-8", "replace"))
+    said.put("")
+
+
+def _address(said: queue.SimpleQueue[str]) -> str:
+    """Wait until Firefox says where it listens; RuntimeError where it does not in time."""
     deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        found = _LISTENING.search(stderr.read_text("utf-8", "replace"))
-        if found is not None:
-            return found[1]
-        time.sleep(POLL_SECONDS)
-    raise RuntimeError(f"Firefox does not listen: {stderr.read_text('utf-8', 'replace')}")
+    heard: list[str] = []
+    with suppress(queue.Empty):
+        while line := said.get(timeout=max(0.0, deadline - time.monotonic())):
+            found = _LISTENING.search(line)
+            if found is not None:
+                return found[1]
+            heard.append(line)
+    raise RuntimeError(f"Firefox does not listen: {''.join(heard)}")
 
 
 @attrs.frozen

@@ -45,11 +45,11 @@ def _measured(
             server.port, server.new_token(), [each.partition("=")[0] for each in symbols]
         )
         subscriber.begin()
-        time.sleep(seconds / 2)
+        time.sleep(seconds / 2)  # the span that is measured
         quiet = subscriber.figures()
         with abuse.running(tried.name, target) as running:
             subscriber.begin()
-            time.sleep(seconds)
+            time.sleep(seconds)  # the same
             found = subscriber.figures()
         assert server.process.poll() is None
     with capsys.disabled():

@@ -86,7 +86,7 @@ async def test_half_said_requests_keep_no_client_out(
                 await stream.send_all(half)
                 if len(held) > CROWD:
                     await trio.aclose_forcefully(held.pop(0))
-                    await trio.sleep(0.005)
+                    await trio.sleep(0.005)  # the pace of the crowd is the subject
 
         nursery.start_soon(crowd_in)
         await eventually(lambda: len(held) >= CROWD, "the crowd", seconds=60)

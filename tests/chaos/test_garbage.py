@@ -78,8 +78,9 @@ async def _hangs_up(running: Running, *, answered: bool, reset: bool) -> None:
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     connection.close()
-    # Only for pace: that all are over is waited for at the end, in `_alone`.
-    await trio.sleep(0.005)
+    # Not more at once than a few: that all are over is waited for at the end, in `_alone`.
+    few = 10
+    await eventually(lambda: running.engine.statistics().connections <= few, "a place")
 
 
 @pytest.fixture

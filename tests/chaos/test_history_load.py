@@ -75,7 +75,7 @@ def measured(data_dir: Path, seconds: float, capsys: pytest.CaptureFixture[str])
             thread.start()
         try:
             subscriber.begin()
-            time.sleep(seconds)
+            time.sleep(seconds)  # the span that is measured
             found = subscriber.figures()
         finally:
             for client in clients:

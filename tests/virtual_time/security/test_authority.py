@@ -645,7 +645,9 @@ async def test_no_address_remains_in_any_file_after_its_token_was_removed(issuer
     assert b"198.51.100.1" in bytes_of(issuer.database)
 
 
-async def test_a_refused_token_is_looked_up_once_in_a_while(issuer: Issuer) -> None:
+async def test_a_refused_token_is_looked_up_once_in_a_while(
+    issuer: Issuer, mock_clock: trio.testing.MockClock
+) -> None:
     made = issuer.key_admin.create("ada", "user")
     authority, restarted = issuer.authority(), issuer.authority()
     expired = await authority.exchange(made.text, "10.0.0.1")
@@ -662,7 +664,7 @@ async def test_a_refused_token_is_looked_up_once_in_a_while(issuer: Issuer) -> N
     assert await refused_token(authority, expired.token) == "expired"
     assert await refused_token(authority, expired.token) == "expired"
     assert len(begun) == 3
-    await trio.sleep(limits.TOKEN_REFUSED_SECONDS)
+    mock_clock.jump(limits.TOKEN_REFUSED_SECONDS)
     assert await refused_token(restarted, unknown) == "unknown"
     assert len(begun) == 4
 

@@ -183,8 +183,11 @@ async def test_a_day_with_everything_in_it_ends_with_every_price_right(
                 await trio.sleep(HOUR_SECONDS / 4)
                 await event()
                 await trio.sleep(HOUR_SECONDS / 4)
-            # What is listed anew is found within an hour, whatever came before.
-            await trio.sleep(REFUSED_SYMBOL_MAX_SECONDS + 2 * HOUR_SECONDS)
+            # What is listed anew is found within an hour, whatever came before, and stays right.
+            with trio.fail_after(REFUSED_SYMBOL_MAX_SECONDS + HOUR_SECONDS):
+                while not all(run.good(symbol) for symbol in symbols):  # noqa: ASYNC110 - virtual
+                    await trio.sleep(1)
+            await trio.sleep(2 * HOUR_SECONDS)
             day.open = False
             await trio.sleep(2)
             nursery.cancel_scope.cancel()
