@@ -1,13 +1,15 @@
 """How long to wait before connecting again: exponential backoff with full jitter.
 
-Rules for this module: pure. Full jitter draws each wait from the whole range between zero
-and a growing bound, which spreads clients that lost the same server better than any wait
-with a fixed part (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog).
+Rules for this module: pure but for the draw of `pause_before`. Full jitter draws each wait from
+the whole range between zero and a growing bound, which spreads clients that lost the same server
+better than any wait with a fixed part (M. Brooker, "Exponential Backoff And Jitter", AWS
+Architecture Blog).
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 
 from ticker.client.limits import BACKOFF_INITIAL_SECONDS, BACKOFF_MAXIMUM_SECONDS
@@ -31,3 +33,8 @@ def full_jitter(attempt: int, asked_seconds: float, draw: Callable[[], float]) -
         draw: uniform in [0, 1), as `random.random`.
     """
     return asked_seconds + draw() * bound(attempt)
+
+
+def pause_before(attempt: int, asked_seconds: float) -> float:
+    """`full_jitter` with a draw of its own, which spreads clients and guards nothing."""
+    return full_jitter(attempt, asked_seconds, random.random)

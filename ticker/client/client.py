@@ -13,15 +13,12 @@ time what is newest. A loss and its mending are messages too, between those of t
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 
-import msgspec
 import trio
 
-from ticker.client.backoff import full_jitter
+from ticker.client.backoff import pause_before
 from ticker.client.book import Book
 from ticker.client.connection import open_connection, reason_of_end
 from ticker.client.credentials import Credentials
@@ -34,35 +31,16 @@ from ticker.client.disconnects import (
 )
 from ticker.client.errors import ProtocolError, RequestError, TickerError, UnreachableError
 from ticker.client.latest_wins_buffer import LatestWinsBuffer
-from ticker.client.limits import (
-    ANSWER_SECONDS,
-    CLOSE_SECONDS,
-    PROTOCOL_VIOLATIONS,
-    STABLE_SECONDS,
-)
-from ticker.client.messages import (
-    Authenticated,
-    Disconnected,
-    Message,
-    Pong,
-    Reconnected,
-    Subscribed,
-    Unsubscribed,
-)
+from ticker.client.limits import ANSWER_SECONDS, CLOSE_SECONDS, PROTOCOL_VIOLATIONS, STABLE_SECONDS
+from ticker.client.losses import Losses
+from ticker.client.messages import Message, Pong, Subscribed, Unsubscribed
 from ticker.client.pending_requests import A, PendingRequests
 from ticker.client.price import Price
-from ticker.client.requests import (
-    Authenticate,
-    Ping,
-    Request,
-    Resume,
-    Subscribe,
-    Unsubscribe,
-    query,
-    subscription,
-)
+from ticker.client.requests import Ping, Request, Resume, Subscribe, Unsubscribe, subscription
 from ticker.client.server_address import Address
 from ticker.client.statistics import ClientStatistics, State
+from ticker.client.token_renewal import renew_ahead
+from ticker.client.wanted import Wanted
 from ticker.protocol.details import Detail, Mode
 
 
@@ -83,8 +61,7 @@ class Client:
         self._address = address
         self._credentials = credentials
         self._dial = dial
-        self._wanted = wanted  # None: the default stream, which needs no request
-        self._granted = False  # it was, so that a handshake may ask for it again
+        self._wanted = Wanted(wanted)
         self._counts = ClientStatistics()
         self._buffer = LatestWinsBuffer(self._counts)
         self._requests: PendingRequests | None = None
@@ -93,8 +70,7 @@ class Client:
         self._book = Book(wanted.resume if isinstance(wanted, Subscribe) else None)
         self._attempt = 0
         self._violations = 0
-        self._shown = False  # prices were passed on, so that their end is to be told
-        self._lost = False  # told, and not yet mended
+        self._losses = Losses(self._buffer)
         self._leaving = False
 
     # --- What a user calls ---
@@ -126,7 +102,7 @@ class Client:
         It may while the stream is open and the price's source is not stale, be it in this
         symbol or as a whole.
         """
-        return self._shown and self._book.is_fresh(symbol)
+        return self._losses.shown and self._book.is_fresh(symbol)
 
     def statistics(self) -> ClientStatistics:
         """What the client has counted so far."""
@@ -163,13 +139,13 @@ class Client:
         """
         wanted = subscription(symbols, interval_ms, mode, detail, resume)
         answer = await self._ask(wanted, Subscribed)
-        self._wanted, self._granted = wanted, True
+        self._wanted.replace(wanted)
         return answer
 
     async def unsubscribe(self) -> Unsubscribed:
         """Get no more prices, now and on every later connection; raises `RequestError`."""
         answer = await self._ask(Unsubscribe(), Unsubscribed)
-        self._wanted = Unsubscribe()
+        self._wanted.replace(Unsubscribe())
         return answer
 
     async def ping(self) -> float:
@@ -180,25 +156,27 @@ class Client:
 
     async def _ask(self, request: Request, expected: type[A]) -> A:
         with trio.move_on_after(ANSWER_SECONDS):
-            while self._requests is None:
-                if self._failure is not None:
-                    raise self._failure
-                await self._changed.wait()
+            requests = await self._next_open()
             try:
-                return await self._requests.ask(request, expected)
+                return await requests.ask(request, expected)
             except Retry as fault:
                 raise RequestError("disconnected", f"{fault}; ask again") from None
         raise RequestError("timeout", f"no answer within {ANSWER_SECONDS:g} s")
+
+    async def _next_open(self) -> PendingRequests:
+        """Wait until a connection is open; raises why there will be none."""
+        while self._requests is None:
+            if self._failure is not None:
+                raise self._failure
+            await self._changed.wait()
+        return self._requests
 
     # --- What `running` calls ---
 
     async def opened(self, within: float) -> None:
         """Wait so many seconds for the first connection; raises why there is none."""
         with trio.move_on_after(within):
-            while self._requests is None:
-                if self._failure is not None:
-                    raise self._failure
-                await self._changed.wait()
+            await self._next_open()
             return
         raise UnreachableError(
             f"no stream from {self._address} within {within:g} s: "
@@ -230,7 +208,7 @@ class Client:
             self._counts.last_fault = str(error)
         finally:
             self._counts.state = State.CLOSED
-            self._shown = False
+            self._losses.shown = False
             self._failure = failure
             self._buffer.end(failure)
             self._wake()
@@ -245,11 +223,9 @@ class Client:
                 raise ProtocolError(f"{self._address} is no Ticker server: {fault}; check the URL")
         self._counts.state = State.WAITING
         if isinstance(fault, QueryRefused):
-            self._granted = False
-        wait = self._wait(self._attempt, fault)
-        if self._shown:
-            self._shown, self._lost = False, True
-            self._buffer.put(Disconnected(reason=str(fault), retry_in=wait))
+            self._wanted.refuse_query()
+        wait = pause_before(self._attempt, fault.after_seconds)
+        self._losses.lose(str(fault), wait)
         await trio.sleep(wait)
         if isinstance(fault, ConsumerBehind):
             await self._buffer.room()
@@ -261,8 +237,8 @@ class Client:
         """Connect, and listen until that ends, which raises why."""
         token = await self._credentials.current()
         stream = await self._dial()
-        wanted = self._wanted_now()
-        asked = query(wanted) if self._granted and isinstance(wanted, Subscribe) else ""
+        wanted = self._wanted.next_request(self._book.position)
+        asked = self._wanted.query(wanted)
         try:
             async with trio.open_nursery() as nursery:
                 connection = await open_connection(nursery, stream, self._address, token, asked)
@@ -273,11 +249,11 @@ class Client:
                     self._counts,
                     muted=wanted is not None,
                     in_handshake=bool(asked),
-                    opened=self._showing,
+                    opened=self._losses.begin_showing,
                 )
                 nursery.start_soon(connection.watch)
                 nursery.start_soon(self._open, requests, wanted)
-                nursery.start_soon(self._renew, requests)
+                nursery.start_soon(renew_ahead, self._credentials, requests, self._counts)
                 try:
                     await requests.listen()
                 except Retry as fault:
@@ -294,14 +270,6 @@ class Client:
         finally:
             await trio.aclose_forcefully(stream)
 
-    def _wanted_now(self) -> Subscribe | Unsubscribe | None:
-        """The subscription to begin the next connection with: from the last frame, if it can."""
-        wanted = self._wanted
-        if not isinstance(wanted, Subscribe):
-            return wanted
-        resume = self._book.position if wanted.mode in {"changes", "every"} else None
-        return msgspec.structs.replace(wanted, resume=resume)
-
     async def _open(
         self, requests: PendingRequests, wanted: Subscribe | Unsubscribe | None
     ) -> None:
@@ -311,7 +279,7 @@ class Client:
             case Subscribe():
                 if not await requests.confirmed():
                     await requests.ask(wanted, Subscribed)
-                self._granted = True
+                self._wanted.grant()
             case Unsubscribe():
                 await requests.ask(wanted, Unsubscribed)
         self._requests = requests
@@ -321,39 +289,6 @@ class Client:
         await trio.sleep(STABLE_SECONDS)
         self._attempt = self._violations = 0
         self._credentials.accepted()
-
-    async def _renew(self, requests: PendingRequests) -> None:
-        """Renew the token ahead of time, for as long as the connection lasts."""
-        while True:
-            await self._credentials.until_due()
-            for attempt in itertools.count():
-                try:
-                    token = await self._credentials.renew()
-                    await requests.ask(Authenticate(token=token), Authenticated)
-                except Retry as retry:
-                    fault = retry
-                except RequestError as error:
-                    if error.code == "invalid_token":
-                        raise StaleToken(f"the server refused the renewed token: {error}") from None
-                    fault = Retry(str(error))
-                else:
-                    self._counts.renewals += 1
-                    break
-                # The old token is good for a while yet.
-                self._counts.last_fault = f"the token was not renewed: {fault}"
-                await trio.sleep(self._wait(attempt, fault))
-
-    @staticmethod
-    def _wait(attempt: int, fault: Retry) -> float:
-        draw = random.random  # spreads clients, guards nothing
-        return full_jitter(attempt, fault.after_seconds, draw)
-
-    def _showing(self, resumed: bool) -> None:  # noqa: FBT001 - of a callback
-        """Prices are passed on from here on."""
-        self._shown = True
-        if self._lost:
-            self._lost = False
-            self._buffer.put(Reconnected(resumed=resumed))
 
     def _wake(self) -> None:
         self._changed.set()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -16,47 +16,22 @@ from ticker import limits
 from ticker.addresses import is_loopback
 from ticker.market.exchanges.exchange_address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
-from ticker.market.sources import SourceConfigError, find_source
 from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
 from ticker.security.policy import PolicySet
 from ticker.settings import network_readers as network
+from ticker.settings import place_readers as places
 from ticker.settings import readers as read
 from ticker.settings.bus_address import bus_url, market_name
 from ticker.settings.fields import setting
 from ticker.settings.network_readers import Endpoint
 from ticker.settings.origins import read_origins
 from ticker.settings.readers import TokenPlace
-from ticker.storage.urls import check_url
 
 #: HMAC-SHA256 keys shorter than this are easier to guess than the digest (RFC 2104 §3).
 STRONG_KEY_BYTES: Final = 32
 #: The database in the data directory.
 DATABASE_FILE: Final = "auth.db"
-
-
-def _show_words(value: Iterable[str]) -> str:
-    return ",".join(value)
-
-
-def _path(raw: object) -> Path:
-    return Path(read.text(raw))
-
-
-def _database_url(raw: object) -> str:
-    url = read.text(raw)
-    check_url(url)
-    return url
-
-
-def _sources(raw: object) -> tuple[SourceSpec, ...]:
-    specs = read.sources(raw)
-    try:
-        for spec in specs:
-            find_source(spec.source)
-    except SourceConfigError as error:
-        raise ValueError(str(error)) from None
-    return specs
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +44,7 @@ class Settings:
     port: int = setting(8081, read.port, "the port to listen on; 0 lets the system choose", "8081")
     data_dir: Path = setting(
         Path("data"),
-        _path,
+        places.path,
         "the directory of the database and of development secrets",
         "/var/lib/ticker",
     )
@@ -81,7 +56,7 @@ class Settings:
     )
     database_url: str = setting(
         "",
-        _database_url,
+        places.database_url,
         "where API keys and tokens are kept",
         "sqlite:////var/lib/ticker/auth.db",
     )
@@ -103,7 +78,7 @@ class Settings:
     market: str = setting("ticker", market_name, "the name of that market on the bus", "ticker-eu")
     source: tuple[SourceSpec, ...] = setting(
         (SourceSpec("simulated"),),
-        _sources,
+        places.sources,
         "where prices come from, most preferred first; each may name its own symbols",
         "coinbase,kraken[BTC-USD ETH-USD]",
         show=read.show_sources,
@@ -168,14 +143,14 @@ class Settings:
         read.token_places,
         "where a handshake may carry its token: header, subprotocol, query, cookie",
         "header,subprotocol,cookie",
-        show=_show_words,
+        show=read.show_words,
     )
     allowed_origins: tuple[str, ...] = setting(
         (),
         read_origins,
         "origins of pages that may connect, or * for any",
         "https://prices.example.com",
-        show=lambda value: _show_words(value) or "same origin",
+        show=lambda value: read.show_words(value) or "same origin",
     )
     max_streams: int = setting(10000, read.whole, "open streams in all; 0 lifts it", "50000")
     max_streams_per_key: int = setting(

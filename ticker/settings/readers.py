@@ -235,3 +235,8 @@ def pepper(raw: object) -> bytes:
     """
     word = text(raw)
     return bytes.fromhex(word) if re.fullmatch(r"[0-9a-f]{64}", word) else word.encode()
+
+
+def show_words(value: Iterable[str]) -> str:
+    """Write words as they are read."""
+    return ",".join(value)
