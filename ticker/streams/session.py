@@ -125,6 +125,7 @@ class Session:
                 # Revoked between the look-up and the register, which is asked from now on.
                 self.end(CloseCode.UNAUTHENTICATED)
             try:
+                # Left in any way, by its end, a crash or a cancellation, this unsubscribes.
                 with self._delivery, self._scope:
                     self._greet(response)
                     await self._converse()
