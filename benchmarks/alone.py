@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import build, servers
+from benchmarks.commands import HOST, Need, ticker_command
 from benchmarks.measure import Cpus, Load, Run, RunError
 
 _POLL_SECONDS: Final = 0.002
@@ -31,7 +32,7 @@ def cpu_seconds(pids: tuple[int, ...]) -> float:
     return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in pids) / 1e9
 
 
-def ticks(name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
+def ticks(name: str, need: Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
     """Measure what a server spends on its ticks while no client is connected."""
     with servers.running(name, need, cpus=cpus.server, helper_cpus=cpus.load) as target:
         time.sleep(load.warmup + settle)
@@ -41,16 +42,16 @@ def ticks(name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: floa
     return {"us_per_turn": spent / seconds / need.rate * 1e6}
 
 
-def start(_name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
+def start(_name: str, need: Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
     """Start Ticker on a new data directory, and again on the same one; wait for prices."""
     del load, settle
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         return {"first": _start(Path(home), need, cpus), "again": _start(Path(home), need, cpus)}
 
 
-def _start(home: Path, need: servers.Need, cpus: Cpus) -> dict[str, float]:
+def _start(home: Path, need: Need, cpus: Cpus) -> dict[str, float]:
     port = servers.free_port()
-    command, env = servers.ticker_command(home, port, need)
+    command, env = ticker_command(home, port, need)
     token_file = home / "token"
     with (home / "log").open("a") as log, servers.on_cpus(cpus.server):
         began = time.monotonic()
@@ -64,7 +65,7 @@ def _start(home: Path, need: servers.Need, cpus: Cpus) -> dict[str, float]:
     try:
         deadline = began + _PATIENCE_SECONDS
         while True:
-            with contextlib.suppress(OSError), socket.create_connection((servers.HOST, port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
                 break
             if time.monotonic() > deadline or process.poll() is not None:
                 raise RunError("does not listen")
@@ -84,7 +85,7 @@ def _start(home: Path, need: servers.Need, cpus: Cpus) -> dict[str, float]:
 
 
 def _first_price(port: int, token: str) -> None:
-    with socket.create_connection((servers.HOST, port), _PATIENCE_SECONDS) as stream:
+    with socket.create_connection((HOST, port), _PATIENCE_SECONDS) as stream:
         stream.sendall(servers.request(token))
         received = b""
         while _WANTED not in received:
@@ -94,7 +95,7 @@ def _first_price(port: int, token: str) -> None:
             received += part
 
 
-def delay(_name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
+def delay(_name: str, need: Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
     """Measure how long a price takes from the exchange's socket to a subscriber's.
 
     The exchange's stand-in and the subscriber are one process, with one clock, on the load's CPU.
@@ -115,7 +116,7 @@ def delay(_name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: flo
             "TICKER_SYMBOLS": "BTC-USD",
             "TICKER_COINBASE_URL": exchange,
         }
-        served = servers.Need(need.rate, env=env)
+        served = Need(need.rate, env=env)
         with servers.running("ticker", served, cpus=cpus.server) as target:
             print(json.dumps([target.port, target.token]), file=process.stdin, flush=True)
             said, _ = process.communicate(timeout=load.seconds + _PATIENCE_SECONDS)

@@ -17,7 +17,8 @@ from typing import Final
 
 import trio
 
-from benchmarks.servers import HOST, request
+from benchmarks.commands import HOST
+from benchmarks.servers import request
 from tests.exchange_standin.coinbase import COINBASE
 from tests.exchange_standin.standin import StandIn
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks import build, servers
+from benchmarks.commands import HOST, Need
 
 #: One run as it was measured: the object that load.c prints.
 Run = dict[str, Any]
@@ -114,7 +115,7 @@ def run(target: servers.Target, load: Load, cpus: Cpus) -> Run:
         messages.flush()
         command = [
             str(build.LOAD),
-            servers.HOST,
+            HOST,
             str(target.port),
             *("--path", load.path),
             *("--header", f"Authorization: Bearer {target.token}"),
@@ -143,7 +144,7 @@ def run(target: servers.Target, load: Load, cpus: Cpus) -> Run:
     return result
 
 
-def once(name: str, need: servers.Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
+def once(name: str, need: Need, load: Load, cpus: Cpus, *, settle: float = 0.0) -> Run:
     """Start a server, let a few come and go, put the load on it, and end it.
 
     Args:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measure import Cpus, Run
-from benchmarks.scenarios import Scenario
+from benchmarks.scenario import Scenario
 
 _MODEL: Final = re.compile(r"^model name\s*: (.+)$", re.MULTILINE)
 _TICKER_STACK: Final = ("ticker", "trio", "trio-websocket", "hypercorn", "quart", "msgspec")

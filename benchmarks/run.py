@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import build, measure, report
-from benchmarks.scenarios import SCENARIOS, Scenario, Variant
+from benchmarks.scenario import Scenario, Variant
+from benchmarks.scenarios import SCENARIOS
 
 #: Where tables are kept; each has markers for those it wants.
 DOCUMENTS: Final = (build.HERE / "README.md", build.ROOT / "docs" / "fan-out.md")

@@ -18,8 +18,8 @@ import urllib.request
 from typing import Final
 
 from benchmarks import build, measure, servers
+from benchmarks.commands import HOST, Need
 from benchmarks.measure import Load
-from benchmarks.servers import Need
 
 _HEALTHY: Final = 300
 _STORM: Final = 2000
@@ -27,7 +27,7 @@ _STORM: Final = 2000
 
 def _position(target: servers.Target) -> str:
     request = urllib.request.Request(
-        f"http://{servers.HOST}:{target.port}/prices",
+        f"http://{HOST}:{target.port}/prices",
         headers={"Authorization": f"Bearer {target.token}"},
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
