@@ -41,11 +41,16 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from ticker.market.candles import ExactBar
+from ticker.market.exchanges.decoding import (
+    UNREADABLE,
+    BadMessage,
+    Entries,
+    decoded,
+    good_ones,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
-    BadMessage,
     DetailsSeen,
     Ending,
     Event,
@@ -58,7 +63,6 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
-    decoded,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -157,7 +161,7 @@ class _Symbol(msgspec.Struct):
 
 
 class _Info(msgspec.Struct):
-    symbols: list[_Symbol]
+    symbols: msgspec.Raw
 
 
 class _Price(msgspec.Struct):
@@ -171,8 +175,10 @@ _days = msgspec.json.Decoder(_Day)
 _books = msgspec.json.Decoder(_Book)
 _streams = msgspec.json.Decoder(list[str])
 _info = msgspec.json.Decoder(_Info)
-_last_prices = msgspec.json.Decoder(list[_Price] | _Price)
-_candles = msgspec.json.Decoder(list[list[int | Decimal]])
+_symbols = Entries(_Symbol)
+_last_prices = Entries(_Price)
+_last_price = msgspec.json.Decoder(_Price)
+_candles = Entries(list[int | Decimal])
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
@@ -308,7 +314,7 @@ def _read_listings(body: bytes) -> Sequence[Listing]:
             next((f.tick for f in each.filters if f.kind == "PRICE_FILTER" and f.tick), None),
             (each.symbol,),
         )
-        for each in info.symbols
+        for each in _symbols.decode(info.symbols)
     ]
 
 
@@ -325,9 +331,9 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
     del asked  # the answer says of which symbols it is
-    prices = decoded(_last_prices, body)
-    each = prices if isinstance(prices, list) else [prices]
-    return {price.symbol: RestPrice(checked_price(price.price)) for price in each}
+    one = body.lstrip()[:1] == b"{"
+    prices = [decoded(_last_price, body)] if one else _last_prices.decode(body)
+    return dict(good_ones(lambda e: (e.symbol, RestPrice(checked_price(e.price))), prices))
 
 
 def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> str:
@@ -336,13 +342,14 @@ def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> st
 
 
 def _read_candles(body: bytes) -> Sequence[ExactBar]:
-    found = []
-    for row in decoded(_candles, body):
-        if len(row) < _CANDLE_FIELDS:
-            raise BadMessage("a candle of too few fields")
-        begin, opening, high, low, close, volume = map(Decimal, row[:_CANDLE_FIELDS])
-        found.append(checked_bar(int(begin), opening, high, low, close, volume))
-    return found
+    def read(row: Sequence[int | Decimal]) -> ExactBar:
+        begin, *numbers = row[:_CANDLE_FIELDS]
+        opening, high, low, close, volume = map(Decimal, numbers)
+        if not isinstance(begin, int):
+            raise BadMessage(f"a candle at {str(begin)[:40]}")
+        return checked_bar(begin, opening, high, low, close, volume)
+
+    return good_ones(read, _candles.decode(body))
 
 
 def _as_it_is(symbol: str) -> str:

@@ -26,11 +26,17 @@ from typing import Final
 
 import msgspec
 
+from ticker.market.exchanges.decoding import (
+    UNREADABLE,
+    BadMessage,
+    Entries,
+    decoded_amply,
+    good_ones,
+    whole_number,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
-    BadMessage,
     Ending,
     Event,
     Ignored,
@@ -40,8 +46,6 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
-    decoded,
-    decoded_amply,
 )
 from ticker.market.exchanges.exchange import Exchange
 from ticker.market.quote import Details
@@ -92,9 +96,11 @@ class _Ample(_Ticker):
 
 _decoder = msgspec.json.Decoder(_Message)
 _datas = msgspec.json.Decoder(_Data)
-_markets = msgspec.json.Decoder(list[_Market])
-_tickers = msgspec.json.Decoder(list[_Ticker] | _Ticker)
-_amples = msgspec.json.Decoder(list[_Ample] | _Ample)
+_markets = Entries(_Market)
+_tickers = Entries(_Ticker)
+_amples = msgspec.json.Decoder(list[_Ample])
+_ticker = msgspec.json.Decoder(_Ticker)
+_ample = msgspec.json.Decoder(_Ample)
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -115,8 +121,8 @@ def _read(message: _Message) -> Event:
         case "trade" if name:
             trade = _datas.decode(message.data)
             price = checked_price(trade.price if trade.price_str is None else trade.price_str)
-            micros = trade.microtimestamp
-            time_ms = int(micros) // 1000 if micros.isascii() and micros.isdecimal() else None
+            micros = whole_number(trade.microtimestamp)
+            time_ms = None if micros is None else micros // 1000
             return PriceSeen(checked_name(name), price, time_ms, trade.id, trade.amount_str)
         case "bts:subscription_succeeded":
             return Subscribed((name,) if name else ())
@@ -159,19 +165,19 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    markets = decoded(_markets, body)
-    return [
-        Listing(
-            market.market_symbol,
-            f"{market.base_currency}-{market.counter_currency}",
-            market.trading == "Enabled",
-            f"trading is {market.trading.lower()}",
-            _tick(market.counter_decimals),
-            (f"{market.base_currency}/{market.counter_currency}",),
-        )
-        for market in markets
-        if market.market_type == "SPOT"
-    ]
+    markets = _markets.decode(body)
+    return good_ones(_listing, (market for market in markets if market.market_type == "SPOT"))
+
+
+def _listing(market: _Market) -> Listing:
+    return Listing(
+        market.market_symbol,
+        f"{market.base_currency}-{market.counter_currency}",
+        market.trading == "Enabled",
+        f"trading is {market.trading.lower()}",
+        _tick(market.counter_decimals),
+        (f"{market.base_currency}/{market.counter_currency}",),
+    )
 
 
 def _tick(decimals: int | None) -> Decimal | None:
@@ -191,16 +197,19 @@ def _one_by_one(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
+    if body.lstrip()[:1] == b"{":
+        try:
+            return {asked[0].name: _price(decoded_amply(_ample, _ticker, body))}
+        except UNREADABLE as error:
+            raise BadMessage(str(error)) from None
+    tickers: Sequence[_Ticker]
     try:
-        tickers: _Ticker | Sequence[_Ticker] = decoded_amply(_amples, _tickers, body)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
-    if isinstance(tickers, _Ticker):
-        return {asked[0].name: _price(tickers)}
-    last = {ticker.pair: ticker for ticker in tickers}
-    return {
-        listing.name: _price(last[listing.keys[0]]) for listing in asked if listing.keys[0] in last
-    }
+        tickers = _amples.decode(body)
+    except UNREADABLE:
+        tickers = _tickers.decode(body)
+    names = {listing.keys[0]: listing.name for listing in asked}
+    ours = (ticker for ticker in tickers if ticker.pair in names)
+    return dict(good_ones(lambda each: (names[each.pair], _price(each)), ours))
 
 
 def _price(ticker: _Ticker) -> RestPrice:

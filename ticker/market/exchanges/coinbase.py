@@ -34,11 +34,17 @@ from urllib.parse import urlencode
 import msgspec
 
 from ticker.market.candles import STEPS, ExactBar
+from ticker.market.exchanges.decoding import (
+    UNREADABLE,
+    BadMessage,
+    Entries,
+    decoded,
+    decoded_amply,
+    good_ones,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
-    BadMessage,
     Event,
     Ignored,
     PriceSeen,
@@ -48,8 +54,6 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
-    decoded,
-    decoded_amply,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
@@ -106,9 +110,10 @@ class _Product(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Message)
 _amples = msgspec.json.Decoder(_Ample)
-_products = msgspec.json.Decoder(list[_Product] | _Product)
+_products = Entries(_Product)
+_one_product = msgspec.json.Decoder(_Product)
 _ticker = msgspec.json.Decoder(_Ticker)
-_candles = msgspec.json.Decoder(list[tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]])
+_candles = Entries(tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal | None])
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -118,15 +123,20 @@ def parse(raw: bytes | str) -> Sequence[Event]:
         BadMessage: it is not what the documentation describes.
     """
     try:
-        message = decoded_amply(_amples, _decoder, raw)
+        return _read(decoded_amply(_amples, _decoder, raw))
     except UNREADABLE as error:
         raise BadMessage(str(error)) from None
+
+
+def _read(message: _Message) -> Sequence[Event]:
     match message.type or message.channel:
         case "ticker" if message.type:
             return (_price(message),)
         case "ticker":
             return [_price(ticker) for event in message.events for ticker in event.tickers]
         case "heartbeat":
+            if message.last_trade_id is None:
+                raise BadMessage("a heartbeat without a number, which would prove any price")
             return (Alive(checked_name(message.product_id), message.last_trade_id),)
         case "subscriptions":
             tickers = (c.product_ids for c in message.channels if c.name == "ticker")
@@ -145,7 +155,7 @@ def _price(ticker: _Ticker) -> PriceSeen:
         checked_price(ticker.price),
         milliseconds(ticker.time),
         ticker.trade_id,
-        details=_details(ticker) if isinstance(ticker, _Ample) else None,
+        details=_details(ticker) if isinstance(ticker, _Ample) else Details(),
     )
 
 
@@ -175,8 +185,9 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    products = decoded(_products, body)
-    return [_listing(each) for each in (products if isinstance(products, list) else [products])]
+    if body.lstrip()[:1] == b"{":
+        return [_listing(decoded(_one_product, body))]
+    return [_listing(each) for each in _products.decode(body)]
 
 
 def _listing(product: _Product) -> Listing:
@@ -219,10 +230,11 @@ def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> st
 
 
 def _read_candles(body: bytes) -> Sequence[ExactBar]:
-    return [
-        checked_bar(at * 1000, opening, high, low, close, volume)
-        for at, low, high, opening, close, volume in decoded(_candles, body)
-    ]
+    def read(row: tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal | None]) -> ExactBar:
+        at, low, high, opening, close, volume = row
+        return checked_bar(at * 1000, opening, high, low, close, volume)
+
+    return good_ones(read, _candles.decode(body))
 
 
 DIALECT: Final = Dialect(

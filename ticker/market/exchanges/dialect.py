@@ -15,7 +15,8 @@ import msgspec
 
 from ticker.limits import FEED_CONNECTS, FEED_CONNECTS_SECONDS, FEED_REQUEST_SECONDS
 from ticker.market.candles import ExactBar
-from ticker.market.exchanges.events import BadMessage, Event
+from ticker.market.exchanges.decoding import BadMessage
+from ticker.market.exchanges.events import Event
 from ticker.market.quote import Details
 
 __all__ = ["Dialect", "Listing", "Question", "Rest", "RestPrice"]

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias, TypeGuard, TypeVar
+from typing import TypeAlias, TypeGuard
 
 import msgspec
 
 from ticker.limits import PRICE_EXPONENT, SYMBOL_CHARACTERS
-from ticker.market.candles import ExactBar
+from ticker.market.exchanges.decoding import BadMessage
+from ticker.market.kept_bars import ExactBar
 from ticker.market.quote import Details
 
 __all__ = [
-    "UNREADABLE",
     "Alive",
-    "BadMessage",
     "DetailsSeen",
     "Ending",
     "Event",
@@ -36,44 +35,9 @@ __all__ = [
     "checked_details",
     "checked_name",
     "checked_price",
-    "decoded",
-    "decoded_amply",
     "milliseconds",
+    "price_or_none",
 ]
-
-_T = TypeVar("_T")
-_A = TypeVar("_A")
-
-#: What decoding raises on bytes that are not the JSON looked for, however deeply nested.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class BadMessage(Exception):  # noqa: N818 - it is a message, not a program, that is wrong
-    """A message is not what its exchange documents. The text is short and for the log."""
-
-
-def decoded_amply(
-    ample: msgspec.json.Decoder[_A], bare: msgspec.json.Decoder[_T], raw: bytes | str
-) -> _A | _T:
-    """Decode with all details or, where one of them is malformed, without any.
-
-    A price is not to be lost for what comes with it.
-
-    Raises:
-        msgspec.MsgspecError: it cannot be decoded without them either.
-    """
-    try:
-        return ample.decode(raw)
-    except msgspec.ValidationError:
-        return bare.decode(raw)
-
-
-def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes | str) -> _T:
-    """Decode a message of the stream, or an answer of REST; raises BadMessage."""
-    try:
-        return decoder.decode(raw)
-    except UNREADABLE as error:
-        raise BadMessage(str(error)) from None
 
 
 class PriceSeen(msgspec.Struct, frozen=True, gc=False):
@@ -188,21 +152,32 @@ def checked_details(
 ) -> Details:
     """Return what of some details can be true; the rest is left out.
 
-    A price must be as `checked_price` says, a volume not below zero. None of them is worth losing
-    the message's price for.
+    A price must be as `checked_price` says, a volume not below zero, a bid not above the ask, a low
+    not above the high. None of them is worth losing the message's price for.
     """
+    bid, ask = _in_order(price_or_none(bid), price_or_none(ask))
+    low_24h, high_24h = _in_order(price_or_none(low_24h), price_or_none(high_24h))
     return Details(
-        _price_or_none(bid),
-        _price_or_none(ask),
-        _price_or_none(open_24h),
-        _price_or_none(high_24h),
-        _price_or_none(low_24h),
+        bid,
+        ask,
+        price_or_none(open_24h),
+        high_24h,
+        low_24h,
         volume_24h if volume_24h is not None and _possible_volume(volume_24h) else None,
         change_24h if _possible(change_24h) else None,
     )
 
 
-def _price_or_none(price: Decimal | None) -> Decimal | None:
+def _in_order(
+    lower: Decimal | None, upper: Decimal | None
+) -> tuple[Decimal | None, Decimal | None]:
+    """Return two prices, or neither where the first is above the second."""
+    crossed = lower is not None and upper is not None and lower > upper
+    return (None, None) if crossed else (lower, upper)
+
+
+def price_or_none(price: Decimal | None) -> Decimal | None:
+    """Return a price where it can be one; else None."""
     return price if _possible(price) and price > 0 else None
 
 
@@ -228,16 +203,16 @@ def checked_bar(
     Raises:
         BadMessage: its prices or its volume cannot be some, or its time cannot be one.
     """
+    opening, high, low, close = map(checked_price, (opening, high, low, close))
     if not low <= min(opening, close) <= max(opening, close) <= high or begin_ms < 0:
         raise BadMessage(f"candle at {begin_ms}")
     if volume is not None and (not _possible_volume(volume)):
         raise BadMessage(f"volume {str(volume)[:40]}")
-    prices = (checked_price(price) for price in (opening, high, low, close))
-    return (begin_ms, *prices, volume)  # type: ignore[return-value]  # there are four
+    return begin_ms, opening, high, low, close, volume
 
 
 def _possible_volume(volume: Decimal) -> bool:
-    return volume == 0 or (_possible(volume) and volume > 0)
+    return volume.is_finite() and (volume == 0 or (_possible(volume) and volume > 0))
 
 
 def checked_name(symbol: str) -> str:

@@ -20,10 +20,10 @@ from ticker.limits import (
     FEED_PING_SECONDS,
     FEED_SILENCE_SECONDS,
 )
+from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
-    BadMessage,
     DetailsSeen,
     Ending,
     Event,
@@ -205,11 +205,17 @@ class FeedConnection:
                 await self._wait_for_answer()
             if timeout.cancelled_caught:
                 if self._state.halted is None:
-                    waiting = self._state.some(self._subscriptions.awaited)
-                    name = self._dialect.name
-                    raise FeedError(f"{name}: no answer to subscribing to {waiting}")
+                    self._unanswered()
                 deadline = trio.current_time() + FEED_ANSWER_SECONDS
         self._memory.record.batches += 1
+
+    def _unanswered(self) -> None:
+        """Take what was asked for in vain for refused, where the exchange answered others."""
+        awaited = self._subscriptions.awaited
+        if not self._subscriptions.confirmed:
+            name = self._dialect.name
+            raise FeedError(f"{name}: no answer to subscribing to {self._state.some(awaited)}")
+        self._refused(Refused("not acknowledged", tuple(awaited)))
 
     async def _wait_for_answer(self) -> None:
         self._answered = trio.Event()

@@ -16,7 +16,7 @@ from ticker.limits import (
     FEED_NAMED_SYMBOLS,
 )
 from ticker.market.exchanges.dialect import Dialect, Listing, RestPrice
-from ticker.market.exchanges.events import Alive, DetailsSeen, PriceSeen
+from ticker.market.exchanges.events import Alive, DetailsSeen, PriceSeen, price_or_none
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.price_filter import PriceFilter
 from ticker.market.exchanges.proofs import Doubt, Proofs
@@ -156,8 +156,9 @@ class FeedState:
             if listing is not None and listing.symbol == meant:
                 self.listings[name] = listing
                 self._unlisted.forget(name)
-                if listing.tick is not None and listing.tick > 0:
-                    self._filter.set_tick(name, listing.tick)
+                tick = price_or_none(listing.tick)
+                if tick is not None:
+                    self._filter.set_tick(name, tick)
                 self._statuses[name] = "" if listing.trading else (listing.status or "halted")
             elif whole and listings:
                 near = nearest(meant, (each.symbol for each in listings))

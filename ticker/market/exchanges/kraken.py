@@ -30,17 +30,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
 from ticker.market.candles import MINUTE, STEPS, ExactBar
+from ticker.market.exchanges.decoding import (
+    UNREADABLE,
+    BadMessage,
+    Entries,
+    Unavailable,
+    decoded,
+    good_ones,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
-    BadMessage,
     Event,
     Halted,
     Ignored,
@@ -51,8 +57,6 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
-    decoded,
-    decoded_amply,
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
@@ -65,6 +69,9 @@ _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _BEFORE: Final = {new: old for old, new in _RENAMED.items()}
 #: States of a pair in which orders are matched.
 _TRADING: Final = {"online", "limit_only", "reduce_only"}
+#: Errors of REST that pass: too many questions, or a service that is away.
+#: https://docs.kraken.com/api/docs/guides/spot-errors
+_LATER: Final = ("EAPI:Rate limit", "EGeneral:Temporary", "EGeneral:Too many", "EService:")
 #: Candles that it tells, of whatever interval.
 _CANDLES: Final = 720
 #: What v1 says besides prices, which are in arrays.
@@ -102,8 +109,8 @@ class _Message(msgspec.Struct):
     method: str = ""
     success: bool = True
     result: _Acknowledged | None = None
-    error: str = ""
-    symbol: str = ""
+    error: str | None = None
+    symbol: str | None = None
     req_id: int | None = None
     event: str = ""
 
@@ -119,34 +126,25 @@ class _Pair(msgspec.Struct):
     tick_size: Decimal | None = None
 
 
-class _Pairs(msgspec.Struct):
-    error: list[str] = []
-    result: dict[str, _Pair] = {}
-
-
-class _RestTickers(msgspec.Struct):
-    error: list[str] = []
-    result: dict[str, _OldTicker] = {}
-
-
-class _Candles(msgspec.Struct):
-    """Beside `last`, the result has one pair."""
+class _Answer(msgspec.Struct):
+    """What REST answers; of candles, the result has `last` beside the pair."""
 
     error: list[str] = []
     result: dict[str, msgspec.Raw] = {}
 
 
+#: Time in seconds, open, high, low, close, average by volume, volume, and how many trades.
+_Row: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal | None, int]
+
 _decoder = msgspec.json.Decoder(_Message)
-_tickers = msgspec.json.Decoder(list[_Ticker])
+_tickers = Entries(_Ticker)
 _amples = msgspec.json.Decoder(list[_Ample])
 _statuses = msgspec.json.Decoder(list[_Status])
 _old_tickers = msgspec.json.Decoder(tuple[int, _OldTicker, str, str])
-_pairs = msgspec.json.Decoder(_Pairs)
-_candles = msgspec.json.Decoder(_Candles)
-_candle_rows = msgspec.json.Decoder(
-    list[tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int]]
-)
-_rest_tickers = msgspec.json.Decoder(_RestTickers)
+_answers = msgspec.json.Decoder(_Answer)
+_pair = msgspec.json.Decoder(_Pair)
+_rest_ticker = msgspec.json.Decoder(_OldTicker)
+_candle_rows: Final[Entries[_Row]] = Entries(_Row)  # type: ignore[arg-type]  # a type it is
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -175,15 +173,7 @@ def _renamed(pair: str) -> str:
 def _read(message: _Message) -> Sequence[Event]:
     match message.channel, message.method or message.event:
         case "ticker", _:
-            return [
-                PriceSeen(
-                    checked_name(ticker.symbol),
-                    checked_price(ticker.last),
-                    milliseconds(ticker.timestamp),
-                    details=_details(ticker) if isinstance(ticker, _Ample) else None,
-                )
-                for ticker in decoded_amply(_amples, _tickers, message.data)
-            ]
+            return good_ones(_price, _seen(message.data))
         case ("heartbeat", _) | ("", "heartbeat"):
             return (Alive(),)
         case "status", _:
@@ -199,11 +189,27 @@ def _read(message: _Message) -> Sequence[Event]:
             return (Ignored(channel or method),)
 
 
+def _seen(data: msgspec.Raw) -> Sequence[_Ticker]:
+    try:
+        return _amples.decode(data)
+    except msgspec.ValidationError:
+        return _tickers.decode(data)
+
+
+def _price(ticker: _Ticker) -> PriceSeen:
+    return PriceSeen(
+        checked_name(ticker.symbol),
+        checked_price(ticker.last),
+        milliseconds(ticker.timestamp),
+        details=_details(ticker) if isinstance(ticker, _Ample) else Details(),
+    )
+
+
 def _details(ticker: _Ample) -> Details:
     return checked_details(
         bid=ticker.bid,
         ask=ticker.ask,
-        open_24h=None if ticker.change is None else ticker.last - ticker.change,
+        open_24h=_open(ticker),
         high_24h=ticker.high,
         low_24h=ticker.low,
         volume_24h=ticker.volume,
@@ -211,12 +217,19 @@ def _details(ticker: _Ample) -> Details:
     )
 
 
+def _open(ticker: _Ample) -> Decimal | None:
+    try:
+        return None if ticker.change is None else ticker.last - ticker.change
+    except ArithmeticError:
+        return None
+
+
 def _acknowledgement(message: _Message) -> Event:
     if not message.success:
-        named = (message.symbol,) if message.symbol else ()
-        if named and message.error.startswith("Already subscribed"):
+        named, reason = (message.symbol,) if message.symbol else (), message.error or "refused"
+        if named and reason.startswith("Already subscribed"):
             return Subscribed(named, message.req_id)
-        return Refused(message.error, named, message.req_id)
+        return Refused(reason, named, message.req_id)
     if message.result is None or message.result.channel != "ticker":
         return Ignored("subscribe")
     return Subscribed((message.result.symbol,), message.req_id)
@@ -263,21 +276,15 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    answer = decoded(_pairs, body)
-    if answer.error:
-        raise BadMessage(", ".join(answer.error)[:100])
-    return [
-        Listing(
-            name := _renamed(pair.wsname),
-            _guess(name),
-            pair.status in _TRADING,
-            pair.status.replace("_", " "),
-            pair.tick_size,
-            (key, pair.altname),
-        )
-        for key, pair in answer.result.items()
-        if pair.wsname
-    ]
+    def read(entry: tuple[str, msgspec.Raw]) -> Listing:
+        key, pair = entry[0], decoded(_pair, bytes(entry[1]))
+        name = _renamed(pair.wsname)
+        state = pair.status
+        trading = state in _TRADING
+        keys = (key, pair.altname)
+        return Listing(name, _guess(name), trading, state.replace("_", " "), pair.tick_size, keys)
+
+    return [each for each in good_ones(read, _result(body).items()) if each.name]
 
 
 def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
@@ -296,13 +303,11 @@ def _ticker_path(pairs: Iterable[str]) -> str:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    answer = decoded(_rest_tickers, body)
-    if answer.error:
-        raise BadMessage(", ".join(answer.error)[:100])
-    prices = {
-        key: RestPrice(checked_price(next(iter(ticker.c), None)))
-        for key, ticker in answer.result.items()
-    }
+    def read(entry: tuple[str, msgspec.Raw]) -> tuple[str, RestPrice]:
+        ticker = decoded(_rest_ticker, bytes(entry[1]))
+        return entry[0], RestPrice(checked_price(next(iter(ticker.c), None)))
+
+    prices = dict(good_ones(read, _result(body).items()))
     if len(asked) == 1 and len(prices) == 1:
         return {asked[0].name: next(iter(prices.values()))}
     names = {key: listing.name for listing in asked for key in listing.keys}
@@ -318,15 +323,23 @@ def _candles_path(listing: Listing, step: str, begin_ms: int, end_ms: int) -> st
 
 
 def _read_candles(body: bytes) -> Sequence[ExactBar]:
-    answer = decoded(_candles, body)
+    def read(row: _Row) -> ExactBar:
+        at, opening, high, low, close, _, volume, _ = row
+        return checked_bar(at * 1000, opening, high, low, close, volume)
+
+    pairs = [rows for name, rows in _result(body).items() if name != "last"]
+    if len(pairs) != 1:
+        raise BadMessage(f"candles of {len(pairs)} pairs")
+    return good_ones(read, _candle_rows.decode(bytes(pairs[0])))
+
+
+def _result(body: bytes) -> Mapping[str, msgspec.Raw]:
+    """Return the result of an answer; raises BadMessage for what stands in its `error`."""
+    answer = decoded(_answers, body)
     if answer.error:
-        raise BadMessage(", ".join(answer.error)[:100])
-    return [
-        checked_bar(at * 1000, opening, high, low, close, volume)
-        for name, rows in answer.result.items()
-        if name != "last"
-        for at, opening, high, low, close, _, volume, _ in decoded(_candle_rows, bytes(rows))
-    ]
+        reason = ", ".join(answer.error)[:100]
+        raise Unavailable(reason) if reason.startswith(_LATER) else BadMessage(reason)
+    return answer.result
 
 
 DIALECT: Final = Dialect(

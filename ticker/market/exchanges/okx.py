@@ -30,11 +30,18 @@ from typing import Final
 
 import msgspec
 
+from ticker.market.exchanges.decoding import (
+    UNREADABLE,
+    BadMessage,
+    Entries,
+    Unavailable,
+    decoded,
+    good_ones,
+    whole_number,
+)
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
 from ticker.market.exchanges.events import (
-    UNREADABLE,
     Alive,
-    BadMessage,
     Ending,
     Event,
     Ignored,
@@ -44,7 +51,6 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
-    decoded,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -53,6 +59,11 @@ __all__ = ["DIALECT", "create", "parse"]
 #: The connection will be closed for an upgrade of the service.
 _CLOSING: Final = "64008"
 _NAMED: Final = re.compile(r"instId:\s*([A-Z0-9-]+)")
+
+
+#: Codes that pass: the service is away or busy, or there were too many questions.
+#: https://www.okx.com/docs-v5/en/#error-code-rest-api-public
+_LATER: Final = frozenset({"50001", "50004", "50011", "50013", "50026", "50061"})
 
 
 class _Argument(msgspec.Struct):
@@ -90,22 +101,16 @@ class _Instrument(msgspec.Struct):
     state: str = "live"
 
 
-class _Instruments(msgspec.Struct):
-    data: list[_Instrument]
-    code: str = "0"
-    msg: str = ""
-
-
-class _Tickers(msgspec.Struct):
-    data: list[_Ticker]
+class _Answer(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"[]")
     code: str = "0"
     msg: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Message)
-_tickers = msgspec.json.Decoder(list[_Ticker])
-_rest_tickers = msgspec.json.Decoder(_Tickers)
-_instruments = msgspec.json.Decoder(_Instruments)
+_tickers = Entries(_Ticker)
+_instruments = Entries(_Instrument)
+_answers = msgspec.json.Decoder(_Answer)
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -123,14 +128,14 @@ def parse(raw: bytes | str) -> Sequence[Event]:
 
 
 def _read(message: _Message) -> Sequence[Event]:
-    request = int(message.id) if message.id.isascii() and message.id.isdecimal() else None
+    request = whole_number(message.id)
     match message.event:
         case "":
             if message.arg is None:
                 raise BadMessage("neither an event nor a channel")
             if message.arg.channel != "tickers":
                 return (Ignored(message.arg.channel),)
-            return [_price(ticker) for ticker in _tickers.decode(message.data)]
+            return good_ones(_price, _tickers.decode(message.data))
         case "subscribe" if message.arg is not None:
             return (Subscribed((message.arg.inst_id,), request),)
         case "error":
@@ -146,7 +151,7 @@ def _price(ticker: _Ticker) -> PriceSeen:
     return PriceSeen(
         checked_name(ticker.inst_id),
         checked_price(ticker.last),
-        _time(ticker.ts),
+        whole_number(ticker.ts),
         size=_number(ticker.size),
         details=checked_details(
             bid=_number(ticker.bid),
@@ -165,10 +170,6 @@ def _number(text: str | None) -> Decimal | None:
         return Decimal(text) if text else None
     except ArithmeticError:
         return None
-
-
-def _time(ts: str) -> int | None:
-    return int(ts) if ts.isascii() and ts.isdecimal() else None
 
 
 def _recognises(message: Mapping[str, msgspec.Raw]) -> bool:
@@ -191,23 +192,16 @@ def _listings(names: Sequence[str] | None) -> str:
 
 
 def _read_listings(body: bytes) -> Sequence[Listing]:
-    try:
-        answer = _instruments.decode(body)
-        ticks = [Decimal(each.tick) if each.tick else None for each in answer.data]
-    except (*UNREADABLE, ArithmeticError) as error:
-        raise BadMessage(str(error)) from None
-    if answer.code != "0":
-        raise BadMessage(f"{answer.msg} ({answer.code})")
     return [
         Listing(
             each.inst_id,
             f"{each.base}-{each.quote}",
             each.state == "live",
             each.state,
-            tick,
+            _number(each.tick),
             (each.inst_id,),
         )
-        for each, tick in zip(answer.data, ticks, strict=True)
+        for each in _instruments.decode(_data(body))
     ]
 
 
@@ -218,15 +212,21 @@ def _prices(listings: Sequence[Listing]) -> Sequence[Question]:
 
 
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
-    answer = decoded(_rest_tickers, body)
-    if answer.code != "0":
-        raise BadMessage(f"{answer.msg} ({answer.code})")
+    def read(ticker: _Ticker) -> tuple[str, RestPrice]:
+        return ticker.inst_id, RestPrice(checked_price(ticker.last), whole_number(ticker.ts))
+
     wanted = {listing.name for listing in asked}
-    return {
-        ticker.inst_id: RestPrice(checked_price(ticker.last), _time(ticker.ts))
-        for ticker in answer.data
-        if ticker.inst_id in wanted
-    }
+    tickers = _tickers.decode(_data(body))
+    return dict(good_ones(read, (each for each in tickers if each.inst_id in wanted)))
+
+
+def _data(body: bytes) -> msgspec.Raw:
+    """Return the data of an answer; raises BadMessage for one with another code than 0."""
+    answer = decoded(_answers, body)
+    if answer.code != "0":
+        reason = f"{answer.msg} ({answer.code})"
+        raise Unavailable(reason) if answer.code in _LATER else BadMessage(reason)
+    return answer.data
 
 
 DIALECT: Final = Dialect(

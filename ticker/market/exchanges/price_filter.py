@@ -67,6 +67,8 @@ class PriceFilter:
         self._every_trade = every_trade
         self._details: dict[str, Details] = {}
         self._received: dict[str, int] = {}
+        self._told: dict[str, int] = {}  # the last time that an exchange told
+        self._late: dict[str, int] = {}  # since when its prices are of an earlier time
         self._traded: dict[str, Decimal] = {}
 
     def __bool__(self) -> bool:
@@ -103,7 +105,7 @@ class PriceFilter:
             self._report("unexpected_symbol", seen.symbol)
             return
         last = self._last.get(seen.symbol)
-        if last is not None and _overtaken(seen, last):
+        if last is not None and (_overtaken(seen, last) or self._told_late(seen, now_ms)):
             return
         if last is not None and _told_again(seen, last):
             seen = msgspec.structs.replace(last, details=seen.details)
@@ -157,10 +159,28 @@ class PriceFilter:
         distance = abs(seen.price - other.price)
         return distance < FEED_JUMP * other.price or distance <= FEED_JUMP_TICKS * tick
 
+    def _told_late(self, seen: PriceSeen, now_ms: int) -> bool:
+        """Tell whether a price without a number is of an earlier time than the last one.
+
+        As a snapshot that was made before an update. Where all are for `FEED_HOLD_MS`, it is the
+        exchange's clock that was set back.
+        """
+        told = self._told.get(seen.symbol)
+        if seen.number is not None or seen.time_ms is None or told is None or seen.time_ms >= told:
+            self._late.pop(seen.symbol, None)
+            return False
+        since = self._late.setdefault(seen.symbol, now_ms)
+        if now_ms - since < FEED_HOLD_MS:
+            self._report("out_of_order", f"{seen.symbol} at {seen.time_ms} ms")
+            return True
+        del self._late[seen.symbol]
+        return False
+
     def _with_sane_time(self, seen: PriceSeen, now_ms: int) -> PriceSeen:
         if seen.time_ms is None:
             return msgspec.structs.replace(seen, time_ms=now_ms)
         if FEED_CLOCK_EARLIEST_MS <= seen.time_ms <= now_ms + FEED_CLOCK_AHEAD_MS:
+            self._told[seen.symbol] = seen.time_ms
             return seen
         self._report("bad_clock", f"{seen.symbol} at {seen.time_ms} ms")
         return msgspec.structs.replace(seen, time_ms=now_ms)

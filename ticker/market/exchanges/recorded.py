@@ -12,8 +12,9 @@ from importlib.metadata import entry_points
 import msgspec
 
 from ticker.market.exchanges import ticker_stream
+from ticker.market.exchanges.decoding import UNREADABLE, BadMessage
 from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.events import UNREADABLE, BadMessage, PriceSeen
+from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.exchange import Exchange
 from ticker.market.quote import SYMBOL
 from ticker.market.sources import GROUP

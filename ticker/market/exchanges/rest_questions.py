@@ -27,8 +27,8 @@ from ticker.limits import (
 from ticker.market.backfill import Backfill, Span
 from ticker.market.candles import ExactBar
 from ticker.market.exchanges.connect_pauses import growing_pause, is_short
+from ticker.market.exchanges.decoding import BadMessage, Unavailable
 from ticker.market.exchanges.dialect import Dialect, Listing
-from ticker.market.exchanges.events import BadMessage
 from ticker.market.exchanges.feed_errors import FeedError, StatusError
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
@@ -155,8 +155,7 @@ class Questions:
                 return await trio.to_thread.run_sync(rest.read_listings, body)
             return rest.read_listings(body)
         except (StatusError, BadMessage) as error:
-            wrong = isinstance(error, BadMessage) or error.status in _WRONG
-            if names is not None and wrong:
+            if names is not None and _is_wrong(error):
                 return []  # it does not know one of them: the whole of it tells which
             self._fail("no_catalogue", str(error), error)
         except FeedError as error:
@@ -181,7 +180,7 @@ class Questions:
             try:
                 answers = rest.read_prices(await self._ask(path), listings)
             except (StatusError, BadMessage) as error:
-                if isinstance(error, BadMessage) or error.status in _WRONG:
+                if _is_wrong(error):
                     self._report("no_rest_price", str(error)[:FEED_DETAIL_CHARACTERS])
                     continue  # it has no price of this one
                 self._fail("no_rest_price", str(error), error)
@@ -230,7 +229,7 @@ class Questions:
             try:
                 bars = await self._read_candles(await self._ask(path))
             except (StatusError, BadMessage) as error:
-                if isinstance(error, StatusError) and error.status not in _WRONG:
+                if not _is_wrong(error):
                     self._fail("no_candles", str(error), error)
                     return
                 # It has none of these, or none that make sense.
@@ -278,3 +277,10 @@ class Questions:
             self._catalogue_due = self._not_before
         self._memory.record.rest_fault = reason
         self._report(kind, reason[:FEED_DETAIL_CHARACTERS])
+
+
+def _is_wrong(error: StatusError | BadMessage) -> bool:
+    """Tell whether a question is wrong, rather than one too many or at a bad time."""
+    if isinstance(error, StatusError):
+        return error.status in _WRONG
+    return not isinstance(error, Unavailable)

@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from ticker.market.exchanges.events import PriceSeen, checked_price, decoded
+from ticker.market.exchanges.decoding import decoded
+from ticker.market.exchanges.events import PriceSeen, checked_price
 
 
 class _Price(msgspec.Struct):

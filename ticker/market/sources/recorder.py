@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from ticker.limits import CAPTURE_FILE_BYTES, CAPTURE_FILES, REPLAY_LINE_BYTES
-from ticker.market.exchanges.events import UNREADABLE, BadMessage
+from ticker.market.exchanges.decoding import UNREADABLE, BadMessage
 from ticker.market.sources.replay import parse_line
 
 __all__ = ["CaptureError", "CaptureWriter"]

@@ -27,7 +27,8 @@ from ticker.limits import (
     REPLAY_SCAN_BYTES,
     REPLAY_SPEEDS,
 )
-from ticker.market.exchanges.events import BadMessage, PriceSeen, decoded
+from ticker.market.exchanges.decoding import BadMessage, decoded
+from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.recorded import recorded_prices
 from ticker.market.quote import Quote
 from ticker.market.sources import Batch, SourceConfigError, SourceContext, UnknownSymbolError

@@ -17,8 +17,9 @@ from ticker.market.exchanges.binance import BINANCE, MOST_STREAMS
 from ticker.market.exchanges.bitstamp import DIALECT as BITSTAMP
 from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
 from ticker.market.exchanges.connect_pauses import ConnectBudget
+from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.dialect import Dialect
-from ticker.market.exchanges.events import BadMessage, PriceSeen
+from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.feed import Feed
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState

@@ -16,10 +16,10 @@ from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX, Man
 from tests.support.captures import CAPTURES, with_captures
 from tests.support.details import details
 from ticker.market.exchanges import binance, bitstamp, coinbase, kraken, okx
+from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import (
     Alive,
-    BadMessage,
     DetailsSeen,
     Ending,
     Event,

@@ -43,6 +43,30 @@ class Taking:
         return [str(quote.price) for quote in self.filter.batch()]
 
 
+def test_a_snapshot_made_before_an_update_does_not_replace_it() -> None:
+    taking = Taking()
+    assert taking.take("100", time_ms=NOW) == ["100"]
+    assert taking.take("99", time_ms=NOW - 1) == []
+    assert taking.reports == {"out_of_order": 1}
+    assert taking.affirm(NOW + 1) == ["100"]
+    assert taking.take("101", NOW + 2, time_ms=NOW) == ["101"]
+
+
+def test_a_clock_that_was_set_back_is_believed_after_a_while() -> None:
+    taking = Taking()
+    assert taking.take("100", time_ms=NOW) == ["100"]
+    assert taking.take("101", NOW + 10, time_ms=NOW - 3_600_000) == []
+    at = NOW + 10 + FEED_HOLD_MS
+    assert taking.take("102", at, time_ms=NOW - 3_600_000 + FEED_HOLD_MS) == ["102"]
+    assert taking.take("103", at + 1, time_ms=NOW - 3_600_000 + FEED_HOLD_MS + 1) == ["103"]
+
+
+def test_a_price_without_a_time_has_ours_which_overtakes_none_of_the_exchanges() -> None:
+    taking = Taking()
+    assert taking.take("100", NOW + 500, time_ms=None) == ["100"]
+    assert taking.take("101", NOW + 600, time_ms=NOW + 400) == ["101"]
+
+
 def test_a_jump_is_held_back_until_the_next_price_confirms_it() -> None:
     taking = Taking()
     assert taking.take("100") == ["100"]
@@ -158,7 +182,8 @@ def test_a_symbol_with_two_names_is_quoted_under_both() -> None:
     assert [quote.symbol for quote in price_filter.batch()] == ["BTC-USD", "BTC-USDT"]
 
 
-@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 5000)), max_size=60))
+# From 7 on, half of a price is more than the three steps that it may always move by.
+@given(st.lists(st.tuples(st.integers(7, 10**6), st.integers(0, 5000)), max_size=60))
 def test_no_price_goes_out_that_is_far_from_the_one_before_unless_confirmed(
     prices: list[tuple[int, int]],
 ) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from ticker.market.exchanges.events import BadMessage
+from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.recorded import recorded_prices
 
 LINE = (

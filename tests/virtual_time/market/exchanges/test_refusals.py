@@ -39,6 +39,32 @@ class Terse(Coinbase):
         return Answer(['{"type":"error","message":"Failed to subscribe","reason":" is not valid"}'])
 
 
+class Partial(Coinbase):
+    """Acknowledges a request but for one of its products, without a word about that."""
+
+    def answer(
+        self, markets: Mapping[str, Market], message: str, holds: Sequence[str], path: str
+    ) -> Answer:
+        return super().answer(markets, message.replace(',"ETH-USD"', ""), holds, path)
+
+
+async def test_a_symbol_that_is_not_acknowledged_is_stale_and_the_others_flow(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(Partial(), "BTC-USD", "ETH-USD", "SOL-USD", supervised=True) as run:
+        await run.exchange.wait_for(lambda: "SOL-USD" in run.exchange.subscribed_symbols())
+        for _ in range(30):
+            await run.exchange.trade("BTC-USD", "100")
+            await run.exchange.trade("SOL-USD", "100")
+            await trio.sleep(1)
+        assert run.good("BTC-USD")
+        assert run.good("SOL-USD")
+        assert run.reasons == {"ETH-USD": "not acknowledged"}
+        assert not run.stops
+        assert run.exchange.accepted == 1
+    del autojump_clock
+
+
 @every_exchange
 async def test_one_unknown_symbol_of_several_is_stale_with_the_reason_and_the_others_flow(
     autojump_clock: MockClock, manners: Manners
