@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import pytest
@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.exchange_standin import BINANCE, BINANCE_US, COINBASE, KRAKEN, Manners, StandIn
-from tests.exchange_standin.manners import Candle
+from tests.exchange_standin.kraken import Kraken
+from tests.exchange_standin.manners import Candle, Market
 from tests.exchange_standin.running import EPOCH_MS, Running, first_symbol, running, virtual_ms
 from ticker.market.backfill import Backfill
 from ticker.market.book import Book
@@ -163,6 +164,32 @@ async def test_an_outage_is_filled_once_the_feed_is_back(autojump_clock: MockClo
         [bar] = [each for each in filled.bars(MINUTE) if each.begin == MINUTE.begin(missing)]
         assert bar.theirs
     assert autojump_clock.current_time() < 2000
+
+
+class Busy(Kraken):
+    """Has had too many questions about candles at first, which it tells with status 200."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
+        if path == "/0/public/OHLC" and self.refused < 3:
+            self.refused += 1
+            return {"error": ["EAPI:Rate limit exceeded"]}
+        return super().rest(markets, path, query)
+
+
+async def test_too_many_questions_are_asked_again_later(autojump_clock: MockClock) -> None:
+    manners = Busy()
+    filled = Filled(manners, candles_from=0)
+    filled.own(EPOCH_MS)
+    async with running(
+        manners, exchange=filled.exchange, supervised=True, backfill=filled.backfill
+    ) as run:
+        await settled(filled, run)
+        assert len(filled.bars(MINUTE)) > 600
+        assert run.reports == {"no_candles": 3}
+    assert autojump_clock.current_time() < 900
 
 
 async def test_without_candles_the_prices_go_on(autojump_clock: MockClock) -> None:
