@@ -419,7 +419,7 @@ export class TickerClient extends EventTarget {
 		for (const inbox of this.#inboxes) {
 			if (inbox.error) continue;
 			const { queue } = inbox;
-			const at = !every && tick(message) ? queue.findIndex(tick) : -1;
+			const at = !every && tick(message) ? queue.findLastIndex(tick) : -1;
 			const length = queue.push(at < 0 ? message : merged(...queue.splice(at, 1), message));
 			if (length > INBOX_MOST && every) inbox.error = new TickerError("behind", "the loop is too slow");
 			else if (length > INBOX_MOST) queue.shift();

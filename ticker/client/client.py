@@ -125,6 +125,9 @@ class Client:
     ) -> Subscribed:
         """Replace the subscription as a whole, now and for every later connection.
 
+        Where this is cancelled, or times out, the subscription may still be replaced: from when
+        `Subscribed` is among the messages.
+
         Args:
             symbols: what to subscribe to; None for all that the user may see.
             interval_ms: the fastest pace of prices wanted; None for the server's own.
@@ -138,15 +141,11 @@ class Client:
                 answer; the subscription is as it was.
         """
         wanted = subscription(symbols, interval_ms, mode, detail, resume)
-        answer = await self._ask(wanted, Subscribed)
-        self._wanted.replace(wanted)
-        return answer
+        return await self._ask(wanted, Subscribed)
 
     async def unsubscribe(self) -> Unsubscribed:
         """Get no more prices, now and on every later connection; raises `RequestError`."""
-        answer = await self._ask(Unsubscribe(), Unsubscribed)
-        self._wanted.replace(Unsubscribe())
-        return answer
+        return await self._ask(Unsubscribe(), Unsubscribed)
 
     async def ping(self) -> float:
         """Ask for a sign of life; return the seconds it took, or raise `RequestError`."""
@@ -250,6 +249,7 @@ class Client:
                     muted=wanted is not None,
                     in_handshake=bool(asked),
                     opened=self._losses.begin_showing,
+                    granted=self._in_force,
                 )
                 nursery.start_soon(connection.watch)
                 nursery.start_soon(self._open, requests, wanted)
@@ -289,6 +289,12 @@ class Client:
         await trio.sleep(STABLE_SECONDS)
         self._attempt = self._violations = 0
         self._credentials.accepted()
+
+    def _in_force(self, wanted: Subscribe | Unsubscribe, resumed: bool) -> None:  # noqa: FBT001 - of a callback
+        """Want the same of later connections: what is held from here on is of this."""
+        self._wanted.replace(wanted)
+        if isinstance(wanted, Subscribe) and resumed and self._book.position is None:
+            self._book.position = wanted.resume
 
     def _wake(self) -> None:
         self._changed.set()

@@ -39,7 +39,7 @@ from ticker.client.messages import (
     Welcome,
     decode,
 )
-from ticker.client.requests import Request, encode
+from ticker.client.requests import Request, Subscribe, Unsubscribe, encode
 from ticker.client.statistics import ClientStatistics
 
 A = TypeVar("A", Subscribed, Unsubscribed, Authenticated, Pong)
@@ -48,8 +48,9 @@ A = TypeVar("A", Subscribed, Unsubscribed, Authenticated, Pong)
 class _Pending:
     """A request that waits for its answer."""
 
-    def __init__(self, expected: type[Answer]) -> None:
+    def __init__(self, expected: type[Answer], request: Request | None = None) -> None:
         self.expected = expected
+        self.request = request
         self.answer: Answer | None = None
         self.settled = trio.Event()
 
@@ -77,6 +78,7 @@ class PendingRequests:
         muted: bool,
         in_handshake: bool = False,
         opened: Callable[[bool], None],
+        granted: Callable[[Subscribe | Unsubscribe, bool], None],
     ) -> None:
         """Begin.
 
@@ -89,6 +91,9 @@ class PendingRequests:
             in_handshake: whether the handshake asked for that subscription.
             opened: is called once, before the first price that is passed on, with whether
                 that follows the last one of an earlier connection without a gap.
+            granted: is called with each subscription, or end of one, that the server confirms,
+                before anything of it arrives, and with whether it was resumed; also where the
+                task that asked for it no longer waits.
         """
         self.muted = muted
         self.retry_after = 0.0
@@ -96,6 +101,7 @@ class PendingRequests:
         self._buffer = buffer
         self._book = book
         self._opened = opened
+        self._granted = granted
         self._counts = counts
         self._ids = itertools.count(1)
         self._pending: dict[int | None, _Pending] = {}
@@ -156,6 +162,9 @@ class PendingRequests:
     async def ask(self, request: Request, expected: type[A]) -> A:
         """Send a request and wait for its answer.
 
+        A subscription that was sent is in force once the server says so, also where this was
+        cancelled meanwhile.
+
         Raises:
             RequestError: it was refused.
             Retry: no answer came, or will come.
@@ -170,13 +179,14 @@ class PendingRequests:
             )
         if self._ended:
             raise _gone()
-        pending = self._pending[number] = _Pending(expected)
+        pending = self._pending[number] = _Pending(expected, request)
         try:
             with trio.move_on_after(ANSWER_SECONDS):
                 await self._connection.send(text)
                 await pending.settled.wait()
         finally:
-            self._pending.pop(number, None)
+            if not isinstance(request, Subscribe | Unsubscribe):
+                self._pending.pop(number, None)
         match pending.answer:
             case Error(code=code, message=message):
                 raise RequestError(code, message)
@@ -227,6 +237,12 @@ class PendingRequests:
             return  # nothing waits for it, or no longer
         if not isinstance(answer, (pending.expected, Error)):
             raise ProtocolViolation(f"the server answered a request with {type(answer).__name__}")
+        if number is not None:
+            self._pending.pop(number, None)
+        if isinstance(answer, pending.expected) and isinstance(
+            pending.request, Subscribe | Unsubscribe
+        ):
+            self._granted(pending.request, isinstance(answer, Subscribed) and bool(answer.resumed))
         if isinstance(answer, Subscribed | Unsubscribed):
             self.muted = False  # at once: the snapshot may follow in the same read
             self._seq = None

@@ -315,3 +315,44 @@ def test_a_subscription_that_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=text):
         subscription(**arguments)
+
+
+async def test_a_subscription_that_is_not_waited_for_is_the_one_that_goes_on(
+    autojump_clock: MockClock, peer: Peer, upto: Upto
+) -> None:
+    # The server's answer decides what is held, and so what a later handshake has to ask for.
+    async def replaced(session: Session) -> None:
+        await granted(session, "changes")
+        await frame(session, 10, None, BTC=1, ETH=2)
+        number = (await session.hear())["id"]
+        await trio.sleep(1)
+        answer = {"symbols": ["SOL-USD"], "interval_ms": 10, "detail": "price", "epoch": "one"}
+        await session.send(type="subscribed", id=number, mode="every", **answer)
+        await frame(session, 12, None, SOL=3)
+        await frame(session, 13, 12, SOL=4)
+        await session.close(1011)
+
+    async def resumed(session: Session) -> None:
+        await session.welcome()
+        answer = {"symbols": ["SOL-USD"], "interval_ms": 10, "detail": "price", "epoch": "one"}
+        await session.send(type="subscribed", mode="every", resumed=True, **answer)
+        await frame(session, 15, 13, SOL=5)
+        await session.serve()
+
+    peer.plan(replaced, resumed)
+    async with peer.client(wanted=wanted("changes")) as client:
+        await upto(client, Ticker)
+        with trio.move_on_after(0.5):
+            await client.subscribe(["SOL-USD"], mode="every")
+        seqs = []
+        while (message := await anext(client)) != Reconnected(resumed=True):
+            if isinstance(message, Ticker):
+                seqs.append(message.seq)
+        assert seqs == [12, 13]
+        await upto(client, Ticker)
+        assert held(client) == {"SOL-USD": 5}
+    assert asked(peer.sessions[1]) == {
+        "symbols": "SOL-USD",
+        "mode": "every",
+        "resume": "one:13",
+    }
