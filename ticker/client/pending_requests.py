@@ -237,7 +237,7 @@ class PendingRequests:
             return  # nothing waits for it, or no longer
         if not isinstance(answer, (pending.expected, Error)):
             raise ProtocolViolation(f"the server answered a request with {type(answer).__name__}")
-        if number is not None:
+        if isinstance(number, int):
             self._pending.pop(number, None)
         if isinstance(answer, pending.expected) and isinstance(
             pending.request, Subscribe | Unsubscribe

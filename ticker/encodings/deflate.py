@@ -9,6 +9,7 @@ Rules for this module: pure; offers and payloads in, answers and payloads out.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Final
@@ -21,6 +22,17 @@ _ACCEPTED: Final = f"{_NAME}; server_no_context_takeover; client_no_context_take
 TAIL: Final = b"\x00\x00\xff\xff"
 #: The only window that the server compresses with: the largest. A frame is made once for all.
 _WINDOW_BITS: Final = 15
+#: The list of RFC 6455 §9.1: an extension with its parameters, or nothing, and a comma. White space
+#: is looked for only before what it separates, so that a header of any kind takes linear time.
+_NAME_RE: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED_RE: Final = r'"(?:[^"\\]|\\.)*"'
+_PARAMETER: Final = re.compile(
+    rf"[ \t]*;[ \t]*({_NAME_RE})(?:[ \t]*=[ \t]*(?:({_NAME_RE})|({_QUOTED_RE})))?"
+)
+_ELEMENT: Final = re.compile(
+    rf"[ \t]*(?:(?P<name>{_NAME_RE})(?P<parameters>(?:{_PARAMETER.pattern})*))?[ \t]*(?:,|$)"
+)
+_ESCAPED: Final = re.compile(r"\\(.)")
 _WINDOWS: Final = frozenset(map(str, range(8, _WINDOW_BITS + 1)))
 
 
@@ -37,25 +49,33 @@ def accept_offer(headers: Iterable[str]) -> str | None:
         headers: the values of `Sec-WebSocket-Extensions`.
 
     Returns:
-        The answer's value; None where nothing offered can be had.
+        The answer's value; None where nothing offered can be had. What follows a break of the
+        grammar is not read.
     """
-    for offer in ",".join(headers).split(","):
-        name, *parameters = (part.strip() for part in offer.split(";"))
-        if name.lower() == _NAME:
+    text = ",".join(headers)
+    place, parsed = 0, _ELEMENT.match(text)
+    while parsed is not None:
+        name, parameters = parsed["name"], _PARAMETER.findall(parsed["parameters"] or "")
+        if name is not None and name.lower() == _NAME:
             answer = _accept(parameters)
             if answer is not None:
                 return answer
+        place = parsed.end()
+        parsed = _ELEMENT.match(text, place) if place < len(text) else None
     return None
 
 
-def _accept(parameters: list[str]) -> str | None:
-    """Answer one offer; None where it has to be declined."""
+def _accept(parameters: Iterable[tuple[str, str, str]]) -> str | None:
+    """Answer one offer, its parameters each with a plain or a quoted value or none.
+
+    Returns:
+        The answer's value; None where the offer has to be declined.
+    """
     given: dict[str, str | None] = {}
-    for parameter in parameters:
-        key, equals, value = (part.strip() for part in parameter.partition("="))
+    for key, plain, quoted in parameters:
         if key in given:
             return None
-        given[key] = value.strip('"') if equals else None
+        given[key] = _ESCAPED.sub(r"\1", quoted[1:-1]) if quoted else plain or None
     answer = _ACCEPTED
     for key, setting in given.items():
         match key:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,14 @@ ACCEPTED = "permessage-deflate; server_no_context_takeover; client_no_context_ta
         ("permessage-deflate; client_max_window_bits=015", None),
         ("permessage-deflate; server_no_context_takeover=1", None),
         ("permessage-deflate; a", None),
+        (" , ,permessage-deflate ; client_max_window_bits = 10 ,", ACCEPTED),
+        (r'permessage-deflate; client_max_window_bits="1\5"', ACCEPTED),
+        ('permessage-deflate; server_max_window_bits="15', None),
+        ('permessage-deflate; client_max_window_bits=""10""', None),
+        ("permessage-deflate; client_max_window_bits=", None),
+        ("permessage-deflate;", None),
+        ('other; said="yes, permessage-deflate, no"', None),
+        ('other; said="yes, no", permessage-deflate', ACCEPTED),
         ("permessage-deflate; client_max_window_bits; client_max_window_bits", None),
         ("permessage-bzip2", None),
         ("", None),
@@ -59,6 +69,25 @@ def test_several_header_lines_are_one_list() -> None:
 @given(st.text())
 def test_no_offer_at_all_does_worse_than_being_declined(offer: str) -> None:
     assert accept_offer([offer]) in {None, ACCEPTED}
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        f"a;b{' ' * 60_000}!@",
+        f"a{' ' * 60_000}!@",
+        ";" * 60_000,
+        "a;" * 30_000,
+        "a;b=c" * 12_000 + '"',
+        'a;b="' + "\\" * 60_001,
+        "a;b=" * 15_000,
+    ],
+    ids=["spaces", "spaces after a name", "semicolons", "names", "values", "escapes", "equals"],
+)
+def test_an_offer_that_is_long_and_wrong_is_read_in_no_time(offer: str) -> None:
+    began = time.process_time()
+    assert accept_offer([offer]) is None
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("size", [limits.DEFLATE_BYTES - 1, limits.DEFLATE_BYTES, 70000])
