@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
 
 import attrs
 
-from ticker.protocol.details import Detail
+from ticker.protocol.details import FULL_FIELDS, Detail
 from ticker.protocol.messages import Message
 from ticker.protocol.requests import Request
 
@@ -35,6 +36,14 @@ class ShownQuote(Protocol):
     @property
     def source(self) -> str:
         """Where it comes from."""
+
+    @property
+    def details(self) -> object | None:
+        """What only the detail `full` shows, by the names of `FULL_FIELDS`; None for nothing."""
+
+
+#: Reads the attributes that only the detail `full` shows, all at once, of a quote's `details`.
+full_values: Final[Callable[[object], tuple[Decimal | int | None, ...]]] = attrgetter(*FULL_FIELDS)
 
 
 class Format(Protocol):

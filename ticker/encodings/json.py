@@ -6,14 +6,13 @@ is written once however many topics hold it, and a price keeps every digit it ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from ticker import limits
-from ticker.encodings.encoding import Encoding, ShownQuote
+from ticker.encodings.encoding import Encoding, ShownQuote, full_values
 from ticker.encodings.websocket_frames import text_frame
 from ticker.protocol.decimals import plain
 from ticker.protocol.details import FULL_FIELDS, Detail
@@ -24,6 +23,8 @@ _messages: Final = msgspec.json.Encoder()
 _requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _BAD_ID: Final = f"id must be a number or a text of at most {limits.REQUEST_ID_CHARS} characters"
 _FAULTS: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+#: How each field begins that only the detail `full` shows.
+_NAMES: Final = tuple(f',"{name}":' for name in FULL_FIELDS)
 
 
 class _AnyId(msgspec.Struct):
@@ -38,7 +39,7 @@ class JsonFormat:
 
     def entry(self, quote: ShownQuote, detail: Detail) -> bytes:
         """Write one quote as an element of `data`."""
-        more = "".join(_full(quote)) if detail == "full" else ""
+        more = _full(quote) if detail == "full" else ""
         # The simulation is the whole market by itself; a real one is named.
         source = "" if quote.source == "simulated" else f',"source":"{quote.source}"'
         return (
@@ -84,12 +85,18 @@ class JsonFormat:
         return request
 
 
-def _full(quote: ShownQuote) -> Iterator[str]:
+def _full(quote: ShownQuote) -> str:
     """Write what only the detail `full` shows, each where it is known."""
-    for name in FULL_FIELDS:
-        value: Decimal | int | None = getattr(quote, name)
-        if value is not None:
-            yield f',"{name}":{value}' if isinstance(value, int) else f',"{name}":{plain(value)}'
+    if quote.details is None:
+        return ""
+    values = full_values(quote.details)
+    known = [(name, value) for name, value in zip(_NAMES, values, strict=True) if value is not None]
+    text = "".join([f"{name}{value!s}" for name, value in known])
+    if "E" not in text:  # nearly always: no decimal has an exponent
+        return text
+    return "".join(
+        [name + (str(value) if isinstance(value, int) else plain(value)) for name, value in known]
+    )
 
 
 def _checked_id(request_id: RequestId) -> RequestId:

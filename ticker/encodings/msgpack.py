@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from ticker import limits
-from ticker.encodings.encoding import ShownQuote
+from ticker.encodings.encoding import ShownQuote, full_values
 from ticker.protocol.decimals import plain
 from ticker.protocol.details import FULL_FIELDS, Detail
 from ticker.protocol.messages import Message
@@ -54,9 +54,8 @@ class MessagePackFormat:
         }
         if quote.source != "simulated":
             shown["source"] = quote.source
-        if detail == "full":
-            for name in FULL_FIELDS:
-                value = getattr(quote, name)
+        if detail == "full" and quote.details is not None:
+            for name, value in zip(FULL_FIELDS, full_values(quote.details), strict=True):
                 if value is not None:
                     shown[name] = value if isinstance(value, int) else plain(value)
         return _encode(shown)

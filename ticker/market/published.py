@@ -73,6 +73,7 @@ class Published:
     """
 
     __slots__ = (
+        "_before",
         "_book",
         "_changed_at",
         "changed",
@@ -91,7 +92,7 @@ class Published:
         self._changed_at: dict[Detail, dict[int, int]] = {"price": shared, "full": shared}
         self.epoch = new_epoch()
         self.epochs = Epochs([Span(self.epoch, 0)])
-        self.seq = 0
+        self.seq = self._before = 0
         self.time_ms = time_ms
         self.quotes: list[Quote | None] = [None] * len(book.symbols)
         self.days: tuple[Details | None, ...] = (None,) * len(book.symbols)
@@ -134,7 +135,7 @@ class Published:
             taken: the newest quotes of what `Book.take` gave; None for what it gives now.
             days: the figures of 24 hours that moved, by place; None for those that the book says.
         """
-        self.seq = seq
+        self._before, self.seq = self.seq, seq
         self.time_ms = time_ms
         quotes, place_of = self.quotes, self._book.place
         price, rest = [], []
@@ -199,15 +200,18 @@ class Published:
             "full": {p: at for at, p in sorted((row.full_seq, p) for p, row in placed)},
         }
         self.epochs, self.epoch = epochs, epochs.current.epoch
-        self.seq, self.time_ms = snapshot.seq, snapshot.time_ms
+        self.seq = self._before = snapshot.seq
+        self.time_ms = snapshot.time_ms
         self.changed = {detail: tuple(self.changed_since(before, detail)) for detail in DETAILS}
         return proved
 
-    def changed_since(self, seq: int, detail: Detail) -> list[int]:
-        """Return the places in which something changed after a tick, the latest first.
+    def changed_since(self, seq: int, detail: Detail) -> Sequence[int]:
+        """Return the places in which something changed after a tick, in no particular order.
 
         It takes time for as many as there are, however many others did not change.
         """
+        if seq == self._before < self.seq:
+            return self.changed[detail]
         places = []
         for place, changed_at in reversed(self._changed_at[detail].items()):
             if changed_at <= seq:

@@ -71,6 +71,7 @@ class Topic:
         "_frame_key",
         "_order",
         "_pick",
+        "_places",
         "_ready",
         "_slices",
         "behind",
@@ -89,6 +90,7 @@ class Topic:
         self._frame_key: tuple[str, int, int | None, int, bool] | None = None
         self._ready: dict[Subscription, None] = {}
         self._slices: Sequence[Slice] | None = None
+        self._places = frozenset(key.places)
         self._order: Mapping[int, int] = {place: order for order, place in enumerate(key.places)}
         self._pick: Callable[[Sequence[bytes]], Iterable[bytes]] = _picker(key.places)
 
@@ -136,13 +138,11 @@ class Topic:
 
     def in_order(self, places: Iterable[int]) -> list[int]:
         """Return those places that are this topic's, in the order to show them."""
-        order = self._order
-        return sorted((place for place in places if place in order), key=order.__getitem__)
+        return sorted(self._places.intersection(places), key=self._order.__getitem__)
 
     def shows(self, places: Iterable[int]) -> bool:
         """Say whether any of some places is this topic's."""
-        order = self._order
-        return any(place in order for place in places)
+        return not self._places.isdisjoint(places)
 
     def frame(
         self, published: Published, *, prev: int | None, time_ms: int, snapshot: bool
@@ -161,12 +161,15 @@ class Topic:
         key = (published.epoch, published.seq, prev, time_ms, snapshot)
         if self._frame_key == key:
             return self._frame, False
-        encoded = self._entries.fresh()
+        encoded = self._entries.fresh(self._places)
         if prev is None:
             entries: Iterable[bytes] = filter(None, self._pick(encoded))
         else:
-            changed = published.changed_since(prev, self.key.detail)
-            entries = map(encoded.__getitem__, self.in_order(changed))
+            changed = self._places.intersection(published.changed_since(prev, self.key.detail))
+            if len(changed) == len(self._places):
+                entries = self._pick(encoded)
+            else:
+                entries = map(encoded.__getitem__, self.in_order(changed))
         self._frame = self.key.encoding.ticker(
             entries,
             epoch=published.epoch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.frames import FrameParser
 from ticker import limits
 from ticker.encodings.json import JSON, JsonFormat
-from ticker.market.quote import Quote
+from ticker.market.quote import Details, Quote
 from ticker.protocol.messages import Error, Pong
 from ticker.protocol.requests import (
     NO_ID,
@@ -210,3 +211,12 @@ def test_a_price_keeps_every_digit(price: Decimal) -> None:
 
 def test_no_quotes_at_all_are_an_empty_list() -> None:
     assert json.loads(encoded())["data"] == []
+
+
+def test_what_only_full_shows_keeps_every_digit_and_has_no_exponent() -> None:
+    shown = msgspec.structs.replace(
+        quote("BTC-USD", "1"), details=Details(bid=Decimal("1E-8"), ask=Decimal("2.10"), since=3)
+    )
+    more = b',"bid":0.00000001,"ask":2.10,"since":3}'
+    assert JsonFormat().entry(shown, "full").endswith(more)
+    assert b"bid" not in JsonFormat().entry(shown, "price")
