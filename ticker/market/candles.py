@@ -227,8 +227,14 @@ class Candles(KeptBars):
         last = self._series[SECOND.name].last_begin()
         begins = [bar[0] for bar in (*aside, *filling)]
         if not all(map(lt, begins if last is None else [last, *begins], begins[last is None :])):
-            self.settle()
-            aside, filling = [], []
+            # The second that is being filled stays apart where it can: were a part of it put into
+            # the bars, the next part would be out of order as well, and so on for ever.
+            self.settle_over()
+            aside = []
+            last = self._series[SECOND.name].last_begin()
+            if filling and last is not None and filling[0][0] <= last:
+                self.settle()
+                filling = []
         told: list[tuple[str, int, ExactBar | None]] = []
         unsaved, self.unsaved = self.unsaved, set()
         for name, begin in sorted(unsaved):

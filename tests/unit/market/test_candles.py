@@ -211,3 +211,23 @@ def test_what_is_older_than_is_kept_is_not_shown() -> None:
 
 def test_no_price_no_bars() -> None:
     assert shown(Candles(), now=NOW) == []
+
+
+def test_keeping_leaves_the_second_that_is_filled_apart_also_after_a_part_of_it_was_read() -> None:
+    candles, kept = Candles(), Candles()
+    candles.unsaved = set()
+    candles.add(NOW, Decimal(1))
+    candles.settle()  # a part of a second is among the bars
+    for tick in range(1, 100):
+        candles.add(NOW + 100 * tick, Decimal(tick))
+        if tick % 10 == 5:
+            told = candles.take_unsaved()
+            kept.put((step, bar) for step, _, bar in told if bar is not None)
+            if tick > 10:
+                filling = SECOND.begin(NOW + 100 * tick)
+                settled = candles.series(SECOND.name).last_begin()
+                assert settled is not None
+                assert settled < filling
+    told = candles.take_unsaved()
+    kept.put((step, bar) for step, _, bar in told if bar is not None)
+    assert shown(kept, now=NOW + 10_000) == shown(candles, now=NOW + 10_000)

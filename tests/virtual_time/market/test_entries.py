@@ -39,7 +39,7 @@ class Reader:
     """A subscriber that reads what it is sent."""
 
     def __init__(self) -> None:
-        self.book: dict[str, str] = {}
+        self.book: dict[str, int] = {}
         self._parser = FrameParser()
 
     def send_nowait(self, frame: bytes, /) -> None:
@@ -87,14 +87,14 @@ async def test_topics_of_any_symbols_intervals_and_modes_show_what_was_published
     book, hub = market()
     readers: list[tuple[Reader, Sequence[str], int]] = []
     for number in range(40):
-        chosen = chance.sample(SYMBOLS, chance.choice([1, 2, 25, len(SYMBOLS)]))
+        chosen: Sequence[str] = chance.sample(SYMBOLS, chance.choice([1, 2, 25, len(SYMBOLS)]))
         reader, every = Reader(), chance.choice([1, 3, 10])
         mode: Mode = "latest" if number % 2 else "changes"
         subscribe(hub, chosen, every, JSON, mode, reader)
         readers.append((reader, chosen, every))
     shown: dict[str, int] = {}
     for seq in range(1, 201):
-        moved = chance.sample(SYMBOLS, chance.choice([0, 1, 3, len(SYMBOLS)]))
+        moved: Sequence[str] = chance.sample(SYMBOLS, chance.choice([0, 1, 3, len(SYMBOLS)]))
         move(book, moved, seq)
         shown |= dict.fromkeys(moved, seq)
         await hub.publish(seq, WALL_MS + seq)
