@@ -9,6 +9,7 @@ Bars of an exchange's own (`fill`) are kept beside ours and never mixed with the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Final, TypeAlias
@@ -167,14 +168,24 @@ class KeptBars:
         Args:
             kept: bars with the name of their step, the newest state of each last.
         """
-        touched: dict[Step, set[int]] = {MINUTE: set(), HOUR: set()}
+        states: dict[str, dict[int, ExactBar]] = {}
         for name, bar in kept:
-            self._measure([bar])
-            self.series(name).put(self._in_units(bar))
+            states.setdefault(name, {})[bar[0]] = bar
+        touched: dict[Step, set[int]] = {MINUTE: set(), HOUR: set()}
+        for name, bars in states.items():
+            self._measure(bars.values())
+            series = self.series(name)
+            last = series.last_begin()
+            begins = sorted(bars)
+            newer = bisect_right(begins, -1 if last is None else last)
+            for begin in begins[:newer]:
+                series.put(self._in_units(bars[begin]))
+            if newer < len(begins):  # as most are, and many at once cost little more than one
+                series.append_bars([self._in_units(bars[begin]) for begin in begins[newer:]])
             if name == SECOND.name:
-                touched[MINUTE].add(MINUTE.begin(bar[0]))
+                touched[MINUTE].update(map(MINUTE.begin, begins))
             if name in {SECOND.name, MINUTE.name}:
-                touched[HOUR].add(HOUR.begin(bar[0]))
+                touched[HOUR].update(map(HOUR.begin, begins))
         for finer, coarser in ((SECOND, MINUTE), (MINUTE, HOUR)):
             for begin in sorted(touched[coarser]):
                 self._fold_anew(self._series[finer.name], self._series[coarser.name], begin)

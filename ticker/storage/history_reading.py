@@ -63,7 +63,8 @@ def read_everything(store: HistoryStore, names: Sequence[str], read: Read) -> No
         for name, bars in rows.items():
             if name in read.candles:
                 read.candles[name].put(bars)
-                read.due[name] = {key for step, bar in bars for key in blocks_of(step, bar[0])}
+                changed = {(step, block_begin(step, bar[0])) for step, bar in bars}
+                read.due[name] = {key for each in changed for key in blocks_of(*each)}
     if damage:
         raise damage[0]
 

@@ -48,7 +48,8 @@ def model(prices: list[tuple[int, Decimal]], step: Step, now: int) -> list[objec
     ]
 
 
-prices = st.decimals("1e-12", "1e10", allow_nan=False)
+#: Of 28 digits at most, as `checked_price` has it.
+prices = st.decimals("1e-12", "1e10", allow_nan=False).map(lambda each: +each)
 #: Mostly the next moments, some late by seconds or minutes, and a clock that jumps by an hour.
 moves = st.one_of(
     st.integers(0, 2_000),
