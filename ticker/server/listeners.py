@@ -13,6 +13,7 @@ import structlog
 from hypercorn.config import Config, Sockets
 from hypercorn.utils import repr_socket_addr
 
+from ticker import limits
 from ticker.http.bridge import HTTP_1
 from ticker.server.process import ServiceError
 from ticker.transport.socket_stream import SocketStream
@@ -98,4 +99,5 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         raise ServiceError(f"TLS cannot be set up: {error}", settings=True) from None
     if context is not None:
         context.options |= ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = limits.TLS_TICKETS
     return context

@@ -19,18 +19,21 @@ import socket
 import ssl
 from contextlib import suppress
 from socket import MSG_EOR
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import trio
 
 from ticker import limits
 from ticker.transport.socket_stream import SocketStream, Turn
 
+#: The version whose handshake the peer ends (RFC 8446 §2); in older ones it waits for our end.
+_ENDS_WITH_THE_PEER: Final = "TLSv1.3"
+
 
 class TlsStream(SocketStream):
     """A connected socket that speaks TLS, as the server; `handshake` comes first."""
 
-    __slots__ = ("_answers", "_incoming", "_outgoing", "_room", "_tls")
+    __slots__ = ("_answers", "_encrypt", "_has_room", "_incoming", "_outgoing", "_records", "_tls")
 
     secure: ClassVar[bool] = True
 
@@ -41,8 +44,14 @@ class TlsStream(SocketStream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         # Bytes of answers among the rest.
         self._answers = 0
-        self._room = select.poll()
-        self._room.register(raw, select.POLLOUT)
+        room = select.poll()
+        room.register(raw, select.POLLOUT)
+        # Methods of these that every frame goes through.
+        self._has_room, self._encrypt, self._records = (
+            room.poll,
+            self._tls.write,
+            self._outgoing.read,
+        )
 
     async def handshake(self, turn: Turn = trio.lowlevel.checkpoint_if_cancelled) -> None:
         """Shake hands; nothing limits how long that takes.
@@ -64,7 +73,10 @@ class TlsStream(SocketStream):
             with suppress(trio.BrokenResourceError):
                 await self._send_records()  # the alert that says why
             raise trio.BrokenResourceError(f"no TLS handshake: {error.reason}") from error
-        await self._send_records()
+        if self._tls.version() != _ENDS_WITH_THE_PEER:
+            await self._send_records()
+        # Else these are session tickets (RFC 8446 §4.6.1): they go out before anything else is sent
+        # or waited for, and with the answer where the request has come already.
 
     def selected_alpn_protocol(self) -> str | None:
         """Return the protocol that both sides agreed on in the handshake."""
@@ -74,7 +86,7 @@ class TlsStream(SocketStream):
         """Write one whole frame, or none of it; raises as over a plain socket."""
         if self.blocked:
             self._refuse()
-        if not self._room.poll(0):
+        if not self._has_room(0):
             raise trio.WouldBlock
         self._send_now(self._on_the_wire(frame))
 
@@ -95,13 +107,14 @@ class TlsStream(SocketStream):
         return True
 
     def _on_the_wire(self, payload: bytes) -> bytes:
-        view = memoryview(payload)
         try:
-            while view:
-                view = view[self._tls.write(view) :]  # a record at a time (RFC 8446 §5.1)
+            written = self._encrypt(payload) if payload else 0
+            while written != len(payload):
+                # A record at a time (RFC 8446 §5.1).
+                written += self._encrypt(memoryview(payload)[written:])
         except ssl.SSLError as error:
             raise trio.BrokenResourceError(f"TLS is over: {error.reason}") from error
-        return self._outgoing.read()
+        return self._records()
 
     def _send_now(self, records: bytes) -> None:
         """Send records with nothing before them, as far as there is room."""
@@ -116,10 +129,11 @@ class TlsStream(SocketStream):
             self.on_partial_write()
 
     async def _send_records(self) -> None:
-        """Send the records of the handshake, all of them."""
-        async with self._lock():
-            self._keep_rest(self._outgoing.read())
-            await self._finish_rest()
+        """Send the records of the handshake, all of them; nothing else is sent meanwhile."""
+        self._send_now(self._outgoing.read())
+        if self._rest:
+            async with self._lock():
+                await self._finish_rest()
 
     def _answer_records(self) -> None:
         """Send what reading made, in line with everything else; never waits.
