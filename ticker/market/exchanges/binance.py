@@ -65,6 +65,7 @@ from ticker.market.exchanges.events import (
     checked_price,
 )
 from ticker.market.exchanges.exchange import Exchange
+from ticker.market.exchanges.joined_names import split_joined
 
 __all__ = ["BINANCE", "BINANCE_US", "create", "create_us", "parse"]
 
@@ -268,10 +269,7 @@ def _theirs(symbol: str) -> str:
 def _guess(name: str) -> str:
     if name in _IN_USD:
         return f"{name.removesuffix('USD')}-USD"
-    for asset in _QUOTES:
-        if name.endswith(asset) and name != asset:
-            return f"{name.removesuffix(asset)}-{asset}"
-    return name
+    return split_joined(name, _QUOTES)
 
 
 def _in_usdt(symbol: str) -> str:

@@ -48,13 +48,14 @@ from ticker.market.exchanges.events import (
     checked_price,
 )
 from ticker.market.exchanges.exchange import Exchange
+from ticker.market.exchanges.joined_names import split_joined
 from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
 _CHANNEL: Final = "live_trades_"
 #: What is traded against, for recordings, which do not say where a symbol is to be split.
-_QUOTES: Final = ("usdt", "usdc", "pyusd", "rlusd", "usd", "eur", "gbp", "btc", "eth")
+_QUOTES: Final = ("USDT", "USDC", "PYUSD", "RLUSD", "USD", "EUR", "GBP", "BTC", "ETH")
 
 
 class _Data(msgspec.Struct):
@@ -147,10 +148,7 @@ def _theirs(symbol: str) -> str:
 
 
 def _guess(name: str) -> str:
-    for asset in _QUOTES:
-        if name.endswith(asset) and name != asset:
-            return f"{name.removesuffix(asset)}-{asset}".upper()
-    return name.upper()
+    return split_joined(name.upper(), _QUOTES)
 
 
 def _subscribe(names: Sequence[str], request: int) -> Sequence[str]:
