@@ -105,11 +105,12 @@ class Engine:
         """
         log.info("draining", streams=len(self._sessions))
         self.draining = True
+        self.nursery.cancel_scope.deadline = trio.current_time() + seconds
         if self._role is not None:
-            self._role.stop()
+            # Before anything else ends here, so that the siblings' subscribers miss nothing.
+            await self._role.resign(min(limits.HANDOVER_SECONDS, seconds / 2))
         self._connections.begin_end()
         self._sessions.end_all(CloseCode.RESTART)
-        self.nursery.cancel_scope.deadline = trio.current_time() + seconds
         await self._connections.wait_gone()
         self.nursery.cancel_scope.cancel()
 

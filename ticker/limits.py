@@ -526,6 +526,9 @@ RELAY_LATE_SECONDS: Final = 1.0
 FEED_LOST_SECONDS: Final = 1.25
 #: How long a follower waits before it looks for a feeder again, which is being elected meanwhile.
 ELECTION_PAUSE_SECONDS: Final = 0.01
+#: How long a feeder that ends goes on while a sibling makes ready to succeed it, and the others go
+#: over to that one. Nothing is silent meanwhile.
+HANDOVER_SECONDS: Final = 1.0
 #: How long a start waits for the first prices of a feeder, so that the first subscribers of this
 #: worker can be brought on from where they were.
 FOLLOWING_SECONDS: Final = 2.0

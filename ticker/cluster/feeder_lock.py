@@ -1,7 +1,8 @@
 """The lock by which the workers of one machine elect their feeder.
 
 It is a lock on a file in the data directory (flock(2)), which the kernel releases when a process
-ends, however it ends. The file holds the number of elections so far: the term of the one who holds
+ends, however it ends. One that ends in good order hands it over by descriptor: it is then free at
+no moment. The file holds the number of elections so far: the term of the one who holds
 the lock, which tells what a former feeder says from what the present one does.
 
 Rules for this module: it never waits.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -50,9 +52,7 @@ class FeederLock:
         descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            text = os.pread(descriptor, _DIGITS, 0)
-            self.term = (int(text) if text.strip().isdigit() else 0) + 1
-            os.pwrite(descriptor, b"%d\n" % self.term, 0)
+            self._begin_term(descriptor)
         except OSError as error:
             os.close(descriptor)
             if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
@@ -60,6 +60,33 @@ class FeederLock:
             return False
         self._descriptor = descriptor
         return True
+
+    def adopt(self, descriptor: int) -> None:
+        """Go on with the lock of a process that hands it over, in a term of this one.
+
+        Args:
+            descriptor: the other's, as it came through a socket; closed by `release`.
+
+        Raises:
+            OSError: the file cannot be used.
+        """
+        self.release()
+        self._descriptor = descriptor
+        self._begin_term(descriptor)
+
+    def share(self, hand: Callable[[int], None]) -> None:
+        """Give another process the lock, which is free once both have released it.
+
+        Args:
+            hand: sends a descriptor.
+        """
+        if self._descriptor is not None:
+            hand(self._descriptor)
+
+    def _begin_term(self, descriptor: int) -> None:
+        text = os.pread(descriptor, _DIGITS, 0)
+        self.term = (int(text) if text.strip().isdigit() else 0) + 1
+        os.pwrite(descriptor, b"%d\n" % self.term, 0)
 
     def release(self) -> None:
         """Let others have it; nothing where it is not held."""

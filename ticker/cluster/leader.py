@@ -10,7 +10,7 @@ Rules for this module: it does what it is asked; when to do which is decided by 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NoReturn
 
@@ -68,6 +68,7 @@ class Leader:
         self._epoch_changed = epoch_changed
         self._price_seconds = price_seconds
         self._outlet: Outlet | None = None
+        self._silent: Callable[[], None] = lambda: None
         self._told: Condition | None = None
         self._spoke_at = 0.0
 
@@ -100,7 +101,10 @@ class Leader:
             async with trio.open_nursery() as nursery:
                 for source in market.ingest.sources:
                     nursery.start_soon(market.ingest.supervise, source)
-                await market.broadcast.run(self._announce)
+                try:
+                    await market.broadcast.run(self._announce)
+                finally:
+                    self._silent()  # however long the sources take
         finally:
             market.followed.hear(market.ingest.condition())
             market.ingest.rest()
@@ -121,6 +125,15 @@ class Leader:
             await self._mirror.apply(heard)
         finally:
             self.term = self._mirror.term
+
+    @contextmanager
+    def until_silent(self, silent: Callable[[], None]) -> Iterator[None]:
+        """Call a function once siblings are told of no more ticks, by the end of the block."""
+        self._silent = silent
+        try:
+            yield
+        finally:
+            silent()
 
     async def tell(self) -> NoReturn:
         """Tell siblings of the sources' condition, and that this process lives, until cancelled."""

@@ -5,10 +5,13 @@ keeps up, a message costs one system call. A follower says first what it has, an
 lacks. One whose socket is full is behind: it gets nothing until there is room again, and then
 everything.
 
-A follower takes all that is there at once. Where that reaches further back than
-`limits.RELAY_LATE_SECONDS` it has slept: what it missed is of no use, and it connects anew.
+How a feeder that ends hands over. It asks one follower to succeed it (`SUCCEED`), goes on as
+before, and waits for the answer (`READY`), by which time that one listens in its place and passes
+on what it hears. It sends all others there (`MOVED`), so that they lose nothing when it falls
+silent. Last it hands over its lock, by descriptor (`LEAD`), right after its last tick.
 
-Rules for this module: it knows bytes and sockets; what they mean is said in `messages`.
+Rules for this module: it knows bytes and sockets; what they mean is said in `messages`. The
+follower's side is `following`.
 """
 
 from __future__ import annotations
@@ -17,21 +20,19 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Final
 
 import trio
 
 from ticker import limits
 from ticker.cluster import unix_socket
 
-
-class RelayLostError(Exception):
-    """The feeder has gone or is silent; the text says which."""
-
-
-class SleptError(RelayLostError):
-    """This process has slept: what waits for it is old."""
-
+#: What a feeder that ends says; none of it can be the beginning of a message.
+SUCCEED: Final = b"succeed"
+MOVED: Final = b"moved"
+LEAD: Final = b"lead"
+#: What a follower that was asked to succeed says once it can.
+READY: Final = b"ready"
 
 #: Makes what a follower needs to hold what is newest: given what it said first, or what was
 #: returned when it was last asked, or None where it is not known what it has. Returns the messages,
@@ -51,6 +52,9 @@ class Relay:
         """Begin without a follower."""
         self._greet = greet
         self._current: dict[socket.socket, trio.Event] = {}
+        # Those that were asked to succeed, until they have answered or gone.
+        self._asked: dict[socket.socket, trio.Event] = {}
+        self._changed = trio.lowlevel.ParkingLot()
         self._published = 0
         self.connected = 0
         self.behind = 0
@@ -68,6 +72,39 @@ class Relay:
             except OSError:  # full, or gone: its own task finds out which
                 del self._current[follower]
                 fell_behind.set()
+
+    async def find_successor(self) -> socket.socket | None:
+        """Ask one follower after the other to succeed; the first that is ready, or None.
+
+        The newest one is asked first: in a rolling restart it is the one that is to stay.
+        """
+        for follower in reversed(tuple(self._current)):
+            answered = self._asked[follower] = trio.Event()
+            try:
+                follower.send(SUCCEED)
+                await answered.wait()
+            except OSError:
+                continue  # its own task finds out that it has gone
+            finally:
+                self._asked.pop(follower, None)
+            if follower in self._current:
+                return follower
+        return None
+
+    async def send_away(self, successor: socket.socket) -> None:
+        """Send all others to a successor, and wait until they have gone there."""
+        for follower in tuple(self._current):
+            if follower is not successor:
+                with suppress(OSError):
+                    follower.send(MOVED)
+        while self.connected > 1:
+            await self._changed.park()
+
+    def hand_over(self, successor: socket.socket, descriptor: int) -> None:
+        """Give a successor what makes it the feeder: nothing more will be published here."""
+        if successor in self._current:  # else it lacks something
+            with suppress(OSError):
+                socket.send_fds(successor, [LEAD], [descriptor])
 
     async def serve(
         self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -95,7 +132,7 @@ class Relay:
                 follower.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.RELAY_BUFFER_BYTES)
                 has: bytes | None = await _first_word(follower)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_wait_gone, follower, nursery.cancel_scope)
+                    nursery.start_soon(self._listen, follower, nursery.cancel_scope)
                     while True:
                         await self._bring_up_to_date(follower, has)
                         has = None
@@ -107,6 +144,25 @@ class Relay:
         finally:
             self._current.pop(follower, None)
             self.connected -= 1
+            self._changed.unpark_all()
+            if follower in self._asked:
+                self._asked[follower].set()
+
+    async def _listen(self, follower: socket.socket, scope: trio.CancelScope) -> None:
+        """Wait until a follower closes its side; it says no more than that it is ready."""
+        while True:
+            await trio.lowlevel.wait_readable(follower)
+            try:
+                said = follower.recv(len(READY))
+            except BlockingIOError:
+                continue
+            except OSError:
+                break
+            if not said:
+                break
+            if said == READY and follower in self._asked:
+                self._asked[follower].set()
+        scope.cancel()
 
     async def _bring_up_to_date(self, follower: socket.socket, has: bytes | None) -> None:
         """Send what a follower lacks until nothing came after it."""
@@ -130,89 +186,3 @@ async def _first_word(follower: socket.socket) -> bytes:
     with trio.move_on_after(limits.RELAY_SILENT_SECONDS):
         await trio.lowlevel.wait_readable(follower)
     return follower.recv(limits.RELAY_MESSAGE_BYTES)
-
-
-async def _wait_gone(follower: socket.socket, scope: trio.CancelScope) -> None:
-    """Wait until a follower closes its side: it never says anything."""
-    while True:
-        await trio.lowlevel.wait_readable(follower)
-        try:
-            if not follower.recv(1):
-                break
-        except BlockingIOError:
-            continue
-        except OSError:
-            break
-    scope.cancel()
-
-
-class Following:
-    """A follower's side, connected until the block is left."""
-
-    def __init__(self, path: Path, clock: Callable[[], float], first_word: bytes) -> None:
-        """Connect to a feeder.
-
-        Args:
-            path: the feeder's socket.
-            clock: monotonic seconds that go on while this process is stopped.
-            first_word: what to say.
-
-        Raises:
-            RelayLostError: there is no feeder.
-        """
-        self._clock = clock
-        self._looked = self._heard = clock()
-        try:
-            self._feeder = unix_socket.connect(path, socket.SOCK_SEQPACKET)
-        except OSError as error:
-            raise RelayLostError(f"no feeder: {error.strerror}") from None
-        try:
-            self._feeder.send(first_word)
-        except OSError as error:
-            self._feeder.close()
-            raise RelayLostError(f"the feeder has gone: {error.strerror}") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._feeder.close()
-
-    async def receive(self, seconds: float) -> list[bytes]:
-        """Return all messages that are there, oldest first; empty where none came in time.
-
-        Args:
-            seconds: how long to wait for the first of them.
-
-        Raises:
-            RelayLostError: the feeder has gone or is silent, or this process has slept.
-        """
-        with trio.move_on_after(seconds):
-            await trio.lowlevel.wait_readable(self._feeder)
-        before, self._looked = self._looked, self._clock()
-        if self._looked - before > seconds + limits.RELAY_LATE_SECONDS:
-            raise SleptError("this process has slept")
-        messages = _receive_all(self._feeder)
-        if messages:
-            self._heard = self._looked
-        elif self._looked - self._heard >= limits.RELAY_SILENT_SECONDS:
-            raise RelayLostError("the feeder is silent")
-        return messages
-
-
-def _receive_all(feeder: socket.socket) -> list[bytes]:
-    """Receive what is there; raises RelayLostError at the end."""
-    messages: list[bytes] = []
-    for _ in range(limits.RELAY_MESSAGES_AT_ONCE):
-        try:
-            message = feeder.recv(limits.RELAY_MESSAGE_BYTES)
-        except BlockingIOError:
-            break
-        except OSError:
-            message = b""
-        if not message:
-            if messages:
-                break  # the next look finds the end again
-            raise RelayLostError("the feeder has gone")
-        messages.append(message)
-    return messages

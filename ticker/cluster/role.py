@@ -6,6 +6,11 @@ publish what they hear (`mirror`). When the leader ends, the kernel frees the lo
 connections; each follower has by then read all that was sent to it, and the first to take the lock
 leads. It goes on from its own market with the next sequence number, in an epoch of its own.
 
+A leader that is asked to end (`resign`) does not leave it to that: it leads on until a sibling that
+it chose listens in its place and all others are there, and then hands the lock over, by
+descriptor, with its last tick (see `relay`). No timer decides when; one bounds how long it may
+take, after which the lock is free as when a process is killed.
+
 How a bus between machines plugs in. An `Upstream` decides where a leading worker has its market
 from. `Alone` knows one answer: this process feeds. One for a bus loops: elected on the bus, it
 calls `leader.feed(term, after=head, outlet=publish)`, where `publish` is awaited with the messages
@@ -21,7 +26,9 @@ Rules for this module: it decides who leads; what leading means is in `leader`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,10 +37,10 @@ import trio
 
 from ticker import limits
 from ticker.cluster.feeder_lock import FeederLock
+from ticker.cluster.following import Following, RelayLostError, SleptError
 from ticker.cluster.leader import Leader
-from ticker.cluster.market_messages import Hello, RelayMessageError, decode, encode
+from ticker.cluster.market_messages import Hello, Message, RelayMessageError, decode, encode
 from ticker.cluster.mirror import GapError, Mirror
-from ticker.cluster.relay import Following, RelayLostError, SleptError
 from ticker.market.market import Market
 
 log = structlog.get_logger()
@@ -99,6 +106,9 @@ class Role:
         self._lock = FeederLock(data_dir)
         self._path = data_dir / RELAY_SOCKET
         self._scope = trio.CancelScope()
+        self._upstream_scope = trio.CancelScope()
+        self._successor: socket.socket | None = None
+        self._handed_over = trio.Event()
         self._lost: str | None = None
 
     @property
@@ -115,10 +125,7 @@ class Role:
         with self._scope:
             while True:
                 if self._lock.take():
-                    try:
-                        await self._lead()
-                    finally:
-                        self._lock.release()
+                    await self._lead()
                 else:
                     await self._follow()
 
@@ -126,12 +133,51 @@ class Role:
         """Let a sibling lead, and follow none: this worker is about to end."""
         self._scope.cancel()
 
+    async def resign(self, seconds: float) -> None:
+        """Hand over to a sibling if this worker leads, and stop in any case.
+
+        Args:
+            seconds: how long siblings may take to be ready.
+        """
+        if self.leading:
+            relay = self.leader.relay
+            with trio.move_on_after(seconds):
+                self._successor = await relay.find_successor()
+                if self._successor is not None:
+                    await relay.send_away(self._successor)
+            if self._successor is not None:
+                self._upstream_scope.cancel()
+                with trio.move_on_after(limits.RELAY_SILENT_SECONDS):
+                    await self._handed_over.wait()
+        self.stop()
+
     async def _lead(self) -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.leader.relay.serve, self._path)
-            nursery.start_soon(self.leader.tell)
-            nursery.start_soon(self._release)
+        """Lead with a lock that was free."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._release)
+                await self._listen(nursery)
+                await self._rule()
+        finally:
+            self._lock.release()
+
+    async def _listen(self, nursery: trio.Nursery) -> None:
+        """Have siblings follow this worker."""
+        self.leader.term = self.mirror.term
+        await nursery.start(self.leader.relay.serve, self._path)
+        nursery.start_soon(self.leader.tell)
+
+    async def _rule(self) -> None:
+        """Do what the upstream says until this worker has handed over, or is to stop."""
+        with self._upstream_scope, self.leader.until_silent(self._hand_over):
             await self._upstream.run(self.leader, self.mirror, self._lock.term)
+        await trio.sleep_forever()  # `resign` stops this worker
+
+    def _hand_over(self) -> None:
+        """Hand the lock to the successor, if there is one, after this worker's last tick."""
+        if self._successor is not None:
+            self._lock.share(partial(self.leader.relay.hand_over, self._successor))
+            self._handed_over.set()
 
     async def _release(self) -> None:
         """Release the lock once this worker is to lead no more, however long its sources take."""
@@ -141,34 +187,74 @@ class Role:
             self._lock.release()
 
     async def _follow(self) -> None:
-        """Follow the leader until it is lost."""
-        hello = self.mirror.hello()
+        """Follow the leader until it is lost, or has handed over to this worker."""
+        hello, heard_at, pause = self.mirror.hello(), self.mirror.heard_at, True
         try:
             while True:
                 try:
                     await self._hear(hello)
+                    hello = self.mirror.hello()
                 except SleptError as error:
                     # Only what is newest is of use, and no subscriber is to be shown the rest.
                     log.warning("worker_slept", reason=str(error))
                     hello = Hello()
-        except (RelayLostError, RelayMessageError, GapError) as error:
+        except RelayLostError as error:
+            # One that was heard has gone just now: the lock is free.
+            pause = self.mirror.heard_at == heard_at
+            self._report(str(error))
+        except (RelayMessageError, GapError) as error:
             self._report(str(error))
         await self.mirror.idle()
-        await trio.sleep(limits.ELECTION_PAUSE_SECONDS)
+        if pause:
+            await trio.sleep(limits.ELECTION_PAUSE_SECONDS)
 
     async def _hear(self, hello: Hello) -> None:
-        mirror = self.mirror
+        """Publish what the leader says until it sends this worker to another one."""
+        self.mirror.begin_anew()
+        with Following(self._path, trio.current_time, encode(hello)) as following:
+            while not following.moved:
+                await self._hear_once(following, self.mirror.apply)
+                if following.asked:
+                    await self._succeed(following)
+
+    async def _hear_once(
+        self, following: Following, publish: Callable[[Sequence[Message]], Awaitable[None]]
+    ) -> None:
         # A tick that is a little late is no turn in which nothing came.
         seconds = self._market.interval.seconds + limits.RELAY_TICK_LATE_SECONDS
-        mirror.begin_anew()
-        with Following(self._path, trio.current_time, encode(hello)) as following:
-            while True:
-                heard = await following.receive(seconds)
-                if not heard:
-                    await mirror.idle()
-                    continue
-                await mirror.apply([decode(message) for message in heard])
-                self._report("")
+        heard = await following.receive(seconds)
+        if not heard:
+            await self.mirror.idle()
+            return
+        await publish([decode(message) for message in heard])
+        self._report("")
+
+    async def _succeed(self, following: Following) -> None:
+        """Listen in the leader's place, pass on what it says, and lead once it has handed over.
+
+        Raises:
+            RelayLostError, RelayMessageError, GapError: as when this worker only follows.
+        """
+        failed: Exception | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._release)
+                await self._listen(nursery)
+                try:
+                    following.say_ready()
+                    while (descriptor := following.take_lock()) is None:
+                        await self._hear_once(following, self.leader.mirror)
+                    self._lock.adopt(descriptor)
+                except (RelayLostError, RelayMessageError, GapError) as error:
+                    if not self._lock.take():
+                        failed = error
+                        nursery.cancel_scope.cancel()
+                if self._lock.held:
+                    await self._rule()
+        finally:
+            self._lock.release()
+        if failed is not None:
+            raise failed
 
     def _report(self, lost: str) -> None:
         """Log what keeps this worker from following, where it is another reason than before."""

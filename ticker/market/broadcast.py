@@ -139,8 +139,9 @@ class Broadcast:
         self._announce = announce
         seconds = self._interval.seconds
         self._turns.turned_at = trio.current_time()
-        with trio.move_on_after(seconds):
-            await self._ingest.first_prices.wait()
+        if not self._ingest.live:  # else it goes on with another feeder's prices
+            with trio.move_on_after(seconds):
+                await self._ingest.first_prices.wait()
         with closing(self._pace(seconds)) as pace:
             while True:
                 await self._tick()

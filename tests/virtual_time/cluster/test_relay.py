@@ -12,7 +12,8 @@ import trio.testing
 
 from tests.support.waiting import eventually
 from ticker import limits
-from ticker.cluster.relay import Following, Relay, RelayLostError, SleptError
+from ticker.cluster.following import Following, RelayLostError, SleptError
+from ticker.cluster.relay import Relay
 
 
 class Feeder:
