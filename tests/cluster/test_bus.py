@@ -12,15 +12,8 @@ import trustme
 
 from tests.support.redis_server import VALKEY, RedisServer, free_port, redis_server, sentinels
 from ticker import limits
-from ticker.cluster.bus import (
-    Bus,
-    BusUnavailableError,
-    Elected,
-    Held,
-    Snapshot,
-    SupersededError,
-    open_bus,
-)
+from ticker.cluster.bus import Bus, open_bus
+from ticker.cluster.bus_values import BusUnavailableError, Elected, Held, Snapshot, SupersededError
 from ticker.settings.bus_address import parse_bus
 
 

@@ -16,9 +16,9 @@ import attrs
 import trio
 
 from ticker import limits
-from ticker.cluster.bus import (
+from ticker.cluster.bus import Bus
+from ticker.cluster.bus_values import (
     BEGINNING,
-    Bus,
     BusUnavailableError,
     Elected,
     Entry,

@@ -31,7 +31,6 @@ from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
-import attrs
 import coredis
 import trio
 from coredis.connection import TCPLocation
@@ -40,6 +39,16 @@ from coredis.retry import NoRetryPolicy
 
 from ticker import limits
 from ticker.cluster import bus_scripts as scripts
+from ticker.cluster.bus_values import (
+    BEGINNING,
+    BusUnavailableError,
+    Elected,
+    Entry,
+    Held,
+    Published,
+    Snapshot,
+    SupersededError,
+)
 from ticker.exception_groups import first
 from ticker.settings.bus_address import BusAddress
 
@@ -48,55 +57,6 @@ _UNAVAILABLE: Final = (RedisError, OSError, trio.TooSlowError, EOFError)
 # What it logs of a connection that fails is raised as well, and told by us.
 logging.getLogger("coredis").setLevel(logging.CRITICAL)
 _Method = TypeVar("_Method", bound=Callable[..., Awaitable[Any]])
-#: Before the first entry of a log.
-BEGINNING: Final = "0"
-
-
-class BusUnavailableError(Exception):
-    """Redis cannot be asked now; the text says why, without an address or a secret."""
-
-
-class SupersededError(Exception):
-    """Another node has been elected since: nothing was published."""
-
-
-@attrs.frozen
-class Elected:
-    """This node holds the lease in a new term; `head` is the last number that is known of."""
-
-    term: int
-    head: int
-
-
-@attrs.frozen
-class Held:
-    """Another node holds the lease, for so many seconds from now if it is not prolonged."""
-
-    seconds: float
-
-
-@attrs.frozen
-class Entry:
-    """What was published at once, and where it stands in the log."""
-
-    place: str
-    payload: bytes
-
-
-@attrs.frozen
-class Snapshot:
-    """The book as of an entry of the log."""
-
-    place: str
-    payload: bytes
-
-
-@attrs.frozen
-class Published:
-    """Where an entry stands, and the last sequence number that any node has told of before."""
-
-    place: str
-    head: int
 
 
 def _guarded(method: _Method) -> _Method:

@@ -88,7 +88,10 @@ class Leader:
         self._outlet = outlet
         published = market.hub.published
         market.broadcast.after = max(after, published.seq)
+        patience = seconds = market.interval.seconds
         if self._mirror.synced:
+            # The next tick is due an interval after that of the feeder before.
+            patience = max(0.0, self._mirror.heard_at + seconds - trio.current_time())
             # What others may have heard beyond what was heard here is proved by nothing.
             published.begin_epoch(new_epoch(), published.seq + 1)
             await self._epoch_changed()
@@ -102,7 +105,7 @@ class Leader:
                 for source in market.ingest.sources:
                     nursery.start_soon(market.ingest.supervise, source)
                 try:
-                    await market.broadcast.run(self._announce)
+                    await market.broadcast.run(self._announce, patience=patience)
                 finally:
                     self._silent()  # however long the sources take
         finally:

@@ -145,6 +145,9 @@ class Role:
                 self._successor = await relay.find_successor()
                 if self._successor is not None:
                     await relay.send_away(self._successor)
+                    if self.leader.feeding:
+                        # Right after a tick: the successor has until the next one.
+                        await self._market.broadcast.wait_ticked()
             if self._successor is not None:
                 self._upstream_scope.cancel()
                 with trio.move_on_after(limits.RELAY_SILENT_SECONDS):

@@ -8,7 +8,8 @@ from typing import Final, NoReturn, Self
 import trio
 
 from ticker import limits
-from ticker.cluster.shared_table import SharedLimiter, SharedTable
+from ticker.cluster.shared_limiter import SharedLimiter
+from ticker.cluster.shared_table import SharedTable
 from ticker.rate_limit import Limiter, Rate
 
 #: The table of shared limits, in the data directory.

@@ -127,7 +127,9 @@ class Broadcast:
         self._published = 0
         self.after = 0
 
-    async def run(self, announce: Announce | None = None) -> NoReturn:
+    async def run(
+        self, announce: Announce | None = None, *, patience: float | None = None
+    ) -> NoReturn:
         """Tick until cancelled; a tick whose turn has passed is skipped.
 
         The first tick goes out with the first prices, so that the first subscribers need not wait
@@ -135,17 +137,22 @@ class Broadcast:
 
         Args:
             announce: is told of each tick; None where there is no other process to tell.
+            patience: how many seconds the first tick may wait for prices, by default an interval;
+                less where subscribers have had a tick of another process.
         """
         self._announce = announce
         seconds = self._interval.seconds
         self._turns.turned_at = trio.current_time()
-        if not self._ingest.live:  # else it goes on with another feeder's prices
-            with trio.move_on_after(seconds):
-                await self._ingest.first_prices.wait()
+        with trio.move_on_after(seconds if patience is None else patience):
+            await self._ingest.first_prices.wait()
         with closing(self._pace(seconds)) as pace:
             while True:
                 await self._tick()
                 self._turns.skipped += await pace.next_turn()
+
+    async def wait_ticked(self) -> None:
+        """Wait until the next tick is over, or a turn at which there was none."""
+        await self._ticked.park()
 
     async def _tick(self) -> None:
         # What a source brought last goes out even if it has stopped since.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
@@ -15,8 +16,11 @@ from tests.support.inmemory import Client, World, world
 from tests.support.made_up import SYMBOLS, WALL, quotes
 from tests.support.waiting import eventually
 from ticker.cluster.feeder_lock import FeederLock
+from ticker.cluster.following import Following
 from ticker.cluster.market_messages import Changes, Conditions, Heartbeat, Hello, Keyframe, encode
 from ticker.cluster.mirror import GapError, Mirror
+from ticker.cluster.relay import Relay
+from ticker.cluster.role import RELAY_SOCKET
 from ticker.cluster.siblings import Siblings
 from ticker.market.candles import STEPS
 from ticker.market.epochs import Span
@@ -78,6 +82,8 @@ async def test_one_worker_feeds_and_the_others_publish_the_same(tmp_path: Path) 
             first.source.put.send_nowait(quotes(price * 7 % 5 + 1, price))
             first.source.put.send_nowait(quotes(price))
             await trio.sleep(0.013)
+        newest = quotes(19)[0]
+        await eventually(lambda: first.market.hub.published.get("BTC-USD") == newest, "the last")
         await level(first, second, third)
         assert second.market.hub.published.get("BTC-USD") == quotes(19)[0]
         assert second.source.lives == third.source.lives == 0
@@ -253,3 +259,75 @@ async def test_who_is_ahead_of_a_feeder_makes_it_go_on_beyond(tmp_path: Path) ->
         ahead = published.seq + 1000
         leader.relay._greet(encode(Hello("unknown", ahead)))
         await eventually(lambda: published.seq > ahead, "a greater number")
+
+
+async def test_a_feeder_that_resigns_hands_over_between_two_ticks(tmp_path: Path) -> None:
+    lock = FeederLock(tmp_path)
+    async with workers(tmp_path, 3) as all_of_them:
+        first, second, third = all_of_them
+        await level(*all_of_them)
+        assert first.service.role is not None
+        old = first.market.hub.published
+        epoch = old.epoch
+
+        async def look() -> NoReturn:
+            """See that the lock is never free."""
+            while True:
+                assert not lock.take()
+                await trio.sleep(0.001)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await first.service.role.resign(1.0)
+            await eventually(lambda: feeding(third), "the newest one's turn")
+            nursery.cancel_scope.cancel()
+        # The newest one has it.
+        assert [feeding(each) for each in all_of_them] == [False, False, True]
+        assert third.service.role is not None
+        assert third.service.role.leader.term == 2
+        await level(second, third)
+        for each in (second, third):
+            # It went on from the very last tick, and nobody was left out of it.
+            assert each.market.hub.published.proves(epoch, old.seq)
+            assert not each.market.hub.published.proves(epoch, old.seq + 1)
+            assert each.market.hub.resumable("every", epoch, old.seq)
+
+
+async def test_a_sibling_that_does_not_answer_holds_up_no_feeder_that_resigns(
+    tmp_path: Path,
+) -> None:
+    async with workers(tmp_path, 2) as (first, second):
+        await level(first, second)
+        assert first.service.role is not None
+        with Following(tmp_path / RELAY_SOCKET, trio.current_time, encode(Hello())):
+            await eventually(lambda: relay_of(first).connected == 2, "both")
+            await trio.sleep(0.1)
+            began, seq = trio.current_time(), first.market.hub.published.seq
+            await first.service.role.resign(1.0)
+            assert 1.0 <= trio.current_time() - began < 10
+            assert first.market.hub.published.seq > seq + 10  # it went on meanwhile
+        await eventually(lambda: feeding(second), "another feeder")
+
+
+async def test_a_feeder_that_ends_while_another_makes_ready_leaves_it_the_lock(
+    tmp_path: Path,
+) -> None:
+    async with workers(tmp_path, 2) as (first, second):
+        await level(first, second)
+        assert first.service.role is not None
+        assert await relay_of(first).find_successor() is not None
+        first.service.role.stop()
+        await eventually(lambda: feeding(second), "another feeder")
+        assert lock_is_held(tmp_path)
+
+
+def relay_of(running: World) -> Relay:
+    assert running.service.role is not None
+    return running.service.role.leader.relay
+
+
+def lock_is_held(data_dir: Path) -> bool:
+    lock = FeederLock(data_dir)
+    taken = lock.take()
+    lock.release()
+    return not taken

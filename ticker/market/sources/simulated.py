@@ -109,10 +109,13 @@ class Simulated:
         """Yield the prices, and a move of every one after each tick of the market.
 
         They go on from what the market showed last, if that was invented too, in whatever process,
-        or from what was kept of a process before; else they begin at the start prices.
+        with a move at once, or from what was kept of a process before; else they begin at the start
+        prices.
         """
         randomness = random.SystemRandom() if self.seed is None else random.Random(self.seed)  # noqa: S311 - a seed is for repeatable tests
         walk = Walk(self.start, self._before())
+        if any(map(self._shown, self.start)):
+            walk.move(randomness.randbytes(walk.draw_bytes))  # what subscribers have is no news
         while True:
             now = self.context.wall_ms()
             yield [
@@ -122,14 +125,21 @@ class Simulated:
             await self.context.next_tick()
             walk.move(randomness.randbytes(walk.draw_bytes))
 
+    def _shown(self, symbol: str) -> Quote | None:
+        """Return what the market shows of a symbol, if that was invented."""
+        shown = self.context.last(symbol)
+        return shown if shown is not None and shown.source == self.name else None
+
     def _before(self) -> dict[str, Decimal]:
         """Return the prices to go on from, by symbol."""
         found: dict[str, Decimal] = {}
         for symbol, start in self.start.items():
-            shown = self.context.last(symbol)
-            if shown is not None and shown.source == self.name:
+            shown = self._shown(symbol)
+            if shown is not None:
                 found[symbol] = shown.price
-            elif shown is None and self.seed is None:  # a seed gives the same prices at each start
+            elif (
+                self.context.last(symbol) is None and self.seed is None
+            ):  # a seed gives the same prices at each start
                 kept = self.context.kept(symbol)
                 # Beyond that, it is of another start price.
                 if kept is not None and 1 / _BAND <= kept / start <= _BAND:

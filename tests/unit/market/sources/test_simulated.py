@@ -20,7 +20,7 @@ from ticker.market.sources import (
     load_source,
     open_batches,
 )
-from ticker.market.sources.simulated import Walk, create, price_step
+from ticker.market.sources.simulated import LARGEST_MOVE, Walk, create, price_step
 
 prices = st.decimals("0.00000001", "1000000", allow_nan=False, places=8)
 
@@ -86,23 +86,25 @@ async def test_the_same_seed_gives_the_same_prices_and_another_seed_others() -> 
 
 
 @pytest.mark.parametrize(
-    ("shown", "source", "price"),
+    ("shown", "source", "price", "moves"),
     [
-        ("43000.12", "simulated", "43000.12"),
-        ("43000.12", "coinbase", "42000.00"),
-        ("90000", "simulated", "63000.00"),
-        ("1", "simulated", "28000.00"),
+        ("43000.12", "simulated", "43000.12", 1),
+        ("43000.12", "coinbase", "42000.00", 0),
+        ("90000", "simulated", "63000.00", 1),
+        ("1", "simulated", "28000.00", 1),
     ],
 )
-async def test_it_goes_on_from_what_was_invented_before_within_its_band(
-    shown: str, source: str, price: str
+async def test_it_goes_on_from_what_was_invented_before_with_a_move_within_its_band(
+    shown: str, source: str, price: str, moves: int
 ) -> None:
     def last(symbol: str) -> Quote | None:
         return Quote(symbol, Decimal(shown), 1, 1, source)
 
-    made = create("", SourceContext(symbols={"BTC-USD": None}, last=last))
-    [batch] = await take(made, 1)
-    assert [str(quote.price) for quote in batch] == [price]
+    made = create("seed=7", SourceContext(symbols={"BTC-USD": None}, last=last))
+    [[quote]] = await take(made, 1)
+    assert Decimal(28000) <= quote.price <= Decimal(63000)
+    assert abs(quote.price / Decimal(price) - 1) <= moves * Decimal(LARGEST_MOVE)
+    assert (quote.price != Decimal(price)) == bool(moves)
 
 
 async def test_a_batch_follows_each_tick_of_the_market() -> None:
