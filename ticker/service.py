@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from decimal import Decimal
 
 import attrs
 import trio
@@ -22,16 +21,8 @@ from ticker.connections import Connections
 from ticker.engine import Engine
 from ticker.http.gate import Gate
 from ticker.http.refusal import RefusalCounter
-from ticker.market.backfill import Backfill
-from ticker.market.book import Book
-from ticker.market.broadcast import Broadcast, TickInterval, Turns
-from ticker.market.followed import Followed
-from ticker.market.hub import Hub
-from ticker.market.ingest import Ingest
 from ticker.market.market import Market
 from ticker.market.pace import Pace, SleepingPace
-from ticker.market.past import Past
-from ticker.market.quote import Quote
 from ticker.market.sources import (
     INVENTED,
     Source,
@@ -51,8 +42,8 @@ from ticker.server import process, service_lock
 from ticker.server.process import ServiceError
 from ticker.server.router import Router
 from ticker.sessions import Sessions
+from ticker.settings.market_setup import make_market
 from ticker.settings.model import Settings
-from ticker.settings.source_setup import load_sources, restart_policy, selection_rules
 from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history_keeper import HistoryKeeper
@@ -136,7 +127,7 @@ def make_service(
     """
     metrics = Metrics()
     sessions = Sessions()
-    market = _make_market(settings, fanout, pace, metrics, sessions, load, wall)
+    market = make_market(settings, fanout, pace, metrics, load, wall, changed=sessions.tell_status)
     access = Access(settings.policies, market.book.symbols)
     admission = Admission(
         StreamLimits(
@@ -229,89 +220,6 @@ def _upstream(settings: Settings, market: Market, admission: Admission) -> Upstr
 
     node = node_name(settings.data_dir)
     return open_machines(market, settings.bus, settings.market, node, lambda: admission.open)
-
-
-def _make_market(
-    settings: Settings,
-    fanout: Fanout,
-    pace: Callable[[float], Pace],
-    metrics: Metrics,
-    sessions: Sessions,
-    load: Callable[[str, SourceContext], Source],
-    wall: Callable[[], float],
-) -> Market:
-    ticked = trio.lowlevel.ParkingLot()
-
-    def wall_ms() -> int:
-        return int(wall() * 1000)
-
-    def report(source: str, kind: str, detail: str) -> None:
-        ingest.count_fault(source, kind)
-        metrics.log_source_fault(source, kind, detail)
-
-    def report_symbol(source: str, symbol: str, reason: str | None) -> None:
-        ingest.report_symbol(source, symbol, reason)
-
-    def last(symbol: str) -> Quote | None:
-        return book.get(symbol) if symbol in book else None
-
-    def kept(symbol: str) -> Decimal | None:
-        # Where there are others too, what is kept is of those.
-        alone = len(sources) == 1 and symbol in book
-        return book.candles(symbol).last_price() if alone else None
-
-    backfill = Backfill(wall_ms)
-    sources = load_sources(
-        settings,
-        wall_ms=wall_ms,
-        next_tick=ticked.park,
-        last=last,
-        kept=kept,
-        report=report,
-        report_symbol=report_symbol,
-        backfill=backfill,
-        load=load,
-    )
-    book = Book(tuple(dict.fromkeys(symbol for each in sources for symbol in each.symbols)))
-    backfill.attach(book)
-    hub = Hub(
-        book,
-        time_ms=wall_ms(),
-        tick_seconds=settings.tick,
-        log_seconds=settings.log_seconds,
-        fanout=fanout,
-    )
-    ingest = Ingest(
-        sources,
-        book,
-        restart_policy(settings),
-        rules=selection_rules(settings),
-        wall_ms=wall_ms,
-        changed=sessions.tell_status,
-    )
-    interval, turns = TickInterval(settings.tick), Turns()
-    broadcast = Broadcast(
-        interval,
-        hub,
-        book,
-        ingest,
-        pace=pace,
-        wall_ms=wall_ms,
-        turns=turns,
-        ticked=ticked,
-        took=metrics.fanout_seconds.observe,
-    )
-    return Market(
-        book=book,
-        hub=hub,
-        ingest=ingest,
-        followed=Followed(book.symbols, sessions.tell_status),
-        broadcast=broadcast,
-        turns=turns,
-        past=Past(book, wall_ms),
-        interval=interval,
-        wall=wall,
-    )
 
 
 @asynccontextmanager
