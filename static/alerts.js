@@ -9,7 +9,7 @@ import { load, save } from "./prefs.js";
 
 const NAME = "ticker alerts";
 const MOST = 100;
-const SOUND_MS = 300;
+const SOUND_SECONDS = 0.3;
 const SOUNDS_EVERY_MS = 1000;
 
 /** What each kind is called, and the prices at which it comes true: `[below, above]`. */
@@ -25,15 +25,19 @@ const KINDS = {
 	},
 };
 
-/** `shown()` gives the market and the charted series; `on` is told of changes, and of a click. */
-export function createAlerts(shown, on) {
-	let alerts = load(NAME) ?? [];
+/** What was kept and can be read: it may be of another version, or damaged. */
+const kept = () => [load(NAME)].flat().filter((alert) => KINDS[alert?.kind] && alert.symbol && Number.isFinite(alert.value));
+
+/** `on` is told of changes, and of a click on a notification. */
+export function createAlerts(market, on) {
+	let alerts = kept();
 	let judging = !navigator.locks; // which only pages of a safe origin have
 	let audio = null;
 	let soundedAt = 0;
 
-	const seriesOf = ({ symbol }) => shown().market.series.get(symbol);
+	const seriesOf = ({ symbol }) => market.series.get(symbol);
 	const words = (alert) => `${alert.symbol} ${KINDS[alert.kind].says(alert, seriesOf(alert) ?? { write: String })}`;
+	const unseen = () => alerts.filter((alert) => alert.unseen).map(words);
 
 	function isMet(alert, series) {
 		const [below, above] = KINDS[alert.kind].levels(alert, series);
@@ -48,14 +52,12 @@ export function createAlerts(shown, on) {
 
 	/** What a change of the alerts shows: the banner, the list, the lines. */
 	function draw() {
-		const told = alerts.filter(({ unseen }) => unseen);
-		$("alerted").hidden = !told.length;
-		write($("alerted-text"), told.map(words).join("; "));
+		$("alerted").hidden = !unseen().length;
+		write($("alerted-text"), unseen().join("; "));
 		$("alert-list").replaceChildren(
 			...alerts.map((alert) => {
 				const item = document.createElement("li");
-				const remove = Object.assign(document.createElement("button"), { type: "button", textContent: "Delete" });
-				remove.ariaLabel = `Delete ${words(alert)}`;
+				const remove = Object.assign(document.createElement("button"), { textContent: "Delete", ariaLabel: `Delete ${words(alert)}` });
 				remove.onclick = () => {
 					keep(alerts.filter(({ id }) => id !== alert.id));
 					$("alert-value").focus();
@@ -71,12 +73,10 @@ export function createAlerts(shown, on) {
 		if (Date.now() - soundedAt < SOUNDS_EVERY_MS) return;
 		soundedAt = Date.now();
 		audio ??= new AudioContext();
-		const [tone, volume] = [audio.createOscillator(), audio.createGain()];
-		volume.gain.value = 0.2;
-		tone.frequency.value = 880;
+		const [tone, volume] = [new OscillatorNode(audio, { frequency: 880 }), new GainNode(audio, { gain: 0.2 })];
 		tone.connect(volume).connect(audio.destination);
 		tone.start();
-		tone.stop(audio.currentTime + SOUND_MS / 1000);
+		tone.stop(audio.currentTime + SOUND_SECONDS);
 	}
 
 	function tell(alert) {
@@ -93,7 +93,7 @@ export function createAlerts(shown, on) {
 	}
 
 	function prepare() {
-		const { charted } = shown();
+		const { charted } = market;
 		const moved = $("alert-kind").value === "moved";
 		$("alert-minutes").parentNode.hidden = !moved;
 		write($("alert-unit"), moved ? "%" : "");
@@ -102,6 +102,7 @@ export function createAlerts(shown, on) {
 	}
 
 	$("alert-open").onclick = () => {
+		if (!market.charted?.price) return;
 		prepare();
 		$("alerts").showModal();
 	};
@@ -109,7 +110,7 @@ export function createAlerts(shown, on) {
 	$("alert-form").onsubmit = (event) => {
 		event.preventDefault();
 		const [value, minutes] = ["alert-value", "alert-minutes"].map((id) => $(id).valueAsNumber);
-		const { charted } = shown();
+		const { charted } = market;
 		// Both may only be asked for by a hand.
 		audio ??= new AudioContext();
 		globalThis.Notification?.requestPermission();
@@ -117,15 +118,13 @@ export function createAlerts(shown, on) {
 		const alert = { id, symbol: charted.symbol, kind: $("alert-kind").value, value, minutes };
 		keep([...alerts, { ...alert, met: isMet(alert, charted) }].slice(-MOST));
 	};
-	$("alert-close").onclick = () => $("alerts").close();
 	$("alerted-ok").onclick = () => keep(alerts.map((alert) => ({ ...alert, unseen: false })));
 	addEventListener("storage", ({ key }) => {
 		if (key !== NAME) return;
-		alerts = load(NAME) ?? [];
+		alerts = kept();
 		draw();
 	});
 	navigator.locks?.request(`${NAME} ${new URL("./", import.meta.url)}`, () => {
-		alerts = load(NAME) ?? alerts;
 		judging = true;
 		return new Promise(() => {}); // until this tab is closed
 	});
@@ -135,7 +134,7 @@ export function createAlerts(shown, on) {
 		symbols: () => alerts.map(({ symbol }) => symbol),
 
 		/** What to say in the title. */
-		note: () => alerts.filter(({ unseen }) => unseen).map((alert) => `🔔 ${words(alert)}`)[0] ?? "",
+		note: () => unseen().map((text) => `🔔 ${text}`)[0],
 
 		/** Where the charted symbol's alerts come true, as `{price, title}`. */
 		lines: (series) =>
@@ -150,7 +149,7 @@ export function createAlerts(shown, on) {
 			const crossed = [];
 			const next = alerts.map((alert) => {
 				const series = seriesOf(alert);
-				if ((only && alert.symbol !== only) || !series?.price || on.stale(alert.symbol)) return alert;
+				if ((only && alert.symbol !== only) || !series?.price || series.stale) return alert;
 				const met = isMet(alert, series);
 				if (met === alert.met) return alert;
 				const changed = { ...alert, met };

@@ -5,20 +5,20 @@ import * as format from "./format.js";
 import { isStarred, listed, toggleStar } from "./lists.js";
 import { prefs, remember } from "./prefs.js";
 
-const SPARK = { width: 100, height: 24, margin: 2 };
+const SPARK = [1000, 200]; // the units of its box
 const SPARE = 4; // rows kept ready beyond the edge of the screen
 const LEAST_SHOWN = 0.00005; // what is not written as 0.00%
 const ARROWS = ["▼", "", "▲"];
 const NAMES = {
-	ADA: "Cardano", ATOM: "Cosmos", AVAX: "Avalanche", BCH: "Bitcoin Cash", BNB: "BNB", BTC: "Bitcoin", DOGE: "Dogecoin",
+	ADA: "Cardano", ATOM: "Cosmos", AVAX: "Avalanche", BCH: "Bitcoin Cash", BTC: "Bitcoin", DOGE: "Dogecoin",
 	DOT: "Polkadot", ETH: "Ethereum", LINK: "Chainlink", LTC: "Litecoin", SHIB: "Shiba Inu", SOL: "Solana", TRX: "Tron",
 	UNI: "Uniswap", XLM: "Stellar", XRP: "XRP Ripple",
 };
 
+const cloned = (id) => $(id).content.firstElementChild.cloneNode(true);
 const change = (label, title, value) => ({ label, title, value, write: format.change, marked: true });
 const quoted = (label, title, value) => ({ label, title, value, write: (price, series) => series.write(price), priced: true });
 
-/** Each with its heading, what it is sorted by, and how that is written. */
 const COLUMNS = {
 	symbol: { label: "Symbol", value: ({ symbol }) => symbol },
 	price: { label: "Price", value: ({ price }) => price },
@@ -35,18 +35,19 @@ const COLUMNS = {
 const WRITTEN = Object.entries(COLUMNS).filter(([, { write }]) => write);
 
 class Row {
+	root = cloned("row");
+
 	constructor() {
-		this.root = $("row").content.firstElementChild.cloneNode(true);
 		for (const name of Object.keys(COLUMNS).slice(1)) {
 			const cell = Object.assign(document.createElement("td"), { className: name, role: "cell" });
-			this.root.append((this[name] = cell));
-			if (COLUMNS[name].priced) this[name] = new PriceText(cell);
+			this[name] = COLUMNS[name].priced ? new PriceText(cell) : cell;
+			this.root.append(cell);
 		}
 		[this.star, this.button] = this.root.querySelectorAll("button");
-		this.price.append((this.arrow = $("arrow").content.firstElementChild.cloneNode()));
-		this.spark.append($("spark").content.cloneNode(true));
-		this.path = this.spark.querySelector("path");
+		this.price.append((this.arrow = cloned("arrow")));
 		this.value = new PriceText(this.price);
+		this.spark.append(cloned("spark"));
+		this.path = this.spark.querySelector("path");
 	}
 
 	/** Show this symbol from now on. */
@@ -59,7 +60,6 @@ class Row {
 		this.button.setAttribute("aria-current", series.symbol === prefs.symbol);
 		this.star.ariaLabel = `Star ${series.symbol}`;
 		this.drawPrice();
-		this.drawArrow();
 		this.drawRest(nowMs);
 	}
 
@@ -67,16 +67,12 @@ class Row {
 		this.value.write(this.series.text());
 	}
 
-	/** Which way the price went within the last second or so. */
-	drawArrow() {
-		const { seconds, price } = this.series;
+	drawRest(nowMs) {
+		const { series } = this;
+		const { seconds, price, quote } = series;
 		const way = Math.sign(price - seconds.closeAt(seconds.last - 1)) || 0;
 		write(this.arrow, ARROWS[way + 1]);
 		mark(this.arrow, way);
-	}
-
-	drawRest(nowMs) {
-		const { series } = this;
 		this.root.toggleAttribute("data-stale", Boolean(series.stale));
 		this.star.ariaPressed = isStarred(series.symbol);
 		for (const [name, column] of WRITTEN) {
@@ -86,23 +82,22 @@ class Row {
 			else write(this[name], text);
 			if (column.marked) mark(this[name], Math.abs(value) >= LEAST_SHOWN && value);
 		}
-		this.day.title = format.since(series.quote.since);
-		write(this.age, format.age(nowMs / 1000 - series.quote.timestamp));
+		this.day.title = format.since(quote.since);
+		write(this.age, format.age(nowMs / 1000 - quote.timestamp));
 		const points = series.points();
 		this.path.setAttribute("d", sparkline(points));
-		mark(this.path, points.length && points.at(-1)[1] - points[0][1]);
+		mark(this.path, points.at(-1)?.[1] - points[0]?.[1]);
 	}
 }
 
 function sparkline(points) {
-	const { width, height, margin } = SPARK;
-	if (!points.length) return "";
-	const [from, to] = [points[0][0], points.at(-1)[0]];
-	const closes = points.map(([, close]) => close);
-	const low = Math.min(...closes);
-	const scale = (height - 2 * margin) / (Math.max(...closes) - low || 1);
-	const place = ([step, close]) => [((step - from) / (to - from || 1)) * width, height - margin - (close - low) * scale];
-	return `M${points.map((point) => place(point).map((at) => at.toFixed(1)).join(" ")).join("L")}`;
+	const place = (axis) => {
+		const values = points.map((point) => point[axis]);
+		const [low, high] = [Math.min(...values), Math.max(...values)];
+		return values.map((value) => Math.round((SPARK[axis] * (value - low)) / (high - low || 1)));
+	};
+	const [across, up] = [place(0), place(1)];
+	return across.map((x, at) => `${at ? "L" : "M"}${x} ${-up[at]}`).join("");
 }
 
 /** How well a symbol fits what was typed: exactly, by its start or name, by a part's start, within, or not. */
@@ -121,8 +116,8 @@ function byValue({ value: a, symbol: one }, { value: b, symbol: two }) {
 	return missing(a) - missing(b) || (a < b ? -sign : a > b ? sign : one < two ? -1 : 1);
 }
 
-/** Build the board of a market; `symbols()` are all there are, `on.select(symbol)` takes a chosen one, `on.star()` a star. */
-export function createBoard(market, symbols, on) {
+/** Build the board of a market; `on.symbols()` are all there are, `on.select(symbol)` takes a chosen one, `on.star()` a star. */
+export function createBoard(market, on) {
 	const known = new Map(); // every symbol on the board: its series
 	const rows = new Map(); // those on screen: their rows
 	const body = $("rows");
@@ -134,7 +129,6 @@ export function createBoard(market, symbols, on) {
 	let held = false; // the pointer is over a row, which is not to be moved away under it
 	let placing = 0;
 
-	const each = (action) => rows.forEach(action);
 	const typed = () => filter.value.trim().toUpperCase().replace(/[\s/]+/g, "-");
 
 	function sorted() {
@@ -157,17 +151,18 @@ export function createBoard(market, symbols, on) {
 	/** One row is in the tab order; the arrow keys reach the others. */
 	function setTabStop(symbol) {
 		const stop = rows.get(symbol) ?? rows.get(order[first]?.symbol);
-		each((row) => (row.button.tabIndex = row === stop ? 0 : -1));
+		rows.forEach((row) => (row.button.tabIndex = row === stop ? 0 : -1));
 	}
 
-	/** Let exactly the rows exist that can be seen, in their order, keeping the focus. */
-	function place() {
+	/** Let exactly the rows exist that can be seen, or those about a place, in their order, keeping the focus. */
+	function place(about) {
 		placing = 0;
 		const { top } = body.getBoundingClientRect();
 		const frame = scroller.getBoundingClientRect();
-		const [from, to] = [Math.max(0, frame.top), Math.min(innerHeight, frame.bottom)];
-		first = Math.max(0, Math.min(order.length - 1, Math.floor((from - top) / height)) - SPARE);
-		const shown = order.slice(first, Math.max(first + SPARE, Math.ceil((to - top) / height) + SPARE));
+		const seen = [Math.max(0, frame.top), Math.min(innerHeight, frame.bottom)].map((edge) => (edge - top) / height);
+		const [from, to] = about === undefined ? seen : [about, about + 1];
+		first = Math.max(0, Math.min(order.length - 1, Math.floor(from)) - SPARE);
+		const shown = order.slice(first, Math.max(first, Math.ceil(to)) + SPARE);
 		const stay = new Set(shown.map(({ symbol }) => symbol));
 		const spare = [...rows].filter(([symbol]) => !stay.has(symbol));
 		const nowMs = market.serverNow();
@@ -193,29 +188,26 @@ export function createBoard(market, symbols, on) {
 		else setTabStop(prefs.symbol);
 	}
 
-	const placeSoon = () => (placing ||= requestAnimationFrame(place));
-
-	/** How high a row is depends on the width of the page and the density. */
+	/** A row's height depends on the width of the page and the density. */
 	function measure() {
 		height = body.firstElementChild?.offsetHeight || height;
 		place();
 	}
 
 	/** Follow the market's symbols: those of the list, or all of them while something is searched for. */
-	function sync({ hold = held } = {}) {
+	function sync(hold = held) {
 		const young = !known.size;
-		const list = typed() ? symbols() : (listed() ?? market.series.keys());
+		const list = typed() ? on.symbols() : (listed() ?? market.series.keys());
 		known.clear();
 		for (const symbol of list) {
 			const series = market.of(symbol);
 			if (series.price || typed()) known.set(symbol, series);
 		}
-		arrange({ hold });
+		arrange(hold);
 		if (young) measure();
 	}
 
-	/** Put everything in order. */
-	function arrange({ hold = held } = {}) {
+	function arrange(hold = held) {
 		const next = hold ? kept() : sorted();
 		const note = hold && prefs.sort !== "symbol" ? ", order held" : "";
 		write($("shown"), `${format.count(next.length)} of ${format.count(known.size)} symbols${note}`);
@@ -227,57 +219,46 @@ export function createBoard(market, symbols, on) {
 		place();
 	}
 
-	/** Bring a row onto the screen, and put the focus there. */
+	/** Put the focus on a row, whether it exists or not; the browser scrolls to what has the focus. */
 	function reveal(at) {
-		place();
-		const { top } = body.getBoundingClientRect();
-		const frame = scroller.getBoundingClientRect();
-		const [from, to] = [Math.max(0, frame.top) + height, Math.min(innerHeight, frame.bottom) - height];
-		const above = top + at * height - from;
-		const below = top + (at + 1) * height - to;
-		const by = above < 0 ? above : below > 0 ? below : 0;
-		if (scroller.scrollHeight > scroller.clientHeight) scroller.scrollBy(0, by);
-		else scrollBy(0, by);
-		place();
-		setTabStop(order[at].symbol);
-		rows.get(order[at].symbol)?.button.focus();
+		const { symbol } = order[at];
+		if (!rows.has(symbol)) place(at);
+		setTabStop(symbol);
+		rows.get(symbol).button.focus();
 	}
 
-	function drawHeadings() {
-		const cells = Object.entries(COLUMNS).map(([id, { label, title = "", value }]) => {
-			const cell = Object.assign(document.createElement("th"), { className: id, role: "columnheader", textContent: value ? "" : label });
-			if (!value) return cell;
-			const way = prefs.descending ? "descending" : "ascending";
-			cell.ariaSort = prefs.sort === id ? way : "none";
-			const button = Object.assign(document.createElement("button"), { type: "button", textContent: label, title });
-			button.onclick = () => {
-				const descending = prefs.sort === id ? !prefs.descending : id !== "symbol";
-				remember({ sort: id, descending });
-				drawHeadings();
-				arrange({ hold: false });
-				$("columns").querySelector(`.${id} button`).focus();
-			};
-			cell.append(button);
-			return cell;
-		});
-		$("columns").replaceChildren(...cells);
-		drawSlow();
+	const headings = Object.entries(COLUMNS).map(([id, { label, title = "", value }]) => {
+		const cell = Object.assign(document.createElement("th"), { className: id, role: "columnheader" });
+		if (!value) cell.textContent = label;
+		else cell.append(Object.assign(document.createElement("button"), { textContent: label, title, onclick: () => sort(id) }));
+		return cell;
+	});
+
+	function sort(id) {
+		remember({ sort: id, descending: prefs.sort === id ? !prefs.descending : id !== "symbol" });
+		drawSorting();
+		arrange(false);
 	}
 
-	/** For each second. */
+	function drawSorting() {
+		const way = prefs.descending ? "descending" : "ascending";
+		for (const cell of headings) cell.ariaSort = cell.className === prefs.sort ? way : "none";
+	}
+
+	/** What need not be drawn at each frame: faster, it would be flicker. */
 	function drawSlow() {
 		const nowMs = market.serverNow();
-		each((row) => row.drawRest(nowMs));
+		rows.forEach((row) => row.drawRest(nowMs));
 		const quotes = [...known.values()].map(({ quote }) => quote);
 		scroller.toggleAttribute("data-quotes", quotes.some(({ bid, volume_24h: volume }) => bid ?? volume));
 		const young = quotes.length && quotes.every(({ since }) => since) && Math.min(...quotes.map(({ since }) => since));
-		write($("columns").querySelector(".day button"), format.since(young) || COLUMNS.day.label);
+		write(headings.find(({ className }) => className === "day").firstChild, format.since(young) || COLUMNS.day.label);
 	}
 
 	function search(text) {
 		filter.value = text;
 		scroller.scrollTop = 0;
-		sync({ hold: false });
+		sync(false);
 	}
 
 	function select(symbol) {
@@ -287,7 +268,7 @@ export function createBoard(market, symbols, on) {
 
 	function star(symbol) {
 		toggleStar(symbol);
-		rows.get(symbol).drawRest(market.serverNow());
+		drawSlow();
 		on.star();
 	}
 
@@ -297,7 +278,7 @@ export function createBoard(market, symbols, on) {
 		else select(symbol);
 	};
 	body.onkeydown = (event) => {
-		const symbol = event.target.closest("tr").dataset.symbol;
+		const { symbol } = event.target.closest("tr").dataset;
 		if (event.key === "s" && !event.ctrlKey && !event.metaKey) return star(symbol);
 		const here = order.findIndex((series) => series.symbol === symbol);
 		const at = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 }[event.key];
@@ -312,12 +293,13 @@ export function createBoard(market, symbols, on) {
 		event.preventDefault();
 		act();
 	};
-	addEventListener("scroll", placeSoon, { capture: true, passive: true });
+	addEventListener("scroll", () => (placing ||= requestAnimationFrame(() => place())), { capture: true, passive: true });
 	addEventListener("resize", measure);
 	// A finger holds nothing.
 	body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
 	body.onpointerleave = () => (held = false);
-	drawHeadings();
+	$("columns").append(...headings);
+	drawSorting();
 
 	return {
 		sync,
@@ -326,20 +308,11 @@ export function createBoard(market, symbols, on) {
 		drawSlow,
 		known, // by symbol
 
-		/** For each frame; arrows only now and then, for faster would be flicker. */
-		draw: () => each((row) => row.drawPrice()),
-		drawArrows: () => each((row) => row.drawArrow()),
+		draw: () => rows.forEach((row) => row.drawPrice()),
 
 		select(symbol) {
 			for (const [name, { button }] of rows) button.setAttribute("aria-current", name === symbol);
 			setTabStop(symbol);
-		},
-
-		close() {
-			known.clear();
-			arrange({ hold: false });
-			removeEventListener("scroll", placeSoon, true);
-			removeEventListener("resize", measure);
 		},
 	};
 }

@@ -51,8 +51,8 @@ function withGaps(candles, step) {
 	return filled;
 }
 
-/** `decimals()` are those of the charted symbol; `history(step, limit)` gets its bars. */
-export function createChart(decimals, history) {
+/** `history(step, limit)` gets the bars of the market's charted symbol. */
+export function createChart(market, history) {
 	const box = $("chart");
 	let range = 300;
 	let step = 1;
@@ -69,6 +69,7 @@ export function createChart(decimals, history) {
 	let lines = []; // across the chart, as `{price, title}`
 	let drawn = [];
 
+	const decimals = () => market.charted?.decimals ?? 2;
 	const price = (value) => format.shorten(format.price(value, decimals()));
 	const chart = charts.createChart(box, {
 		autoSize: true,

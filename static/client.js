@@ -15,7 +15,6 @@ const PROBE_AFTER_MS = 1000;
 const PROBE_ANSWER_MS = 1500;
 const WATCH_MS = 250;
 const RENEW_AT = [0.6, 0.2]; // of the token's life, and the spread
-const TIMER_MOST_MS = 2 ** 31 - 1;
 const MESSAGE_MOST_BYTES = 4096;
 const INBOX_MOST = 4096; // messages kept for a slow loop
 const UNNAMED_SOURCE = "simulated";
@@ -38,6 +37,8 @@ export class TickerError extends Error {
 	}
 }
 
+const ended = () => new TickerError("signed_out", "the token has ended");
+
 function baseOf(url) {
 	const base = new URL(url ?? "./", import.meta.url);
 	base.pathname = base.pathname.replace(/\/*$/, "/");
@@ -56,11 +57,9 @@ async function request(url, options) {
 	}
 	const { status: code, statusText, headers } = response;
 	const { error = statusText } = await response.json().catch(() => ({}));
-	throw new TickerError(KINDS[code] ?? "unexpected", error, {
-		terminal: code < 500 && ![408, 425, 429].includes(code),
-		retryAfterMs: Number(headers.get("Retry-After")) * 1000 || 0,
-		code,
-	});
+	const terminal = code < 500 && ![408, 425, 429].includes(code);
+	const retryAfterMs = Number(headers.get("Retry-After")) * 1000 || 0;
+	throw new TickerError(KINDS[code] ?? "unexpected", error, { terminal, retryAfterMs, code });
 }
 
 /** Exchange an API key for `{token, user_id, role, expires_in}`; a TickerError says why not. */
@@ -82,12 +81,12 @@ function parse(data) {
 
 export function connect(options) {
 	const client = new TickerClient(options);
-	// A promise of itself only until then: a promise never fulfils with a promise.
-	client.then = (fulfil, reject) =>
-		client.opened.then(() => {
-			delete client.then;
-			return fulfil ? fulfil(client) : client;
-		}, reject);
+	const opened = client.opened.then(() => {
+		delete client.then; // a promise never fulfils with a promise
+		return client;
+	});
+	client.then = (...handlers) => opened.then(...handlers);
+	opened.catch(() => {});
 	return client;
 }
 
@@ -97,12 +96,8 @@ export class TickerClient extends EventTarget {
 	opened;
 	#settleOpened;
 	#url;
-	#obtain;
-	#token;
-	#expiresAt = Infinity;
-	#granting = null;
-	#renewal = 0;
-	#renewed = false;
+	#tokens;
+	#renewed = false; // the token at hand replaces one that was refused before its time
 	#wanted;
 	#granted = false; // the next handshake may ask for it
 	#epoch; // of the next tick
@@ -120,16 +115,14 @@ export class TickerClient extends EventTarget {
 	#lastId = 0;
 	#inboxes = new Set();
 
-	constructor({ url, apiKey, getToken, token, grant, symbols, ...how }) {
+	constructor({ symbols, tokens, ...how }) {
 		super();
-		this.#url = baseOf(url);
-		this.#obtain = getToken ? () => tokenFrom(getToken) : apiKey && (() => exchange(apiKey, this.#url));
-		this.#token = token;
+		this.#url = baseOf(how.url);
+		this.#tokens = tokens ?? new Tokens(how);
 		this.#wanted = subscription(symbols, how);
 		this.#position = how.resume;
 		this.opened = new Promise((resolve, reject) => (this.#settleOpened = { resolve, reject }));
 		this.opened.catch(() => {});
-		if (grant) this.#accept(grant);
 		globalThis.addEventListener?.("online", this.retryNow);
 		queueMicrotask(() => this.#run());
 	}
@@ -157,12 +150,11 @@ export class TickerClient extends EventTarget {
 	}
 
 	async get(path) {
-		const headers = { Authorization: `Bearer ${await this.#freshToken()}` };
+		const headers = { Authorization: `Bearer ${await this.token()}` };
 		return request(new URL(path.replace(/^\/+/, ""), this.#url), { headers });
 	}
 
-	/** A token that is valid now, for a stream beside this one. */
-	token = () => this.#freshToken();
+	token = () => this.#tokens.fresh();
 
 	retryNow = () => this.#wake?.();
 
@@ -181,7 +173,7 @@ export class TickerClient extends EventTarget {
 				const error = inbox.error ?? this.state.error;
 				if (inbox.queue.length) yield inbox.queue.shift();
 				else if (error) throw error;
-				else if (this.#closed()) return;
+				else if (this.#closed) return;
 				else await new Promise((wake) => (inbox.wake = wake));
 			}
 		} finally {
@@ -190,19 +182,18 @@ export class TickerClient extends EventTarget {
 	}
 
 	async #run() {
-		while (!this.#closed()) {
+		while (!this.#closed) {
 			let wait;
 			try {
-				const token = await this.#freshToken();
-				if (this.#closed()) return;
+				const token = await this.token();
+				if (this.#closed) return;
 				wait = await this.#afterStream(await this.#stream(token));
 			} catch (error) {
 				if (error.terminal !== false) return this.#end(error);
 				wait = { reason: error.kind, ms: error.retryAfterMs };
 			}
-			if (this.#closed()) return;
-			if (wait.reason) await this.#pause(wait);
-			if (!this.#closed()) this.#become({ name: "connecting" });
+			if (wait.reason && !this.#closed) await this.#pause(wait);
+			if (!this.#closed) this.#become({ name: "connecting" });
 		}
 	}
 
@@ -211,10 +202,7 @@ export class TickerClient extends EventTarget {
 		const wait = Math.min(WAIT_MOST_MS, ms) + Math.random() * most;
 		return new Promise((resolve) => {
 			const timer = setTimeout(resolve, wait);
-			this.#wake = () => {
-				clearTimeout(timer);
-				resolve();
-			};
+			this.#wake = () => resolve(clearTimeout(timer));
 			this.#become({ name: "waiting", reason, retryAt: Date.now() + wait });
 			this.#tellLoss(reason, wait);
 		});
@@ -239,7 +227,7 @@ export class TickerClient extends EventTarget {
 			const end = { token, opened: false, welcomedAt: 0, retryAfterMs: 0 };
 			const begun = performance.now();
 			let [heardAt, probedAt] = [begun, -Infinity];
-			const finish = (code) => {
+			this.#hangUp = (code = 1000) => {
 				clearInterval(watch);
 				socket.onopen = socket.onmessage = socket.onclose = null;
 				socket.close();
@@ -248,20 +236,19 @@ export class TickerClient extends EventTarget {
 				resolve({ ...end, code });
 			};
 			this.#check = () => {
+				this.#keepToken(end);
 				const now = performance.now();
-				if (!this.#shown && now - (end.welcomedAt || begun) > REQUEST_MS) finish(4101);
-				else if (!end.welcomedAt) return;
-				else if (heardAt <= probedAt) {
-					if (now - probedAt >= PROBE_ANSWER_MS) finish(4101);
-				} else if (now - heardAt >= PROBE_AFTER_MS) {
+				const probed = heardAt <= probedAt;
+				const beginning = !this.#shown && now - (end.welcomedAt || begun) > REQUEST_MS;
+				if (beginning || (probed && now - probedAt >= PROBE_ANSWER_MS)) this.#hangUp(4101);
+				else if (end.welcomedAt && !probed && now - heardAt >= PROBE_AFTER_MS) {
 					probedAt = now;
 					this.#send({ type: "ping", id: PROBE });
 				}
 			};
 			const watch = setInterval(this.#check, WATCH_MS);
-			this.#hangUp = () => finish(1000);
 			socket.onopen = () => (end.opened = true);
-			socket.onclose = ({ code }) => finish(code);
+			socket.onclose = ({ code }) => this.#hangUp(code);
 			socket.onmessage = ({ data }) => {
 				heardAt = performance.now();
 				const message = parse(data);
@@ -302,11 +289,11 @@ export class TickerClient extends EventTarget {
 			this.#refused(new TickerError(message.code, message.message, { terminal: !this.#asked }));
 		}
 		this.#deliver(message);
-		if (type === "welcome" && !this.#closed()) {
-			if (this.#asked || (this.#sentId === 0 && query(this.#wanted))) this.#sendSubscription();
-			else if (this.#sentId === 0) this.#show();
-		}
 		if (type === "subscribed" && id === this.#sentId) this.#confirmed(message);
+		if (type !== "welcome" || this.#sentId || this.#closed) return; // or a listener has asked for something
+		const plain = this.#sentId === 0;
+		if (this.#asked || (plain && query(this.#wanted))) this.#sendSubscription();
+		else if (plain) this.#show();
 	}
 
 	#sendSubscription() {
@@ -350,7 +337,7 @@ export class TickerClient extends EventTarget {
 		this.#settleOpened = null;
 	}
 
-	/** What follows: `{reason, ms}` to wait, no reason to go on at once, or a final error. */
+	/** Returns `{reason, ms}` to wait, no reason to go on at once; throws a final error. */
 	async #afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
 		if (welcomedAt && performance.now() - welcomedAt >= STABLE_MS) {
 			this.#attempt = 0;
@@ -372,41 +359,18 @@ export class TickerClient extends EventTarget {
 	}
 
 	#renewOnce(token) {
-		if (this.#token === token) this.#token = null;
-		if (!this.#obtain || this.#renewed) throw new TickerError("signed_out", "the token has ended");
-		this.#renewed = true;
+		const early = this.#tokens.drop(token);
+		if ((early && this.#renewed) || !this.#tokens.renewable) throw ended();
+		this.#renewed ||= early;
 		this.#tellLoss("token_ended", 0);
 		return {};
 	}
 
-	async #freshToken() {
-		if (this.#token && Date.now() < this.#expiresAt) return this.#token;
-		if (!this.#obtain) throw new TickerError("signed_out", "the token has ended");
-		this.#granting ??= this.#obtain().finally(() => (this.#granting = null));
-		this.#accept(await this.#granting);
-		return this.#token;
-	}
-
-	#accept({ token, expires_in: seconds = Infinity }) {
-		if (this.#closed()) return;
-		this.#token = token;
-		this.#expiresAt = Date.now() + seconds * 1000;
-		this.#renewIn(seconds * 1000 * (RENEW_AT[0] + Math.random() * RENEW_AT[1]));
-	}
-
-	#renewIn(ms) {
-		clearTimeout(this.#renewal);
-		if (ms < Infinity) this.#renewal = setTimeout(() => this.#renew(), Math.min(ms, TIMER_MOST_MS));
-	}
-
-	async #renew() {
-		try {
-			this.#accept(await this.#obtain());
-			this.#send({ type: "auth", token: this.#token });
-		} catch (error) {
-			if (error.terminal) this.#end(error);
-			else this.#renewIn(error.retryAfterMs + Math.random() * BACKOFF_MOST_MS);
-		}
+	/** Hand the open stream a new token ahead of the old one's end. */
+	#keepToken(end) {
+		this.#tokens.keep().catch((error) => this.#end(error));
+		const { held } = this.#tokens;
+		if (this.#socket && held && held !== end.token) this.#send({ type: "auth", token: (end.token = held) });
 	}
 
 	#send(message) {
@@ -433,15 +397,14 @@ export class TickerClient extends EventTarget {
 		this.dispatchEvent(new CustomEvent("state", { detail: state }));
 	}
 
-	#closed() {
+	get #closed() {
 		return this.state.name === "closed";
 	}
 
 	#end(error) {
-		if (this.#closed()) return;
-		clearTimeout(this.#renewal);
+		if (this.#closed) return;
 		globalThis.removeEventListener?.("online", this.retryNow);
-		this.#obtain = this.#token = null;
+		this.#tokens = new Tokens({});
 		this.#become({ name: "closed", error });
 		this.#hangUp?.();
 		this.#wake?.();
@@ -450,6 +413,63 @@ export class TickerClient extends EventTarget {
 		this.#asked?.reject(reason);
 		this.#asked = null;
 		for (const inbox of this.#inboxes) inbox.wake?.();
+	}
+}
+
+/** The token of one or more streams: one request at a time for all of them, well ahead of its end. */
+export class Tokens {
+	held = null;
+	#obtain;
+	#asking = null;
+	#endsAt = Infinity;
+	#dueAt = Infinity; // to be renewed
+	#tryAt = Infinity; // the same, or later where that has failed
+
+	constructor({ url, apiKey, getToken, token, grant = token && { token } }) {
+		this.#obtain = getToken ? () => tokenFrom(getToken) : apiKey && (() => exchange(apiKey, url));
+		if (grant) this.#accept(grant);
+	}
+
+	get renewable() {
+		return Boolean(this.#obtain);
+	}
+
+	/** A token that is valid now. */
+	async fresh() {
+		if (!this.held || Date.now() >= this.#endsAt) await this.#renew();
+		return this.held;
+	}
+
+	/** Renew it where that is due. What fails is tried again before the end; a final refusal is thrown. */
+	async keep() {
+		if (!this.renewable || Date.now() < this.#tryAt) return;
+		try {
+			await this.#renew();
+		} catch (error) {
+			if (error.terminal) throw error;
+			const left = Math.min(BACKOFF_MOST_MS, this.#endsAt - Date.now());
+			this.#tryAt = Date.now() + error.retryAfterMs + Math.max(BACKOFF_FIRST_MS, (left / 2) * Math.random());
+		}
+	}
+
+	/** Let go of a token that was refused. Returns whether that came before its time. */
+	drop(token) {
+		if (token !== this.held) return false; // another stream was first
+		this.held = null;
+		return Date.now() < this.#dueAt;
+	}
+
+	#renew() {
+		if (!this.#obtain) throw ended();
+		const asking = async () => this.#accept(await this.#obtain());
+		return (this.#asking ??= asking().finally(() => (this.#asking = null)));
+	}
+
+	#accept({ token, expires_in: seconds = Infinity }) {
+		const lifeMs = seconds * 1000;
+		this.held = token;
+		this.#endsAt = Date.now() + lifeMs;
+		this.#tryAt = this.#dueAt = Date.now() + lifeMs * (RENEW_AT[0] + Math.random() * RENEW_AT[1]);
 	}
 }
 

@@ -9,6 +9,9 @@ export const write = (node, text) => {
 	if (node.textContent !== text) node.textContent = text;
 };
 
+/** Show whether a button that stays in is. */
+export const press = (id, pressed) => $(id).setAttribute("aria-pressed", pressed);
+
 /** Mark which way a value went, for its colour; a sign or an arrow says it too. */
 export const mark = (node, value) => {
 	node.dataset.way = Math.sign(value) || 0;

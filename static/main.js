@@ -8,7 +8,7 @@
 import { createAlerts } from "./alerts.js";
 import { createBoard } from "./board.js";
 import { createChart, RANGES } from "./chart.js";
-import { $, mark, PriceText, write } from "./dom.js";
+import { $, mark, press, PriceText, write } from "./dom.js";
 import { createFeed, hidden } from "./feed.js";
 import * as format from "./format.js";
 import { createLists, listed } from "./lists.js";
@@ -18,18 +18,17 @@ import { createSignIn, explain } from "./signin.js";
 import * as status from "./status.js";
 import { Market } from "./store.js";
 
-const SECOND_MS = 1000;
 const TICK_MS = 250; // as in clock.js
-const ARROWS_EVERY_MS = 250;
+const SECOND_TICKS = 4;
+const RENEW_TICKS = 240; // between two looks at the server's bars, which have the volume
 const CHART_EVERY_MS = 60;
 const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
-const RENEW_S = 60; // between two looks at the server's bars, which have the volume
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const market = new Market();
+const chartPrice = new PriceText($("chart-price"));
 
 let feed = null; // null while signed out
-let market = new Market();
-let board = null;
 let sources = new Map(); // the newest status message of each
 
 let version = null; // of the server that this page came from
@@ -39,27 +38,23 @@ let paused = false;
 let frame = 0;
 let drawnAt = 0;
 let chartAt = 0;
-let arrowsAt = 0;
-let secondAt = 0;
-let seconds = 0;
+let ticks = 0;
 let updates = { board: 0, closeup: 0 }; // in the last second
 
-const charted = () => market.series.get(market.followed);
-const chart = createChart(
-	() => charted()?.decimals ?? 2,
-	async (step, limit) => market.followed && feed?.history(step, limit),
-);
-const chartPrice = new PriceText($("chart-price"));
+const board = createBoard(market, {
+	symbols: () => feed?.symbols() ?? [],
+	select: choose,
+	star: () => listed() && showList(),
+});
+const chart = createChart(market, async (step, limit) => market.followed && feed?.history(step, limit));
 const askForKey = createSignIn(start);
-const alerts = createAlerts(() => ({ market, charted: charted() }), {
+const alerts = createAlerts(market, {
 	change() {
-		if (!feed) return;
-		feed.refresh();
+		feed?.refresh();
 		drawState();
 		drawLines();
 	},
 	open: (symbol) => feed && choose(symbol),
-	stale: (symbol) => feed.staleStatus(symbol),
 });
 
 function draw(now) {
@@ -68,52 +63,45 @@ function draw(now) {
 	if (calm.matches && now - drawnAt < CALM_FRAME_MS) return drawSoon();
 	drawnAt = now;
 	board.draw();
-	const series = charted();
-	if (series && !paused) {
-		chartPrice.write(series.text());
-		if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
-		else drawSoon(); // the last price is drawn also where no other follows
-	}
-	if (now - arrowsAt < ARROWS_EVERY_MS) return;
-	arrowsAt = now;
-	board.drawArrows();
+	if (!market.charted || paused) return;
+	chartPrice.write(market.charted.text());
+	if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
+	else drawSoon(); // the last price is drawn also where no other follows
 }
 
 const drawSoon = () => (frame ||= hidden() ? 0 : requestAnimationFrame(draw));
 
 /** What stands above the chart beside the price. */
 function drawHead(series) {
-	const { bid, ask, high_24h: high, low_24h: low, volume_24h: volume, since } = series.quote;
-	write($("chart-change"), series.quote.open_24h ? `${format.change(series.day)} ${format.since(since) || "24 h"}` : "");
-	mark($("chart-change"), series.day);
-	const parts = { Bid: bid, Ask: ask, Spread: series.spread || null, High: high, Low: low };
+	const { day, spread, quote } = series;
+	const { bid, ask, open_24h: open, high_24h: high, low_24h: low, volume_24h: volume, since } = quote;
+	write($("chart-change"), open ? `${format.change(day)} ${format.since(since) || "24 h"}` : "");
+	mark($("chart-change"), day);
+	const parts = { Bid: bid, Ask: ask, Spread: spread || null, High: high, Low: low };
 	const words = Object.entries(parts).flatMap(([name, value]) => (value == null ? [] : `${name} ${series.write(value)}`));
 	if (volume != null) words.push(`Volume ${format.amount(volume)}`);
 	write($("chart-quote"), words.join(" · "));
 }
 
-const drawLines = () => charted() && chart.cross(alerts.lines(charted()));
+const drawLines = () => market.charted && chart.cross(alerts.lines(market.charted));
 
 /** Which of the stale sources concern what is shown, and whether that is all of it. */
 function staleSources() {
 	const statuses = [...sources.values()].filter(({ state }) => state === "stale");
-	if (!market.series.size) {
-		const whole = statuses.filter(({ symbols }) => !symbols);
-		return { statuses, all: whole.length > 0 && whole.length === sources.size };
-	}
-	const all = market.judge(feed.staleStatus);
-	const blamed = new Set([...market.series.values()].map(({ stale }) => stale));
-	return { statuses: statuses.filter((each) => each.symbols || blamed.has(each)), all };
+	const shown = [...market.series.values()].map(({ stale }) => stale);
+	if (shown.length) return { statuses: statuses.filter((each) => each.symbols || shown.includes(each)), all: shown.every(Boolean) };
+	const whole = statuses.filter(({ symbols }) => !symbols);
+	return { statuses, all: whole.length > 0 && whole.length === sources.size };
 }
 
 function drawState() {
-	const state = status.describe(feed.state(), staleSources(), market);
+	const state = status.describe(feed?.state ?? { name: "closed" }, staleSources(), market);
 	if (outdated && state.name === "live") state.banner ||= "The server has another version now. Reload the page to have it too.";
 	status.show(state);
-	const series = charted();
-	const stale = Boolean(series?.stale);
+	const { charted } = market;
+	const stale = Boolean(charted?.stale);
 	$("chart-head").toggleAttribute("data-stale", stale);
-	const price = series?.price ? `${series.text()} ${series.symbol}` : "";
+	const price = charted?.price ? `${charted.text()} ${charted.symbol}` : "";
 	status.headline(state, price, { stale, note: [alerts.note(), paused && "chart paused"].filter(Boolean).join(" · ") });
 }
 
@@ -122,9 +110,9 @@ function tick() {
 	if (!feed) return;
 	feed.check();
 	drawState();
-	if (performance.now() - secondAt < SECOND_MS * 0.9) return;
-	secondAt = performance.now();
-	everySecond();
+	ticks += 1;
+	if (ticks % SECOND_TICKS === 0) everySecond();
+	if (ticks % RENEW_TICKS === 0 && !paused) chart.load();
 }
 
 function everySecond() {
@@ -133,28 +121,26 @@ function everySecond() {
 	if (hidden()) return;
 	board.arrange();
 	board.drawSlow();
-	const series = charted();
-	if (series && !paused) {
-		drawHead(series);
+	const { charted } = market;
+	if (charted && !paused) {
+		drawHead(charted);
 		drawLines();
-		if (document.body.dataset.state === "live" && !series.stale) {
-			status.offer(() => `${series.text()} ${series.symbol}, ${$("chart-change").textContent}`);
+		if (document.body.dataset.state === "live" && !charted.stale) {
+			status.offer(() => `${charted.text()} ${charted.symbol}, ${$("chart-change").textContent}`);
 		}
 	}
-	seconds = (seconds + 1) % RENEW_S;
-	if (!seconds && !paused) chart.load();
 	if (document.activeElement.id !== "chart") chart.describe();
 	write($("delay"), `${market.delayMs} ms`);
 	write($("updates"), `${counted.closeup}/s`);
 	write($("board-updates"), `${counted.board}/s`);
-	write($("source"), series?.quote.source ?? sources.values().next().value?.source ?? "simulated");
+	write($("source"), charted?.quote.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
 /** Chart a symbol, whether it is on the board or not. */
 function select(symbol) {
 	remember({ symbol });
 	const series = market.follow(symbol, chart.add);
-	feed.follow(symbol);
+	feed.refresh();
 	nameView(symbol, rangeName());
 	board.select(symbol);
 	write($("chart-symbol"), symbol);
@@ -199,16 +185,16 @@ function arrange() {
 
 function pause(wanted) {
 	paused = wanted;
-	$("pause").setAttribute("aria-pressed", wanted);
+	press("pause", wanted);
 	$("paused").hidden = !wanted;
 	chart.show(prefs.range, wanted);
-	if (feed) drawState();
+	drawState();
 }
 
 const handlers = {
 	state({ name, error }) {
 		if (name === "closed") stop(error);
-		else if (feed) drawState();
+		else drawState();
 	},
 	welcome({ user_id: id, version: now }) {
 		outdated = (version ??= now) !== now;
@@ -239,23 +225,16 @@ const handlers = {
 	},
 };
 
-function start(apiKey, grant) {
-	key.set(apiKey);
-	market = new Market();
-	sources = new Map();
-	board = createBoard(market, () => feed.symbols(), { select: choose, star: () => listed() && showList() });
-	feed = createFeed({ apiKey, grant }, market, wanted, handlers);
-	show(true);
-	drawState();
-	everySecond();
-}
-
 /** What the board's stream is to bring; null for all. */
 const wanted = () => listed() && [...new Set([...listed(), ...alerts.symbols()])];
 
-function show(signedIn) {
-	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = !signedIn;
-	$("signin").hidden = signedIn;
+function start(apiKey, grant) {
+	key.set(apiKey);
+	market.clear();
+	sources = new Map();
+	feed = createFeed({ apiKey, grant }, market, wanted, handlers);
+	show();
+	everySecond();
 }
 
 /** Signed out, by the user or by the server. */
@@ -263,13 +242,17 @@ function stop(error) {
 	const ended = feed;
 	feed = null;
 	ended?.close();
-	board?.close();
+	market.clear();
+	board.sync(false);
 	key.forget();
-	const state = status.describe({ name: "closed" }, {});
-	status.show(state);
-	status.headline(state, "");
-	show(false);
+	show();
 	askForKey(error ? explain(error) : "");
+}
+
+function show() {
+	for (const id of ["desk", "line", "sign-out"]) $(id).hidden = !feed;
+	$("signin").hidden = Boolean(feed);
+	drawState();
 }
 
 function showList() {
@@ -278,33 +261,16 @@ function showList() {
 	arrange();
 }
 
-$("sign-out").onclick = () => {
-	stop();
-	endAll();
-};
-$("retry").onclick = () => feed.retryNow();
-$("pause").onclick = () => pause(!paused);
-$("ranges").onchange = ({ target }) => setRange(Number(target.value));
-$("kind").onclick = () => setKind(prefs.chart === "line" ? "candles" : "line");
-$("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
-document.onvisibilitychange = () => {
-	if (!feed) return;
-	feed.refresh();
-	drawState();
-	everySecond();
-};
-for (const event of ["online", "offline"]) addEventListener(event, () => feed && drawState());
-
 function setDensity(density) {
 	remember({ density });
 	document.body.dataset.density = density;
-	$("density").setAttribute("aria-pressed", density === "compact");
-	board?.measure();
+	press("density", density === "compact");
+	board.measure();
 }
 
 function setKind(kind) {
 	remember({ chart: kind });
-	$("kind").setAttribute("aria-pressed", kind === "line");
+	press("kind", kind === "line");
 	chart.build();
 }
 
@@ -320,19 +286,34 @@ alerts.draw();
 setDensity(prefs.density);
 setKind(prefs.chart);
 setRange(prefs.range);
-takeView();
-const clock = new Worker(new URL("./clock.js", import.meta.url));
-clock.onmessage = tick;
-clock.onerror = () => setInterval(tick, TICK_MS); // its file could not be had
+
+$("sign-out").onclick = () => {
+	stop();
+	endAll();
+};
+$("retry").onclick = () => feed.retryNow();
+$("pause").onclick = () => pause(!paused);
+$("ranges").onchange = ({ target }) => setRange(Number(target.value));
+$("kind").onclick = () => setKind(prefs.chart === "line" ? "candles" : "line");
+$("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
+document.onvisibilitychange = () => {
+	feed?.refresh();
+	drawState();
+	everySecond();
+};
+for (const event of ["online", "offline"]) addEventListener(event, drawState);
 addEventListener("hashchange", takeView);
 addEventListener("keydown", (event) => {
-	const typing = event.target.closest?.("input, dialog");
-	const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
-	const letter = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]");
+	const modified = event.ctrlKey || event.metaKey;
+	const slash = event.key === "/" && !modified && !event.altKey && !event.target.closest?.("input, dialog");
+	const letter = event.key.toLowerCase() === "k" && modified && !document.querySelector("dialog[open]");
 	if (!feed || !(slash || letter)) return;
 	event.preventDefault();
 	$("filter").select();
 });
+const clock = new Worker(new URL("./clock.js", import.meta.url));
+clock.onmessage = tick;
+clock.onerror = () => setInterval(tick, TICK_MS); // its file could not be had
 watch({
 	/** A key that comes by the address of the open page takes the place of another. */
 	came() {

@@ -58,7 +58,6 @@ class Series {
 	quote = { price: NaN, text: "NaN" }; // the price as a number, and with every digit it came with
 	seq = -1; // of the tick that brought it
 	decimals = 0;
-	stale = null; // the status message that says why its price is old
 	seconds = new Ring(1000, 301);
 	minutes = new Ring(60_000, 62);
 
@@ -69,6 +68,11 @@ class Series {
 
 	get price() {
 		return this.quote.price;
+	}
+
+	/** The status message that says why its price is old, or null. */
+	get stale() {
+		return this.market.statusOf(this.symbol);
 	}
 
 	/** The change over 24 hours, or since `quote.since`, as a ratio: the same for every viewer. */
@@ -127,6 +131,7 @@ export class Market {
 	series = new Map();
 	followed = null; // the charted symbol, and what takes its prices in
 	taken = () => {};
+	statusOf = () => null; // why a symbol's price is old
 	heardAt = Date.now(); // when the board's stream spoke last, and how often it does
 	intervalMs = 0;
 	delayMs = 0; // from the server's clock at sending to ours at receipt
@@ -148,7 +153,6 @@ export class Market {
 		return fresh;
 	}
 
-	/** What is known of a symbol. */
 	of(symbol) {
 		if (!this.series.has(symbol)) this.series.set(symbol, new Series(symbol, this));
 		return this.series.get(symbol);
@@ -173,14 +177,8 @@ export class Market {
 		}
 	}
 
-	/** Learn which prices are old: `statusOf(symbol)` is why, or null. Returns whether all are. */
-	judge(statusOf) {
-		let fresh = 0;
-		for (const series of this.series.values()) {
-			series.stale = statusOf(series.symbol);
-			if (!series.stale) fresh += 1;
-		}
-		return !fresh && this.series.size > 0;
+	get charted() {
+		return this.series.get(this.followed);
 	}
 
 	/** Tell of each price of this symbol from now on. */
@@ -188,5 +186,10 @@ export class Market {
 		this.followed = symbol;
 		this.taken = take;
 		return this.of(symbol);
+	}
+
+	clear() {
+		this.series.clear();
+		this.followed = null;
 	}
 }

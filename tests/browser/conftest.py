@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import pytest
@@ -203,6 +204,12 @@ class StandIn:
         route.on_close(forget)
         welcome = {"type": "welcome", "user_id": "user:demo", "epoch": "one"}
         route.send(json.dumps({**welcome, "version": self.version}))
+
+        if query := parse_qs(urlsplit(route.url).query):
+            asked = {"mode": query["mode"][0], "symbols": query.get("symbols", [""])[0].split(",")}
+            self.subscriptions.append(asked)
+            confirmed = {"type": "subscribed", "epoch": "one", "resumed": False, **asked}
+            route.send(json.dumps(confirmed))
 
         def answer(message: str | bytes) -> None:
             request = json.loads(message)

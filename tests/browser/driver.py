@@ -14,6 +14,7 @@ try:
         CDPSession,
         Page,
         Route,
+        WebSocket,
         WebSocketRoute,
         expect,
         sync_playwright,
@@ -21,7 +22,7 @@ try:
 
     INSTALLED = True
 except ImportError:
-    Browser = BrowserContext = CDPSession = Page = Route = WebSocketRoute = Any  # type: ignore[assignment, misc]
+    Browser = BrowserContext = CDPSession = Page = Route = WebSocket = WebSocketRoute = Any  # type: ignore[assignment, misc]
     expect = sync_playwright = None  # type: ignore[assignment]
     INSTALLED = False
 
@@ -32,6 +33,7 @@ __all__ = [
     "CDPSession",
     "Page",
     "Route",
+    "WebSocket",
     "WebSocketRoute",
     "expect",
     "sync_playwright",
