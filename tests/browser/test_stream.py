@@ -152,7 +152,7 @@ def test_one_token_is_renewed_in_both_open_streams_even_where_a_try_fails(
 
     def fail_once(route: Route) -> None:
         exchanged.append(0)
-        if len(exchanged) == 2:  # noqa: PLR2004 - the first renewal
+        if len(exchanged) == 2:
             route.fulfill(status=503, json={"error": "database unavailable"})
         else:
             route.continue_()
@@ -163,8 +163,8 @@ def test_one_token_is_renewed_in_both_open_streams_even_where_a_try_fails(
     state(page, "Live")
     while not all(types.count("authenticated") >= RENEWALS for types in streams):
         page.wait_for_timeout(10)
-        assert len(streams) <= 2  # noqa: PLR2004 - the board's, and the charted symbol's
-    assert len(streams) == 2  # noqa: PLR2004
+        assert len(streams) <= 2
+    assert len(streams) == 2
     state(page, "Live")
     renewals = max(types.count("authenticated") for types in streams)
     assert len(exchanged) <= renewals + 3  # at first, the one that failed, and one under way
