@@ -19,7 +19,8 @@ class Footprint:
     """What a server holds at one moment; the scrape that asks is part of it each time.
 
     Attributes:
-        descriptors: open files but those of the database, whose pool may grow up to its bound.
+        descriptors: open files but those of the database, whose pool may grow up to its bound,
+            and those of the history as far as it may have them.
     """
 
     streams: int
@@ -55,8 +56,14 @@ def footprint(server: Server) -> Footprint:
         behind=count("streams_behind"),
         connections=count("connections_open"),
         tasks=count("tasks"),
-        descriptors=len([name for name in _open_files(server.pid) if "auth.db" not in name]),
+        descriptors=_descriptors(server.pid),
     )
+
+
+def _descriptors(pid: int) -> int:
+    files = [name for name in _open_files(pid) if "auth.db" not in name]
+    of_history = sum("history.db" in name for name in files)
+    return len(files) - min(of_history, HISTORY_FILES)
 
 
 def threads(pid: int) -> int:
@@ -66,6 +73,10 @@ def threads(pid: int) -> int:
 
 #: The program's own thread, those that the database may use at once, and one for static files.
 MOST_THREADS = 1 + limits.DATABASE_CONNECTIONS + 1
+
+
+#: The history's connection, and the one that tidies, each with the file, its log and its index.
+HISTORY_FILES = 2 * 3
 
 
 def _open_files(pid: int) -> list[str]:
