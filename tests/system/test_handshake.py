@@ -158,7 +158,9 @@ async def test_a_handshake_may_arrive_byte_by_byte(server: Server) -> None:
 
 async def test_a_head_that_is_too_large_is_refused(server: Server) -> None:
     endless = handshake(server, more=f"X-Large: {'x' * 20_000}").removesuffix(b"\r\n")
-    assert (await ask(server, endless)).status == 431
+    response = await ask(server, endless)
+    assert response.status == 431
+    assert json.loads(response.body) == {"error": "request header fields too large"}
 
 
 async def _drop_messages(websocket: trio_websocket.WebSocketConnection) -> None:

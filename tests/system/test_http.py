@@ -486,14 +486,15 @@ def test_listed_origins_may_ask_for_tokens_and_prices(tmp_path: Path) -> None:
             asked = {
                 "Origin": origin,
                 "Access-Control-Request-Method": method,
-                "Access-Control-Request-Headers": "authorization,content-type",
+                "Access-Control-Request-Headers": "authorization,content-type,last-event-id",
             }
             response = client.options(path, headers=asked)
             assert response.status_code == 200
             assert response.headers["access-control-allow-origin"] == origin
             assert method in response.headers["access-control-allow-methods"]
             allowed = response.headers["access-control-allow-headers"].lower()
-            assert {"authorization", "content-type"} <= set(allowed.replace(" ", "").split(","))
+            names = {"authorization", "content-type", "last-event-id"}
+            assert names <= set(allowed.replace(" ", "").split(","))
         for asks, may in ((origin, True), ("https://evil.example", False)):
             response = client.get("/prices", headers={"Origin": asks, **bearer(server.token())})
             assert (response.headers.get("access-control-allow-origin") == asks) is may

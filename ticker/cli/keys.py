@@ -28,6 +28,9 @@ from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, make_directory
 from ticker.storage.urls import DatabaseUrlError, open_database
 
+#: The last moment that a calendar here can write; what lasts longer is shown as this.
+_LAST_TIME: Final = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+
 _SECRET_FIELDS: Final = {"hash"}
 
 
@@ -84,7 +87,7 @@ def show_time(moment: float | None) -> str:
     """Write a moment for people; a dash where there is none."""
     if moment is None:
         return "-"
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(min(moment, _LAST_TIME), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

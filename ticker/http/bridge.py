@@ -29,7 +29,7 @@ from ticker import limits
 from ticker.http.bearer import carried_in_header
 from ticker.http.gate import Gate
 from ticker.http.head import Head, is_for_streams, read_head
-from ticker.http.refusal import RefusedError
+from ticker.http.refusal import Refusal, RefusedError
 from ticker.protocol.paths import HTTP_STREAM_PATH
 from ticker.settings.readers import TokenPlace
 from ticker.transport.socket_stream import SocketStream
@@ -61,6 +61,10 @@ class HttpBridge:
         """Return a request as one to a service below Hypercorn's `--root-path`."""
         root = self._config.root_path
         return attrs.evolve(head, root=root) if root else head
+
+    def readable(self, head: Head, refusal: Refusal) -> Refusal:
+        """Return a refusal as the page of another origin that may ask can read it."""
+        return self._gate.readable(head, refusal)
 
     async def serve(self, stream: SocketStream, head: Head) -> Head | None:
         """Answer the requests of a connection, of which one head was read, until its end.
@@ -191,7 +195,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
             self._stream.tune()
             head = carried_in_header(head, self._token_from)
         head = head.redacted()  # or an access log would keep a secret
-        size = head.body_bytes if head.method else None
+        size = head.body_bytes
         self._body_left = math.inf if size is None else size
         self._answered = trio.Event()
         self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
@@ -199,7 +203,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         # wish (RFC 9113 §3.1 retired it), and Hypercorn grants it to `Upgrade` alone, whatever
         # `Connection` says. So would a request that follows chunks, whose end is not looked
         # for here.
-        last = bool(head.method) and (size is None or head.first(b"upgrade") is not None)
+        last = size is None or head.first(b"upgrade") is not None
         self._ready = (head.last_request() if last else head.raw) + self._body(head.rest)
 
     def _body(self, data: bytes) -> bytes:

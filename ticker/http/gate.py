@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 import structlog
 import trio
 
@@ -19,8 +20,8 @@ from ticker import limits
 from ticker.addresses import limit_key
 from ticker.http.forwarded import client_address, client_secure
 from ticker.http.head import Head
-from ticker.http.origin import origin_allowed
-from ticker.http.refusal import ORIGIN, Refusal, RefusedError
+from ticker.http.origin import origin_allowed, shared_with
+from ticker.http.refusal import ORIGIN, Refusal, RefusedError, malformed
 from ticker.metrics import Metrics
 from ticker.rate_limit import Limiter, MakeLimiter, Rate, local_limiter
 
@@ -83,7 +84,18 @@ class Gate:
             RefusedError: with what to answer; it is raised late where an address asks too often,
                 so that asking again at once gains nothing.
         """
-        if head.root and not head.path:
+        try:
+            await self._admit(head, peer, encrypted=encrypted)
+        except RefusedError as error:
+            raise RefusedError(self.readable(head, error.refusal)) from None
+
+    def readable(self, head: Head, refusal: Refusal) -> Refusal:
+        """Return a refusal as the page of another origin that may ask can read it."""
+        shared = shared_with(head, self._origins)
+        return attrs.evolve(refusal, headers={**refusal.headers, **shared}) if shared else refusal
+
+    async def _admit(self, head: Head, peer: str, *, encrypted: bool) -> None:
+        if head.method and head.root and not head.path:
             # Quart would find the page there.
             raise RefusedError(NOT_FOUND.to(head.method))
         if head.is_root:
@@ -95,6 +107,10 @@ class Gate:
             log.info("request_refused", reason=refusal.reason, address=address)
             await trio.sleep(limits.HTTP_REFUSED_SECONDS)
             raise RefusedError(refusal.to(head.method))
+        if not head.method:
+            self._metrics.request_refused("malformed")
+            log.info("request_refused", reason="malformed", address=address)
+            raise RefusedError(malformed(head.fault))
         async with self._turn:
             await trio.lowlevel.checkpoint()
 

@@ -36,6 +36,7 @@ class Head:
         raw: its bytes, up to and with the empty line.
         rest: what came after it already.
         method: as sent; `""` where the head is not HTTP that h11 understands.
+        fault: the status that says why h11 does not; 0 where it does.
         target: as sent.
         headers: lower-case names and values, in order.
         version: of HTTP, as in `1.1`.
@@ -49,6 +50,7 @@ class Head:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     version: str = ""
     root: str = ""
+    fault: int = 0
 
     def all(self, name: bytes) -> list[str]:
         """Return every value of a header, decoded as Latin-1, which takes any byte."""
@@ -184,7 +186,7 @@ def _parse_plain(data: bytes) -> Head | None:
 class HeadParser:
     """Finds the head at the start of what is fed to it.
 
-    What h11 refuses comes out as a head without a method, for Hypercorn to answer. A plain
+    What h11 refuses comes out as a head without a method, with the status to answer. A plain
     request is told by one regular expression instead, since parsing is the dearest part of a
     handshake; tests hold the two against each other.
     """
@@ -205,8 +207,8 @@ class HeadParser:
         self._parser.receive_data(data)
         try:
             event = self._parser.next_event()
-        except h11.RemoteProtocolError:
-            return Head(self._received, b"")
+        except h11.RemoteProtocolError as error:
+            return Head(self._received, b"", fault=error.error_status_hint)
         if not isinstance(event, h11.Request):
             return None
         rest = bytes(self._parser.trailing_data[0])

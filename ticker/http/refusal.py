@@ -97,6 +97,11 @@ FORBIDDEN: Final = Refusal(403, "forbidden", "forbidden")
 UNAVAILABLE: Final = Refusal(503, "database unavailable", "database", RETRY)
 
 
+def malformed(status: int) -> Refusal:
+    """Refuse what is no HTTP/1.1 request, with the status that h11 found for it."""
+    return Refusal(status, HTTPStatus(status).phrase.lower(), "malformed")
+
+
 def too_many_refusals(wait: float) -> Refusal:
     """Refuse an address that was refused too often; it may try again in `wait` seconds."""
     headers = {"retry-after": str(math.ceil(wait))}

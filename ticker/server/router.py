@@ -81,7 +81,7 @@ class Router:
                 connection.asked()
                 if head is not None:
                     head = http.placed(head)
-                self._refuse_where_needed(head)
+                self._refuse_where_needed(head, http)
                 if head is not None and not is_for_streams(head):
                     head = await http.serve(stream, head)
                 if head is not None:
@@ -105,14 +105,14 @@ class Router:
         elif self._full(limits.HANDSHAKE_ROOM):
             raise RefusedError(handshake.TOO_MANY_CONNECTIONS)
 
-    def _refuse_where_needed(self, head: Head | None) -> None:
+    def _refuse_where_needed(self, head: Head | None, http: HttpBridge) -> None:
         """Raise RefusedError for a request that cannot be served now, whatever it is."""
         if head is None:
             return
         if self._engine.draining:
-            raise RefusedError(handshake.DRAINING.to(head.method))
+            raise RefusedError(http.readable(head, handshake.DRAINING.to(head.method)))
         if self._full() and not (is_for_streams(head) and self.streams.signed(head)):
-            raise RefusedError(handshake.TOO_MANY_CONNECTIONS.to(head.method))
+            raise RefusedError(http.readable(head, handshake.TOO_MANY_CONNECTIONS.to(head.method)))
 
     def _full(self, more: int = 0) -> bool:
         """Whether there are too many connections that are no streams."""

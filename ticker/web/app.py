@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ticker import limits, service
+from ticker.http.origin import EXPOSED
 from ticker.server.lifespan import RefusingLifespan
 from ticker.service import Service
 from ticker.settings.model import Settings
@@ -121,9 +122,10 @@ def create_app(settings: Settings, worker: int | None = None) -> TickerApp:
         cors(
             app,
             allow_origin=list(settings.allowed_origins),
-            allow_headers=["authorization", "content-type"],
+            # A page may follow `/stream` by `fetch`, and says itself where to go on.
+            allow_headers=["authorization", "content-type", "last-event-id"],
             allow_methods=["GET", "POST"],
-            expose_headers=["retry-after"],
+            expose_headers=EXPOSED,
         )
     return app
 

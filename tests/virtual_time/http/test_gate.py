@@ -199,3 +199,53 @@ async def test_the_root_without_its_slash_leads_to_the_one_with_it(
     elsewhere = await refused(gate(), attrs.evolve(request("/belowdeck"), root="/below"))
     assert elsewhere is not None
     assert elsewhere.status == 404
+
+
+@pytest.mark.parametrize("origins", [("https://app.example",), ("*",)], ids=["listed", "any"])
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_page_that_may_ask_can_read_that_it_asks_too_often(
+    origins: tuple[str, ...],
+) -> None:
+    subject = gate(1, origins=origins)
+    page = request(Origin="https://app.example")
+    answer = None
+    while answer is None:
+        answer = await refused(subject, page)
+    assert answer.status == 429
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["access-control-allow-origin"] in {"*", "https://app.example"}
+    assert answer.headers["access-control-expose-headers"] == "retry-after"
+    assert answer.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "%"])
+@pytest.mark.usefixtures("autojump_clock")
+async def test_no_other_page_can_read_it(origin: str) -> None:
+    answer = await refused(gate(origins=("https://app.example",)), request(Origin=origin))
+    assert answer is not None
+    assert answer.status == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "text"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "bad request"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", 400, "bad request"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+            "not implemented",
+        ),
+    ],
+    ids=["no host", "space before the colon", "other coding"],
+)
+@pytest.mark.parametrize("root", ["", "/below"], ids=["at the root", "below a path"])
+async def test_what_is_no_request_hears_why_in_the_shape_of_all_errors(
+    raw: bytes, status: int, text: str, root: str
+) -> None:
+    head = HeadParser().feed(raw)
+    assert head is not None
+    answer = await refused(gate(), attrs.evolve(head, root=root))
+    assert answer is not None
+    assert (answer.status, answer.error) == (status, text)
