@@ -104,6 +104,7 @@ export class TickerClient extends EventTarget {
 	#position;
 	#asked = null;
 	#sentId; // of what was asked for last; none for the handshake's query
+	#sent = new Map(); // what was asked for on this connection, by id
 	#socket = null;
 	#shown = false;
 	#lost = false;
@@ -219,6 +220,7 @@ export class TickerClient extends EventTarget {
 			const url = new URL("ws/ticker", this.#url);
 			url.protocol = url.protocol.replace("http", "ws");
 			this.#sentId = 0;
+			this.#sent.clear();
 			if (this.#granted && !this.#asked) {
 				url.search = query(this.#request());
 				if (url.search) this.#sentId = undefined;
@@ -289,7 +291,8 @@ export class TickerClient extends EventTarget {
 			this.#refused(new TickerError(message.code, message.message, { terminal: !this.#asked }));
 		}
 		this.#deliver(message);
-		if (type === "subscribed" && id === this.#sentId) this.#confirmed(message);
+		// The server goes by each that it confirms, also by one that was superseded.
+		if (type === "subscribed" && (id === this.#sentId || this.#sent.has(id))) this.#confirmed(message);
 		if (type !== "welcome" || this.#sentId || this.#closed) return; // or a listener has asked for something
 		const plain = this.#sentId === 0;
 		if (this.#asked || (plain && query(this.#wanted))) this.#sendSubscription();
@@ -298,8 +301,10 @@ export class TickerClient extends EventTarget {
 
 	#sendSubscription() {
 		if (!this.#socket) return; // it is sent after the next `welcome`
+		const message = this.#asked?.message ?? this.#request();
 		this.#sentId = ++this.#lastId;
-		this.#send({ ...(this.#asked?.message ?? this.#request()), id: this.#sentId });
+		this.#sent.set(this.#sentId, message);
+		this.#send({ ...message, id: this.#sentId });
 	}
 
 	#request() {
@@ -310,14 +315,16 @@ export class TickerClient extends EventTarget {
 	#confirmed(answer) {
 		const held = new Set(answer.symbols);
 		for (const symbol of this.latest.keys()) if (!held.has(symbol)) this.latest.delete(symbol);
-		if (this.#asked) {
-			this.#wanted = this.#asked.message;
-			this.#asked.resolve(answer);
+		this.#wanted = this.#sent.get(answer.id) ?? this.#wanted;
+		this.#sent.delete(answer.id);
+		if (answer.id === this.#sentId) {
+			this.#asked?.resolve(answer);
 			this.#asked = null;
 		}
 		this.#granted = true;
 		this.#epoch = answer.epoch;
-		if (!answer.resumed) this.#position = null;
+		if (answer.resumed) this.#position ??= this.#wanted.resume;
+		else this.#position = null;
 		this.#show(answer.resumed);
 	}
 

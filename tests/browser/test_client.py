@@ -228,6 +228,45 @@ def test_a_refused_change_rejects_and_leaves_the_subscription_as_it_was(
     }
 
 
+def test_what_the_server_granted_last_goes_on_after_a_cut_also_where_it_was_superseded(
+    tab: Tab, shared: Program
+) -> None:
+    seen = blank(tab, shared).evaluate(
+        """async (apiKey) => {
+            const sockets = [];
+            globalThis.WebSocket = class extends WebSocket {
+                constructor(...how) {
+                    super(...how);
+                    sockets.push(this);
+                }
+            };
+            const { connect } = await import("/client.js");
+            const client = await connect({ apiKey, symbols: ["ETH-USD"], mode: "changes" });
+            const tick = () => new Promise((done) => client.addEventListener("ticker", done));
+            const kind = ({ kind }) => kind;
+            const superseded = client.subscribe(["SOL-USD"], 100, { mode: "changes" }).catch(kind);
+            const refused = client.subscribe(["FOO-USD"]).catch(kind);
+            const kinds = [await superseded, await refused];
+            await tick();
+            const before = [...client.latest.keys()];
+            sockets.at(-1).close();
+            await new Promise((done) => client.addEventListener("reconnected", done));
+            await tick();
+            const after = [...client.latest.keys()];
+            const { searchParams } = new URL(sockets.at(-1).url);
+            client.close();
+            return { kinds, before, after, symbols: searchParams.get("symbols") };
+        }""",
+        shared.demo_key,
+    )
+    assert seen == {
+        "kinds": ["superseded", "unknown_symbol"],
+        "before": ["SOL-USD"],
+        "after": ["SOL-USD"],
+        "symbols": "SOL-USD",
+    }
+
+
 def test_a_symbol_that_was_not_asked_for_never_shows_not_even_at_first_or_after_a_reconnect(
     tab: Tab, program: Callable[..., Program]
 ) -> None:
