@@ -22,6 +22,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
+from tests.support.leaks import descriptors
 from ticker.encodings.encoding import Encoding
 from ticker.engine import Engine
 from ticker.market.subscription import Subscription
@@ -80,7 +81,7 @@ class Running:
             behind=statistics.hub.behind,
             connections=statistics.connections,
             tasks=trio.lowlevel.current_statistics().tasks_living,
-            descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are enough
+            descriptors=descriptors(os.getpid()),
         )
 
     def threads(self) -> int:

@@ -180,7 +180,7 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
     scene: Scene,
 ) -> None:
     cluster, server, faults = scene.cluster, scene.cluster.server, []
-    silence = longest = 0.0
+    silence = siblings = longest = 0.0
 
     async def knock() -> None:
         """Open a stream, again and again, and note what is no stream."""
@@ -204,15 +204,18 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
             await eventually(partial(has_ended, cluster, ended), "the old ones' end", seconds=300)
             await settled(audience, trio.current_time(), seconds=30)
             silence = max(silence, *(s.silence(began, s.frames[-1].at) for s in audience))
+            siblings = max(siblings, *(s.silence_of_lasting(began) for s in audience))
         nursery.cancel_scope.cancel()
     resumed = [each for subscriber in audience for each in subscriber.resumed]
     tell(
-        f"rolling restart of {WORKERS} workers {scene.times} times: silence {silence:.3f} s, "
+        f"rolling restart of {WORKERS} workers {scene.times} times: siblings' silence "
+        f"{siblings:.3f} s, with the time to come back {silence:.3f} s, "
         f"{sum(resumed)} of {len(resumed)} resumed, {len(faults)} refused or reset, "
         f"the longest handshake {longest:.3f} s"
     )
     assert not faults
     assert all(resumed)
+    assert siblings <= (0.1 if scene.full else 10)
     assert most_draining(server.lines[before:]) == 1
 
 

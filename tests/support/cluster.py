@@ -27,9 +27,14 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 @attrs.frozen
 class Arrival:
-    """One frame of a subscriber."""
+    """One frame of a subscriber.
+
+    Attributes:
+        connection: which of the subscriber's connections it came by, from 0.
+    """
 
     at: float
+    connection: int
     epoch: str
     seq: int
     time_ms: int
@@ -137,7 +142,9 @@ class Subscriber:
             assert seq >= self.frames[-1].seq, f"seq went back from {self.frames[-1]} to {seq}"
         self._position = (self._epoch, seq)
         self.frames.append(
-            Arrival(trio.current_time(), self._epoch, seq, message["time"], snapshot)
+            Arrival(
+                trio.current_time(), len(self.lost), self._epoch, seq, message["time"], snapshot
+            )
         )
         self._witness.check(self._epoch, seq, self._book)
 
@@ -146,6 +153,14 @@ class Subscriber:
         ticks = [new.at for old, new in pairwise(self.frames) if new.seq > old.seq]
         times = [begin, *(at for at in ticks if begin < at < end), end]
         return max(later - earlier for earlier, later in pairwise(times))
+
+    def silence_of_lasting(self, begin: float) -> float:
+        """Return the longest time between two frames of one connection since then, in seconds."""
+        pairs = pairwise(frame for frame in self.frames if frame.at > begin)
+        return max(
+            (new.at - old.at for old, new in pairs if new.connection == old.connection),
+            default=0.0,
+        )
 
     def missed(self, begin: float, end: float) -> int:
         """Return the most ticks that one frame to the next left out between two moments."""

@@ -56,12 +56,17 @@ def footprint(server: Server) -> Footprint:
         behind=count("streams_behind"),
         connections=count("connections_open"),
         tasks=count("tasks"),
-        descriptors=_descriptors(server.pid),
+        descriptors=descriptors(server.pid, "auth.db"),
     )
 
 
-def _descriptors(pid: int) -> int:
-    files = [name for name in _open_files(pid) if "auth.db" not in name]
+def descriptors(pid: int, *kept: str) -> int:
+    """Count the open files of a process, but those that it may keep and those of the history.
+
+    Args:
+        kept: parts of the names of files that may be open in any number.
+    """
+    files = [name for name in _open_files(pid) if not any(part in name for part in kept)]
     of_history = sum("history.db" in name for name in files)
     return len(files) - min(of_history, HISTORY_FILES)
 

@@ -141,6 +141,7 @@ def _complete(response: Response, method: str) -> Response:
     if method == "HEAD":
         size = response.headers.get("Content-Length")
         response.set_data(b"")
+        del response.headers["Content-Length"]  # of the body that is not sent
         if size is not None:
             response.headers["Content-Length"] = size
     return response
