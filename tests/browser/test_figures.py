@@ -109,7 +109,8 @@ def test_changes_and_sparklines_begin_with_the_servers_minutes(tab: Tab, shared:
     stand.tick({"A-USD": "176"})
     row = page.locator('tr[data-symbol="A-USD"]')
     five = row.locator(".five")
-    expect(five).to_have_text(re.compile(r"^\+1[2-3]\.\d\d%$"))  # from 154 to 155 five minutes ago
+    # Five minutes ago it went from 154 to 155: where in this minute does the test stand?
+    expect(five).to_have_text(re.compile(r"^\+(13\.[5-9]|14\.[0-2])\d%$"))
     expect(row.locator(".minute")).to_have_text(re.compile(r"^\+\d+\.\d\d%$"))
     points = row.locator("path").get_attribute("d") or ""
     assert points.count("L") == 60
