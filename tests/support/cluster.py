@@ -65,6 +65,8 @@ class Witness:
 class Subscriber:
     """A subscriber of changes, which comes back when its connection is lost, and resumes.
 
+    A server that ends tells each how long to wait, so that they do not all come at once.
+
     Attributes:
         frames: what arrived, of all its connections.
         resumed: whether each return went on without a snapshot.
@@ -86,6 +88,7 @@ class Subscriber:
         self._book: dict[str, Any] = {}
         self._epoch = ""
         self._position: tuple[str, int] | None = None
+        self._retry_after = 0.0
 
     async def run(self) -> None:
         """Subscribe, and come back for ever."""
@@ -93,7 +96,8 @@ class Subscriber:
             with suppress(*_GONE):
                 await self._connection()
             self.lost.append(trio.current_time())
-            await trio.sleep(0.01)
+            await trio.sleep(max(0.01, self._retry_after))
+            self._retry_after = 0.0
 
     async def _connection(self) -> None:
         path = f"/ws/ticker?mode={self._mode}"
@@ -125,6 +129,8 @@ class Subscriber:
             case "epoch":
                 self._epoch = message["epoch"]
                 self.epochs.append(message["epoch"])
+            case "closing":
+                self._retry_after = message["retry_after_ms"] / 1000
             case "ticker":
                 self._apply(message)
 
