@@ -21,6 +21,7 @@ from tests.support.made_up import WALL, FakeAuthority, ScriptedSource, grant
 from tests.support.waiting import eventually
 from ticker.cluster.siblings import Siblings
 from ticker.connections import OpenConnection
+from ticker.market.sources import Source, SourceContext
 from ticker.market.sources.spec import SourceSpec
 from ticker.protocol.requests import Subscribe
 from ticker.security.authority import Authority, Grant
@@ -187,7 +188,12 @@ class Client:
 class World:
     """A running engine with what a test needs of it."""
 
-    def __init__(self, settings: Settings, siblings: Siblings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        siblings: Siblings | None = None,
+        load: Callable[[str, SourceContext], Source] | None = None,
+    ) -> None:
         self.source = ScriptedSource()
         self.authority = FakeAuthority(self.wall)
         self.wall_offset = 0.0
@@ -196,7 +202,7 @@ class World:
             settings,
             cast("Authority", self.authority),
             siblings=siblings,
-            load=self.source.load,
+            load=load or self.source.load,
             wall=self.wall,
         )
         self.engine = self.service.engine

@@ -58,6 +58,41 @@ class Turns:
     turned_at: float = math.inf
 
 
+class TickSignal:
+    """Wakes what waits for the end of each turn of the broadcast."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    def turn_over(self) -> None:
+        """Wake all that wait."""
+        self._turns += 1
+        self._waiting.unpark_all()
+
+    async def wait(self) -> None:
+        """Wait until the turn that comes next is over."""
+        await self._waiting.park()
+
+    def follower(self) -> Callable[[], Awaitable[None]]:
+        """Return what waits until a turn is over that it has not told of yet.
+
+        A source's first prices go out at once, before it can wait for that tick. Were it to wait
+        for the one after it, subscribers of changes would hear nothing for two ticks.
+        """
+        told = 0
+
+        async def next_turn() -> None:
+            nonlocal told
+            if told == self._turns:
+                await self._waiting.park()
+            else:
+                await trio.lowlevel.checkpoint()
+            told = self._turns
+
+        return next_turn
+
+
 class Tick(NamedTuple):
     """What is about to be published.
 
@@ -98,7 +133,7 @@ class Broadcast:
         pace: Callable[[float], Pace],
         wall_ms: Callable[[], int],
         turns: Turns,
-        ticked: trio.lowlevel.ParkingLot,
+        ticked: TickSignal,
         took: Callable[[float], None],
     ) -> None:
         """Prepare; `run` begins.
@@ -111,7 +146,7 @@ class Broadcast:
             pace: begins a pace of so many seconds.
             wall_ms: the wall clock, in milliseconds since the epoch.
             turns: where its ticks are counted.
-            ticked: where those are parked who wait for the next tick.
+            ticked: wakes what waits for the next tick.
             took: told how long each tick took to go out, in seconds.
         """
         self._interval = interval
@@ -152,7 +187,7 @@ class Broadcast:
 
     async def wait_ticked(self) -> None:
         """Wait until the next tick is over, or a turn at which there was none."""
-        await self._ticked.park()
+        await self._ticked.wait()
 
     async def _tick(self) -> None:
         # What a source brought last goes out even if it has stopped since.
@@ -166,7 +201,7 @@ class Broadcast:
         else:
             await self._hub.keep_alive(self._wall_ms())
         self._turns.turned_at = trio.current_time()
-        self._ticked.unpark_all()
+        self._ticked.turn_over()
 
     async def _publish(self) -> None:
         seq, time_ms = max(self._hub.published.seq, self.after) + 1, self._wall_ms()

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-import trio
-
 from ticker.market.backfill import Backfill
 from ticker.market.book import Book
-from ticker.market.broadcast import Broadcast, TickInterval, Turns
+from ticker.market.broadcast import Broadcast, TickInterval, TickSignal, Turns
 from ticker.market.followed import Followed
 from ticker.market.hub import Hub
 from ticker.market.ingest import Ingest
@@ -48,7 +46,7 @@ def make_market(
     Raises:
         SourceConfigError: a source cannot be set up as the settings ask.
     """
-    ticked = trio.lowlevel.ParkingLot()
+    ticked = TickSignal()
 
     def wall_ms() -> int:
         return int(wall() * 1000)
@@ -72,7 +70,7 @@ def make_market(
     sources = load_sources(
         settings,
         wall_ms=wall_ms,
-        next_tick=ticked.park,
+        tick_follower=ticked.follower,
         last=last,
         kept=kept,
         report=report,

@@ -100,7 +100,7 @@ def load_sources(
     settings: Settings,
     *,
     wall_ms: Callable[[], int] = wall_ms,
-    next_tick: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    tick_follower: Callable[[], Callable[[], Awaitable[None]]] = lambda: trio.lowlevel.checkpoint,
     last: Callable[[str], Quote | None] = nothing_shown,
     kept: Callable[[str], Decimal | None] = nothing_kept,
     report: Callable[[str, str, str], None] = no_report,
@@ -113,7 +113,7 @@ def load_sources(
     Args:
         settings: name the sources.
         wall_ms: the wall clock.
-        next_tick: waits for the market's next broadcast.
+        tick_follower: makes what waits for the market's next broadcast, one for each source.
         last: returns the newest quote of a symbol.
         kept: returns the last price of a symbol's past, of before.
         report: counts a fault: the source's name, the fault's kind, and a detail for the log.
@@ -132,7 +132,7 @@ def load_sources(
             settings,
             spec,
             wall_ms=wall_ms,
-            next_tick=next_tick,
+            next_tick=tick_follower(),
             last=last,
             kept=kept,
             report=partial(report, spec.name),
