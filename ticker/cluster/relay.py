@@ -170,6 +170,7 @@ class Relay:
             before = self._published
             parts, has = self._greet(has)
             for part in parts:
+                await trio.lowlevel.checkpoint()  # a long past is no reason to hold up a tick
                 while True:
                     try:
                         follower.send(part)
