@@ -75,19 +75,20 @@ class TickSignal:
         await self._waiting.park()
 
     def follower(self) -> Callable[[], Awaitable[None]]:
-        """Return what waits until a turn is over that it has not told of yet.
+        """Return what waits until the next turn is over, or knows that the last one just was.
 
         A source's first prices go out at once, before it can wait for that tick. Were it to wait
-        for the one after it, subscribers of changes would hear nothing for two ticks.
+        for the one after it, subscribers of changes would hear nothing for two ticks. Where more
+        than one turn has passed, the source has paused, and waits as at its beginning.
         """
         told = 0
 
         async def next_turn() -> None:
             nonlocal told
-            if told == self._turns:
-                await self._waiting.park()
-            else:
+            if self._turns - told == 1:
                 await trio.lowlevel.checkpoint()
+            else:
+                await self._waiting.park()
             told = self._turns
 
         return next_turn
