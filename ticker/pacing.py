@@ -40,7 +40,7 @@ class Pacer:
     """
 
     def __init__(self, ticks: Offering, tick_seconds: float) -> None:
-        """Begin with nobody waiting.
+        """Begin with no task waiting.
 
         Args:
             ticks: when the last one was.

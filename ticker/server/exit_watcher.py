@@ -20,12 +20,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import select
 import signal
 import stat
 from contextlib import suppress
 from typing import Final
 
 _WELL: Final = b"1"
+#: How long the command may take to end; a busy machine needs seconds.
+_GONE_SECONDS: Final = 10.0
 #: Of signals to the whole process group the watcher takes none: it outlives the worker.
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
@@ -80,8 +83,14 @@ class _Command:
             if self._pid == 1:
                 resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (0, 0))
                 self._signal(signal.SIGTERM)
+                self._wait_gone()
             else:
                 self._signal(signal.SIGUSR1)
+
+    def _wait_gone(self) -> None:
+        """Wait for its end, so that it does not learn of the worker's before that poll fails."""
+        if self._descriptor is not None:
+            select.select([self._descriptor], [], [], _GONE_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._descriptor is None:
