@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 import trio
 import trio.testing
-from sqlalchemy import event
 
 from ticker import limits
 from ticker.security.authority import (
@@ -20,7 +20,7 @@ from ticker.security.authority import (
 from ticker.security.key_admin import KeyAdmin
 from ticker.security.policy import PolicySet
 from ticker.security.tokens import TokenSigner
-from ticker.storage.sqlite import SqliteDatabase
+from ticker.storage.sqlite import SqliteDatabase, SqliteTransaction
 
 PEPPER = bytes(range(32))
 
@@ -96,7 +96,13 @@ async def refused_token(authority: Authority, token: str) -> str:
 def database_reads(database: SqliteDatabase) -> list[str]:
     """Note every transaction that begins from now on."""
     seen: list[str] = []
-    event.listen(database._engine, "begin", lambda _connection: seen.append("begin"))
+    transaction = database._transaction
+
+    def noted(begin: str) -> AbstractContextManager[SqliteTransaction]:
+        seen.append("begin")
+        return transaction(begin)
+
+    database._transaction = noted  # type: ignore[method-assign,assignment]
     return seen
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection
 
 from ticker import limits
 from ticker.security.keys import ParsedKey, hash_key, new_key
 from ticker.storage import keys, tokens
-from ticker.storage.interface import Database
+from ticker.storage.interface import Database, Transaction
 from ticker.storage.keys import KeyRecord
 from ticker.storage.tokens import TokenRecord
 
@@ -83,14 +82,14 @@ class KeyAdmin:
         if not _USER.fullmatch(user):
             raise KeyAdminUsageError("a user is named by at most 64 letters, digits and . _ @ + -")
         now = self._now()
-        with self._database.write() as connection:
-            made = self._add(connection, user, role, None if lifetime is None else now + lifetime)
+        with self._database.write() as transaction:
+            made = self._add(transaction, user, role, None if lifetime is None else now + lifetime)
         log_created(made.record)
         self._hand_over(made, hand_over)
-        with self._database.write() as connection:
-            demos = keys.live_demo(connection)
+        with self._database.write() as transaction:
+            demos = keys.live_demo(transaction)
             for demo in demos:
-                keys.revoke(connection, demo.id, now)
+                keys.revoke(transaction, demo.id, now)
         for demo in demos:
             _log.info("api_key_revoked", key_id=demo.id, user=demo.user, reason="demo_over")
         return made
@@ -100,8 +99,8 @@ class KeyAdmin:
         try:
             hand_over(made)
         except BaseException:
-            with self._database.write() as connection:
-                keys.revoke(connection, made.record.id, self._now())
+            with self._database.write() as transaction:
+                keys.revoke(transaction, made.record.id, self._now())
             _log.info(
                 "api_key_revoked",
                 key_id=made.record.id,
@@ -111,17 +110,17 @@ class KeyAdmin:
             raise
 
     def _add(
-        self, connection: Connection, user: str, role: str, expires_at: float | None
+        self, transaction: Transaction, user: str, role: str, expires_at: float | None
     ) -> NewKey:
         parsed = new_key()
         record = record_of(parsed, self._pepper, user, role, self._now(), expires_at=expires_at)
-        keys.add(connection, record)
+        keys.add(transaction, record)
         return NewKey(record, parsed.text)
 
     def all_keys(self) -> list[KeyRecord]:
         """Read the keys, oldest first."""
-        with self._database.read() as connection:
-            return keys.listed(connection)
+        with self._database.read() as transaction:
+            return keys.listed(transaction)
 
     def revoke(self, key_id: str) -> KeyRecord:
         """End a key and its tokens at once; one that was revoked before stays so.
@@ -129,9 +128,9 @@ class KeyAdmin:
         Raises:
             KeyAdminError: there is no such key.
         """
-        with self._database.write() as connection:
-            record = self._find(connection, key_id)
-            changed = keys.revoke(connection, key_id, self._now())
+        with self._database.write() as transaction:
+            record = self._find(transaction, key_id)
+            changed = keys.revoke(transaction, key_id, self._now())
         if changed:
             _log.info("api_key_revoked", key_id=key_id, user=record.user, reason="asked")
         return record
@@ -155,39 +154,39 @@ class KeyAdmin:
         """
         _check_time(overlap)
         now = self._now()
-        with self._database.write() as connection:
-            old = self._find(connection, key_id)
+        with self._database.write() as transaction:
+            old = self._find(transaction, key_id)
             if old.demo or old.state(now) != "live":
                 state = "the demo key" if old.demo else old.state(now)
                 raise KeyAdminError(f"key {key_id} is {state}: make a new one with keys create")
             lifetime = None if old.expires_at is None else old.expires_at - old.created_at
             made = self._add(
-                connection, old.user, old.role, None if lifetime is None else now + lifetime
+                transaction, old.user, old.role, None if lifetime is None else now + lifetime
             )
         log_created(made.record)
         self._hand_over(made, hand_over)
-        with self._database.write() as connection:
+        with self._database.write() as transaction:
             if overlap > 0:
                 until = min(now + overlap, old.expires_at or float("inf"))
-                keys.set_expiry(connection, key_id, until)
+                keys.set_expiry(transaction, key_id, until)
             else:
-                keys.revoke(connection, key_id, now)
+                keys.revoke(transaction, key_id, now)
         _log.info(
             "api_key_rotated", key_id=key_id, user=old.user, by=made.record.id, overlap=overlap
         )
         return made
 
     @staticmethod
-    def _find(connection: Connection, key_id: str) -> KeyRecord:
-        record = keys.find(connection, key_id)
+    def _find(transaction: Transaction, key_id: str) -> KeyRecord:
+        record = keys.find(transaction, key_id)
         if record is None:
             raise KeyAdminError("there is no key with that id: keys list shows them")
         return record
 
     def live_tokens(self) -> list[TokenRecord]:
         """Read the tokens that open something now, oldest first."""
-        with self._database.read() as connection:
-            return tokens.live(connection, self._now())
+        with self._database.read() as transaction:
+            return tokens.live(transaction, self._now())
 
     def revoke_token(self, token_id: str) -> None:
         """End a token at once; one that was revoked before stays so.
@@ -195,11 +194,11 @@ class KeyAdmin:
         Raises:
             KeyAdminError: there is no such token.
         """
-        with self._database.write() as connection:
-            record = tokens.find(connection, token_id)
+        with self._database.write() as transaction:
+            record = tokens.find(transaction, token_id)
             if record is None:
                 raise KeyAdminError("there is no token with that id: tokens list shows them")
-            changed = tokens.revoke(connection, token_id, self._now())
+            changed = tokens.revoke(transaction, token_id, self._now())
         if changed:
             _log.info(
                 "token_revoked", token_id=token_id, key_id=record.key_id, user_id=record.user_id

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from ticker.storage.history_store import Block, Changes
-from ticker.storage.interface import Database
+from ticker.storage.postgres import PostgresDatabase
 
 __all__ = ["PostgresHistory"]
 
@@ -58,7 +58,7 @@ class PostgresHistory:
         market: the market's name.
     """
 
-    def __init__(self, database: Database, market: str) -> None:
+    def __init__(self, database: PostgresDatabase, market: str) -> None:
         self._database = database
         self._market = market
         self._made = False
@@ -72,8 +72,8 @@ class PostgresHistory:
         """Return the symbols that there are blocks of."""
         self._make()
         found = select(_blocks.c.symbol).where(_blocks.c.market == self._market).distinct()
-        with self._database.read() as connection:
-            return sorted(connection.execute(found).scalars())
+        with self._database.read() as transaction:
+            return sorted(transaction.connection.execute(found).scalars())
 
     def blocks(self, symbol: str) -> Sequence[Block]:
         """Return the blocks of a symbol, by step and begin."""
@@ -84,8 +84,8 @@ class PostgresHistory:
             .where(_blocks.c.market == self._market, _blocks.c.symbol == symbol)
             .order_by(_blocks.c.step, _blocks.c.begin)
         )
-        with self._database.read() as connection:
-            return [Block(symbol, *row) for row in connection.execute(query)]
+        with self._database.read() as transaction:
+            return [Block(symbol, *row) for row in transaction.connection.execute(query)]
 
     def filled(self, after: int) -> Sequence[Block]:
         """Return the blocks of exchanges' own bars that were written after a row of the journal."""
@@ -100,8 +100,8 @@ class PostgresHistory:
             )
             .order_by(_blocks.c.symbol, _blocks.c.step, _blocks.c.begin)
         )
-        with self._database.read() as connection:
-            return [Block(*row) for row in connection.execute(query)]
+        with self._database.read() as transaction:
+            return [Block(*row) for row in transaction.connection.execute(query)]
 
     def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
         """Return the journal's rows above a number, with their numbers, which only grow."""
@@ -111,13 +111,14 @@ class PostgresHistory:
             .where(_journal.c.market == self._market, _journal.c.number > after)
             .order_by(_journal.c.number)
         )
-        with self._database.read() as connection:
-            return [(number, bytes(bars)) for number, bars in connection.execute(query)]
+        with self._database.read() as transaction:
+            return [(number, bytes(bars)) for number, bars in transaction.connection.execute(query)]
 
     def write(self, changes: Changes) -> int:
         """Write all of it or nothing; return the number of the journal's last row."""
         self._make()
-        with self._database.write(together=True) as connection:
+        with self._database.write(together=True) as transaction:
+            connection = transaction.connection
             if changes.journal:
                 row = insert(_journal).values(market=self._market, bars=changes.journal)
                 number = connection.execute(row.returning(_journal.c.number)).scalar_one()
@@ -176,6 +177,6 @@ class PostgresHistory:
     def _make(self) -> None:
         """Make the tables where there are none."""
         if not self._made:
-            with self._database.write() as connection:
-                _metadata.create_all(connection)
+            with self._database.write() as transaction:
+                _metadata.create_all(transaction.connection)
             self._made = True

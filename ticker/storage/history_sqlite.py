@@ -22,7 +22,7 @@ from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, make_directory, open_private
 from ticker.storage.history_store import Block, Changes
-from ticker.storage.sqlite import unavailable
+from ticker.storage.sqlite_errors import unavailable
 
 __all__ = ["HISTORY_FILE", "SqliteHistory"]
 

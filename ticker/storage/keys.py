@@ -1,13 +1,13 @@
-"""Statements about API keys, over a connection of `Database.read` or `Database.write`."""
+"""Statements about API keys, over a transaction of `Database.read` or `Database.write`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from ticker import limits
-from ticker.storage.schema import api_keys, pepper_mark, revocations
+from ticker.storage.interface import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,85 +34,91 @@ class KeyRecord:
         return "live"
 
 
-def _record(row: RowMapping) -> KeyRecord:
-    return KeyRecord(**row)
+#: In the order of `KeyRecord`. `user` is a word of SQL's own.
+_COLUMNS: Final = tuple(f'"{each.name}"' for each in fields(KeyRecord))
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM api_keys"  # noqa: S608 - the names are ours
+_ADD: Final = (
+    f"INSERT INTO api_keys ({', '.join(_COLUMNS)}) "  # noqa: S608 - as above
+    f"VALUES ({', '.join(f':{each.name}' for each in fields(KeyRecord))})"
+)
 
 
-def add(connection: Connection, record: KeyRecord) -> None:
+def _records(rows: Iterable[Any]) -> list[KeyRecord]:
+    return [
+        KeyRecord(id_, bytes(hash_), user, role, bool(demo), *times)
+        for id_, hash_, user, role, demo, *times in rows
+    ]
+
+
+def add(transaction: Transaction, record: KeyRecord) -> None:
     """Store a new key."""
-    values = {column.name: getattr(record, column.name) for column in api_keys.columns}
-    connection.execute(insert(api_keys).values(values))
+    transaction.change(_ADD, **{each.name: getattr(record, each.name) for each in fields(record)})
 
 
-def find(connection: Connection, key_id: str) -> KeyRecord | None:
+def find(transaction: Transaction, key_id: str) -> KeyRecord | None:
     """Read one key."""
-    row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).mappings().first()
-    return None if row is None else _record(row)
+    return next(iter(_records(transaction.query(f"{_SELECT} WHERE id = :id", id=key_id))), None)
 
 
-def find_locked(connection: Connection, key_id: str) -> KeyRecord | None:
+def find_locked(transaction: Transaction, key_id: str) -> KeyRecord | None:
     """Read one key, and keep others from changing it until the transaction ends."""
-    query = select(api_keys).where(api_keys.c.id == key_id).with_for_update(key_share=True)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else _record(row)
+    query = f"{_SELECT} WHERE id = :id{transaction.row_lock}"
+    return next(iter(_records(transaction.query(query, id=key_id))), None)
 
 
-def listed(connection: Connection) -> list[KeyRecord]:
+def listed(transaction: Transaction) -> list[KeyRecord]:
     """Read the newest keys, oldest first."""
-    newest = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
-    rows = connection.execute(newest.limit(limits.LIST_ROWS)).mappings().all()
-    return [_record(row) for row in reversed(rows)]
+    newest = f"{_SELECT} ORDER BY created_at DESC, id LIMIT :most"
+    return _records(reversed(transaction.query(newest, most=limits.LIST_ROWS)))
 
 
-def live_demo(connection: Connection) -> list[KeyRecord]:
+def live_demo(transaction: Transaction) -> list[KeyRecord]:
     """Read the demo keys that were not revoked."""
-    query = select(api_keys).where(api_keys.c.demo, api_keys.c.revoked_at.is_(None))
-    return [_record(row) for row in connection.execute(query).mappings()]
+    return _records(transaction.query(f"{_SELECT} WHERE demo AND revoked_at IS NULL"))
 
 
-def any_real(connection: Connection) -> bool:
+def any_real(transaction: Transaction) -> bool:
     """Whether there is, or ever was, a key besides demo keys."""
-    query = select(func.count()).select_from(api_keys).where(~api_keys.c.demo)
-    return bool(connection.execute(query).scalar_one())
+    return bool(transaction.query("SELECT 1 FROM api_keys WHERE NOT demo LIMIT 1"))
 
 
-def mark_used(connection: Connection, key_id: str, now: float) -> None:
+def mark_used(transaction: Transaction, key_id: str, now: float) -> None:
     """Note that a key was exchanged."""
-    connection.execute(
-        update(api_keys)
-        .where(api_keys.c.id == key_id)
-        .values(
-            first_used_at=func.coalesce(api_keys.c.first_used_at, now),
-            last_used_at=now,
-        )
+    transaction.change(
+        "UPDATE api_keys SET first_used_at = coalesce(first_used_at, :now), last_used_at = :now "
+        "WHERE id = :id",
+        id=key_id,
+        now=now,
     )
 
 
-def set_expiry(connection: Connection, key_id: str, expires_at: float) -> None:
+def set_expiry(transaction: Transaction, key_id: str, expires_at: float) -> None:
     """Let a key end at a moment."""
-    connection.execute(
-        update(api_keys).where(api_keys.c.id == key_id).values(expires_at=expires_at)
+    transaction.change(
+        "UPDATE api_keys SET expires_at = :at WHERE id = :id", id=key_id, at=expires_at
     )
 
 
-def revoke(connection: Connection, key_id: str, now: float) -> bool:
+def revoke(transaction: Transaction, key_id: str, now: float) -> bool:
     """End a key for good and tell every process; False where it already was revoked.
 
     Only for a transaction that holds off other writers: it gives the revocation its number.
     """
-    changed = connection.execute(
-        update(api_keys)
-        .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-        .values(revoked_at=now)
+    changed = transaction.change(
+        "UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL",
+        id=key_id,
+        now=now,
     )
-    if changed.rowcount:
-        connection.execute(insert(revocations).values(key_id=key_id, at=now))
-    return bool(changed.rowcount)
+    if changed:
+        transaction.change(
+            "INSERT INTO revocations (key_id, at) VALUES (:id, :now)", id=key_id, now=now
+        )
+    return bool(changed)
 
 
-def claim_pepper(connection: Connection, mark: bytes) -> bytes:
+def claim_pepper(transaction: Transaction, mark: bytes) -> bytes:
     """Read the mark of the pepper in use; the first to ask sets it."""
-    found = connection.execute(select(pepper_mark.c.mark)).scalar()
-    if found is None:
-        connection.execute(insert(pepper_mark).values(mark=mark))
-    return mark if found is None else bytes(found)
+    for (found,) in transaction.query("SELECT mark FROM pepper_mark"):
+        return bytes(found)
+    transaction.change("INSERT INTO pepper_mark (mark) VALUES (:mark)", mark=mark)
+    return mark

@@ -1,7 +1,8 @@
 """A database in PostgreSQL, for several machines: connections, locks, deadlines, faults.
 
-Rules for this module: synchronous, for worker threads; it holds no statement about keys or
-tokens, since those of `keys` and `tokens` serve every kind of database.
+Rules for this module: synchronous, for worker threads; what is raised by SQLAlchemy and the
+driver is caught here and nowhere else, and leaves as `DatabaseUnavailableError`. It holds no
+statement about keys or tokens, since those of `keys` and `tokens` serve every kind of database.
 
 Theory of operation. A transaction here sees what others commit meanwhile. What must not, holds
 off others: a writer takes an advisory lock at its start, so that two peppers are never claimed,
@@ -13,18 +14,30 @@ Everything has a deadline: a server may be away, paused, or behind a link that s
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, Connection, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.pooled import PooledDatabase
-from ticker.storage.revision import revision
-from ticker.storage.schema import HEAD
+from ticker.storage.interface import Value
+from ticker.storage.revision import HEAD, revision
 from ticker.storage.urls import DatabaseUrlError, postgres_url
 
 #: The numbers of our advisory locks: the first half is the same for all, "tick" in ASCII.
@@ -68,7 +81,35 @@ _REFUSALS: Final = {
 }
 
 
-class PostgresDatabase(PooledDatabase):
+#: What may be raised where something is wrong with the database.
+_FAULTS: Final = (SQLAlchemyError, psycopg.Error, OSError)
+#: There are some twenty statements; reading one for its values' names costs more than to run it.
+_text: Final = lru_cache(maxsize=64)(text)
+
+
+class PostgresTransaction:
+    """A transaction under way; see `interface.Transaction`.
+
+    Attributes:
+        connection: SQLAlchemy's.
+    """
+
+    #: Not `FOR UPDATE`: what refers to the row may be stored meanwhile.
+    row_lock: Final = " FOR NO KEY UPDATE"
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def query(self, statement: str, **values: Value) -> Sequence[Any]:
+        """Run a statement that reads; return its rows."""
+        return self.connection.execute(_text(statement), values).all()
+
+    def change(self, statement: str, **values: Value) -> int:
+        """Run a statement that writes; return how many rows it changed."""
+        return self.connection.execute(_text(statement), values).rowcount
+
+
+class PostgresDatabase:
     """A PostgreSQL database of keys and tokens. Methods block; threads may share one object.
 
     Args:
@@ -77,8 +118,6 @@ class PostgresDatabase(PooledDatabase):
     Raises:
         DatabaseUrlError: the address is of another kind, or has a parameter that libpq lacks.
     """
-
-    _faults = (SQLAlchemyError, psycopg.Error, OSError)
 
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
@@ -94,11 +133,19 @@ class PostgresDatabase(PooledDatabase):
             hide_parameters=True,
         )
         event.listen(engine, "connect", _limit_statements)
-        super().__init__(
-            engine,
-            reading={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
-            writing={"isolation_level": "READ COMMITTED", "postgresql_readonly": False},
+        event.listen(engine, "checkin", self._on_checkin)
+        self._engine = engine
+        self._closed = False
+        # The same connections, only that their transactions begin differently.
+        self._reading = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+        self._writing = engine.execution_options(
+            isolation_level="READ COMMITTED", postgresql_readonly=False
+        )
+
+    def __repr__(self) -> str:
+        return f"<PostgresDatabase {self.place}>"
 
     @property
     def place(self) -> str:
@@ -111,6 +158,36 @@ class PostgresDatabase(PooledDatabase):
                 database=self._url.database,
             )
         )
+
+    def close(self) -> None:
+        """Close every connection: what a thread still uses, once it is done with it."""
+        self._closed = True
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[PostgresTransaction]:
+        """Run statements that only read, on one consistent state.
+
+        Raises:
+            DatabaseUnavailableError: something is wrong with the database.
+        """
+        with self._faults_told(), self._reading.begin() as connection:
+            yield PostgresTransaction(connection)
+
+    @contextmanager
+    def write(self, *, together: bool = False) -> Iterator[PostgresTransaction]:
+        """Run one transaction that writes: all of it, durable on return, or nothing.
+
+        Args:
+            together: beside other writers; see `interface`.
+
+        Raises:
+            DatabaseUnavailableError: something is wrong with the database.
+        """
+        with self._faults_told(), self._writing.begin() as connection:
+            if not together:
+                _hold_off(connection, _WRITERS)
+            yield PostgresTransaction(connection)
 
     def migrate(self) -> bool:
         """Bring the schema up to date; several processes and machines may do so at once.
@@ -126,7 +203,7 @@ class PostgresDatabase(PooledDatabase):
         # Before the transaction, since others wait for its end.
         from ticker.storage.migrations.upgrade import upgrade  # noqa: PLC0415 - it takes long
 
-        with self.write(together=True) as connection:
+        with self._faults_told(), self._writing.begin() as connection:
             seconds = limits.DATABASE_MIGRATION_SECONDS
             for name in ("lock_timeout", "statement_timeout"):
                 connection.execute(text(f"SET LOCAL {name} = '{seconds}s'"))
@@ -140,11 +217,21 @@ class PostgresDatabase(PooledDatabase):
         """Leave it to the server, whose autovacuum reclaims the room of deleted rows."""
         return True
 
-    def _hold_off_others(self, connection: Connection) -> None:
-        _hold_off(connection, _WRITERS)
+    @contextmanager
+    def _faults_told(self) -> Iterator[None]:
+        try:
+            yield
+        except _FAULTS as error:
+            told = unavailable(self.place, error)
+            if told.reason != "busy":
+                # Whatever the connections believe about the database may be wrong.
+                self._engine.dispose()
+            raise told from None
 
-    def _told(self, error: Exception) -> DatabaseUnavailableError:
-        return unavailable(self.place, error)
+    def _on_checkin(self, _connection: object, record: Any) -> None:
+        if self._closed:
+            # The pool that it goes back to was closed already.
+            record.invalidate()
 
 
 def _parsed(url: str) -> URL:

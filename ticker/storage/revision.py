@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.interface import Database
+
+#: The revision that the last migration leads to.
+HEAD: Final = "0002"
 
 
 def revision(database: Database) -> str | None:
@@ -13,10 +18,10 @@ def revision(database: Database) -> str | None:
         DatabaseUnavailableError: something else is wrong with it.
     """
     try:
-        with database.read() as connection:
-            row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+        with database.read() as transaction:
+            rows = transaction.query("SELECT version_num FROM alembic_version")
     except DatabaseUnavailableError as error:
         if error.reason == "schema":
             return None
         raise
-    return None if row is None else str(row[0])
+    return str(rows[0][0]) if rows else None

@@ -1,7 +1,8 @@
 """The tables as they are after the last migration.
 
 Rules for this module: tables only. A change here needs a migration beside it, a new
-`HEAD`, and `tests/unit/storage/test_migrations.py` agrees only when both say the same.
+`revision.HEAD`, and the same in `sqlite_schema`; `tests/unit/storage/test_migrations.py` agrees
+only when all say the same.
 Times are seconds since the epoch.
 """
 
@@ -21,9 +22,6 @@ from sqlalchemy import (
     String,
     Table,
 )
-
-#: The revision that the last migration leads to.
-HEAD: Final = "0002"
 
 metadata: Final = MetaData()
 

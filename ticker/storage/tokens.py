@@ -1,13 +1,12 @@
-"""Statements about tokens and revocations, over a connection of `Database`."""
+"""Statements about tokens and revocations, over a transaction of `Database`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from dataclasses import dataclass, fields
+from typing import Final
 
 from ticker import limits
-from ticker.storage.schema import api_keys, revocations, tokens
+from ticker.storage.interface import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,95 +39,95 @@ class Revocation:
     key_id: str | None
 
 
-_WITH_KEY = select(
-    *(column for column in tokens.columns if column.name != "revoked_at"),
-    func.coalesce(tokens.c.revoked_at, api_keys.c.revoked_at).label("revoked_at"),
-).join_from(tokens, api_keys)
-#: Asked for more than twice a second, so made once: a third of its cost.
-_LAST_REVOCATION = select(func.max(revocations.c.number))
+_NAMES: Final = tuple(each.name for each in fields(TokenRecord))
+_ADD: Final = (
+    f"INSERT INTO tokens ({', '.join(_NAMES)}) "  # noqa: S608 - the names are ours
+    f"VALUES ({', '.join(f':{name}' for name in _NAMES)})"
+)
+#: In the order of `TokenRecord`.
+_WITH_KEY: Final = (
+    f"SELECT {', '.join(f'tokens.{name}' for name in _NAMES[:-1])}, "  # noqa: S608 - as above
+    "coalesce(tokens.revoked_at, api_keys.revoked_at) "
+    "FROM tokens JOIN api_keys ON api_keys.id = tokens.key_id"
+)
 
 
-def _record(row: RowMapping) -> TokenRecord:
-    return TokenRecord(**row)
-
-
-def add(connection: Connection, record: TokenRecord) -> None:
+def add(transaction: Transaction, record: TokenRecord) -> None:
     """Store a new token."""
-    values = {column.name: getattr(record, column.name) for column in tokens.columns}
-    connection.execute(insert(tokens).values(values))
+    transaction.change(_ADD, **{name: getattr(record, name) for name in _NAMES})
 
 
-def find(connection: Connection, token_id: str) -> TokenRecord | None:
+def find(transaction: Transaction, token_id: str) -> TokenRecord | None:
     """Read one token, expired or not."""
-    row = connection.execute(_WITH_KEY.where(tokens.c.id == token_id)).mappings().first()
-    return None if row is None else _record(row)
+    for row in transaction.query(f"{_WITH_KEY} WHERE tokens.id = :id", id=token_id):
+        return TokenRecord(*row)
+    return None
 
 
-def live(connection: Connection, now: float) -> list[TokenRecord]:
+def live(transaction: Transaction, now: float) -> list[TokenRecord]:
     """Read the newest tokens that open something, oldest first."""
-    query = (
-        _WITH_KEY.where(tokens.c.expires_at > now)
-        .where(tokens.c.revoked_at.is_(None), api_keys.c.revoked_at.is_(None))
-        .order_by(tokens.c.issued_at.desc())
-        .limit(limits.LIST_ROWS)
+    rows = transaction.query(
+        f"{_WITH_KEY} WHERE tokens.expires_at > :now AND tokens.revoked_at IS NULL "
+        "AND api_keys.revoked_at IS NULL ORDER BY tokens.issued_at DESC LIMIT :most",
+        now=now,
+        most=limits.LIST_ROWS,
     )
-    return [_record(row) for row in reversed(connection.execute(query).mappings().all())]
+    return [TokenRecord(*row) for row in reversed(rows)]
 
 
-def of_key(connection: Connection, key_id: str) -> list[str]:
+def of_key(transaction: Transaction, key_id: str) -> list[str]:
     """Read the ids of every token of a key."""
-    return list(connection.execute(select(tokens.c.id).where(tokens.c.key_id == key_id)).scalars())
+    rows = transaction.query("SELECT id FROM tokens WHERE key_id = :id", id=key_id)
+    return [token_id for (token_id,) in rows]
 
 
-def revoke(connection: Connection, token_id: str, now: float) -> bool:
+def revoke(transaction: Transaction, token_id: str, now: float) -> bool:
     """End a token for good and tell every process; False where there was none to end.
 
     Only for a transaction that holds off other writers: it gives the revocation its number.
     """
-    changed = connection.execute(
-        update(tokens)
-        .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
-        .values(revoked_at=now)
+    changed = transaction.change(
+        "UPDATE tokens SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL",
+        id=token_id,
+        now=now,
     )
-    if changed.rowcount:
-        connection.execute(insert(revocations).values(token_id=token_id, at=now))
-    return bool(changed.rowcount)
-
-
-def last_revocation(connection: Connection) -> int:
-    """Tell the number of the newest revocation; 0 where there never was one."""
-    return connection.execute(_LAST_REVOCATION).scalar_one() or 0
-
-
-def revocations_after(connection: Connection, number: int) -> list[Revocation]:
-    """Read the next revocations after a number, in order, a batch at most."""
-    query = (
-        select(revocations.c.number, revocations.c.token_id, revocations.c.key_id)
-        .where(revocations.c.number > number)
-        .order_by(revocations.c.number)
-        .limit(limits.REVOCATION_BATCH)
-    )
-    return [Revocation(*row) for row in connection.execute(query)]
-
-
-def purge(connection: Connection, now: float) -> int:
-    """Remove a batch of expired tokens and of old revocations; tell how many rows it was."""
-    expired = (
-        select(tokens.c.id)
-        .where(tokens.c.expires_at <= now)
-        .order_by(tokens.c.expires_at)
-        .limit(limits.TOKEN_PURGE_BATCH)
-    )
-    old = (
-        select(revocations.c.number)
-        .where(
-            revocations.c.at < now - limits.REVOCATION_KEPT_SECONDS,
-            # The newest stays, so that its number goes on telling how far the list has come.
-            revocations.c.number < select(func.max(revocations.c.number)).scalar_subquery(),
+    if changed:
+        transaction.change(
+            "INSERT INTO revocations (token_id, at) VALUES (:id, :now)", id=token_id, now=now
         )
-        .limit(limits.TOKEN_PURGE_BATCH)
+    return bool(changed)
+
+
+def last_revocation(transaction: Transaction) -> int:
+    """Tell the number of the newest revocation; 0 where there never was one."""
+    ((number,),) = transaction.query("SELECT max(number) FROM revocations")
+    return number or 0
+
+
+def revocations_after(transaction: Transaction, number: int) -> list[Revocation]:
+    """Read the next revocations after a number, in order, a batch at most."""
+    rows = transaction.query(
+        "SELECT number, token_id, key_id FROM revocations WHERE number > :number "
+        "ORDER BY number LIMIT :most",
+        number=number,
+        most=limits.REVOCATION_BATCH,
     )
-    gone = connection.execute(delete(tokens).where(tokens.c.id.in_(expired))).rowcount
-    return (
-        gone + connection.execute(delete(revocations).where(revocations.c.number.in_(old))).rowcount
+    return [Revocation(*row) for row in rows]
+
+
+def purge(transaction: Transaction, now: float) -> int:
+    """Remove a batch of expired tokens and of old revocations; tell how many rows it was."""
+    expired = transaction.change(
+        "DELETE FROM tokens WHERE id IN "
+        "(SELECT id FROM tokens WHERE expires_at <= :now ORDER BY expires_at LIMIT :most)",
+        now=now,
+        most=limits.TOKEN_PURGE_BATCH,
     )
+    # The newest stays, so that its number goes on telling how far the list has come.
+    old = transaction.change(
+        "DELETE FROM revocations WHERE number IN (SELECT number FROM revocations "
+        "WHERE at < :before AND number < (SELECT max(number) FROM revocations) LIMIT :most)",
+        before=now - limits.REVOCATION_KEPT_SECONDS,
+        most=limits.TOKEN_PURGE_BATCH,
+    )
+    return expired + old

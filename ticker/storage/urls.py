@@ -94,7 +94,7 @@ def open_database(where: str | Path) -> Database:
         from ticker.storage.postgres import PostgresDatabase  # noqa: PLC0415 - an extra
 
         return PostgresDatabase(where)
-    from ticker.storage.sqlite import SqliteDatabase  # noqa: PLC0415 - SQLAlchemy takes long
+    from ticker.storage.sqlite import SqliteDatabase  # noqa: PLC0415 - a client has none
 
     if isinstance(where, str):
         check_url(where)
@@ -111,8 +111,9 @@ def open_history(where: str | Path, data_dir: Path, market: str) -> HistoryStore
     """
     if isinstance(where, str) and is_postgres(where):
         from ticker.storage.history_postgres import PostgresHistory  # noqa: PLC0415 - as above
+        from ticker.storage.postgres import PostgresDatabase  # noqa: PLC0415 - as above
 
-        return PostgresHistory(open_database(where), market)
+        return PostgresHistory(PostgresDatabase(where), market)
     from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory  # noqa: PLC0415 - as above
 
     return SqliteHistory(data_dir / HISTORY_FILE)

@@ -131,7 +131,7 @@ def test_a_lost_or_spoilt_file_makes_a_new_key_and_ends_the_old(database: Sqlite
 def test_a_lost_database_gets_the_same_key_back(database: SqliteDatabase) -> None:
     text = ensure(database)
     with database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM api_keys")
+        connection.change("DELETE FROM api_keys")
     assert ensure(database) == text
     assert works(database, text)
 

@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from ticker import limits
 from ticker.storage import keys
@@ -92,9 +91,9 @@ def test_a_file_that_is_open_to_others_is_closed_at_start(database: SqliteDataba
 
 def test_every_connection_is_durable_and_keeps_references(database: SqliteDatabase) -> None:
     with database.read() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+        assert connection.query("PRAGMA journal_mode") == [("wal",)]
+        assert connection.query("PRAGMA synchronous") == [(2,)]
+        assert connection.query("PRAGMA foreign_keys") == [(1,)]
 
 
 def test_what_is_written_is_all_there_or_not_at_all(database: SqliteDatabase) -> None:
@@ -281,13 +280,16 @@ def pragma(database: SqliteDatabase, statement: str) -> Callable[[], None]:
     Returns:
         What mends the disk, but not the connections that there are.
     """
-    database.close()
+    database._pool.renew()
+    connect = database._connect
 
-    def run(connection: sqlite3.Connection, _record: object) -> None:
+    def spoilt() -> sqlite3.Connection:
+        connection = connect()
         connection.execute(statement)
+        return connection
 
-    event.listen(database._engine, "connect", run)
-    return lambda: event.remove(database._engine, "connect", run)
+    database._connect = spoilt  # type: ignore[method-assign,assignment]
+    return lambda: vars(database).pop("_connect")
 
 
 def test_a_full_disk_refuses_writing_and_goes_on_reading(database: SqliteDatabase) -> None:
@@ -364,12 +366,10 @@ def test_a_connection_in_use_when_the_database_is_closed_is_closed_after(
 ) -> None:
     # A thread that was given up on is not waited for.
     with database.read() as connection:
-        raw = connection.connection.dbapi_connection
-        assert isinstance(raw, sqlite3.Connection)
         database.close()
-        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+        assert connection.query("SELECT 1") == [(1,)]
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        raw.execute("SELECT 1")
+        connection.query("SELECT 1")
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ticker.security.token_store import InvalidApiKeyError, TokenStore
 from ticker.storage import keys, schema, tokens
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.postgres import PostgresDatabase
-from ticker.storage.revision import revision
+from ticker.storage.revision import HEAD, revision
 
 PEPPER = bytes(range(32))
 START = (
@@ -101,15 +101,15 @@ def test_six_nodes_start_at_once_on_an_empty_database_and_one_migrates_it(
 
 def test_the_last_migration_leads_to_the_schema_of_today(database: PostgresDatabase) -> None:
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection.connection, opts={"compare_type": True})
         assert compare_metadata(context, schema.metadata) == []
-    assert revision(database) == schema.HEAD
+    assert revision(database) == HEAD
     assert not database.migrate()
 
 
 def test_a_database_of_a_newer_ticker_is_refused_in_one_line(database: PostgresDatabase) -> None:
     with database.write() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.change("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailableError, match="newer Ticker"):
         database.migrate()
 
@@ -295,7 +295,7 @@ def test_a_replica_says_that_it_is_one(database: PostgresDatabase) -> None:
 
     def write() -> None:
         with database.write() as connection:
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            connection.change("SET TRANSACTION READ ONLY")
             keys.add(connection, record)
 
     assert fault_of(write).reason == "readonly"

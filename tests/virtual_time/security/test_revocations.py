@@ -12,7 +12,6 @@ from typing import Any, Literal
 import pytest
 import trio
 import trio.testing
-from sqlalchemy import Connection
 
 from tests.support.issuing import (
     PATIENCE,
@@ -28,6 +27,7 @@ from ticker.security.authority import (
 )
 from ticker.security.token_store import TokenStore
 from ticker.storage import keys, tokens
+from ticker.storage.interface import Transaction
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ async def test_a_key_revoked_after_its_first_check_gives_no_token(
     made = issuer.key_admin.create("ada", "user")
     write = issuer.database.write
 
-    def revoked_just_before(*, together: bool) -> AbstractContextManager[Connection]:
+    def revoked_just_before(*, together: bool) -> AbstractContextManager[Transaction]:
         with write() as connection:
             keys.revoke(connection, made.record.id, issuer.time)
         return write(together=together)
