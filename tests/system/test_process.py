@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,69 @@ def test_a_worker_that_is_killed_from_outside_is_seen(
     with started("hypercorn", tmp_path / "data", command=command) as server:
         os.kill(worker_of(server.process.pid), signal.SIGKILL)
         assert server.wait(60) == code, server.output
+
+
+@contextmanager
+def held_back(command: int) -> Iterator[None]:
+    """Keep a process from running, ready as it may be, until the block is left.
+
+    A stop would not do: it interrupts the poll(2) that the race is about. Here the processor is
+    taken by a process that goes first, as on a busy machine.
+    """
+    processor = {min(os.sched_getaffinity(command))}
+    os.sched_setaffinity(command, processor)
+    busy_loop = [sys.executable, "-uc", "print()\nwhile True: pass"]
+    with subprocess.Popen(busy_loop, stdout=subprocess.PIPE) as busy:
+        try:
+            os.sched_setaffinity(busy.pid, processor)
+            os.sched_setscheduler(busy.pid, os.SCHED_FIFO, os.sched_param(1))
+            assert busy.stdout is not None
+            busy.stdout.readline()  # it runs
+            yield
+        finally:
+            busy.kill()
+
+
+def has_acted(command: int, watcher: int) -> bool:
+    """Whether a watcher has done all it does: it has ended, or waits for the command's end."""
+    limits = Path(f"/proc/{command}/limits").read_text()
+    state = Path(f"/proc/{watcher}/stat").read_text().rpartition(")")[2].split()[0]
+    return re.search(r"Max open files\s+0 ", limits) is not None and state in {"S", "Z"}
+
+
+#: What a worker is doing when it is killed.
+STEPS: dict[str, Callable[[Server], bool]] = {
+    "starting": lambda server: (server.data_dir / "server.lock").exists(),
+    "serving": lambda server: "Running on" in server.output,
+    "draining": lambda server: "Running on" in server.output,
+}
+
+
+@pytest.mark.skipif(not _namespaces(), reason="no namespaces here")
+@pytest.mark.parametrize("step", STEPS)
+def test_a_first_process_that_runs_late_still_ends_with_a_failure(
+    tmp_path: Path, step: str
+) -> None:
+    within = [*UNSHARE, *command_of("hypercorn")]
+    with (
+        started("hypercorn", tmp_path / "data", command=within, listen=False) as server,
+        socket.socket() as stream,
+    ):
+        wait_until(lambda: STEPS[step](server), step, seconds=60)
+        command = next(descendants(server.process.pid))
+        worker = worker_of(command)
+        if step == "draining":  # for a while: this stream answers nothing
+            server.wait_listening()
+            stream.connect(("127.0.0.1", server.port))
+            stream.sendall(handshake(server, server.token()))
+            server.wait_metric("ticker_streams_open", 1)
+            os.kill(command, signal.SIGTERM)
+            server.wait_event("draining")
+        watcher = next(descendants(worker))
+        with held_back(command):
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: has_acted(command, watcher), "the watcher to act", seconds=60)
+        assert server.wait(60) == 1, server.output
 
 
 def test_an_end_that_was_asked_for_leaves_no_watcher(tmp_path: Path) -> None:

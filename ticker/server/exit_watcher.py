@@ -12,7 +12,11 @@ The watcher holds the worker's end of the pipe by which the command learns that 
 
 The first process of a container ignores signals from inside that it does not handle. There the
 watcher takes away the command's descriptors (`prlimit`, RLIMIT_NOFILE) and wakes it, so that its
-next poll(2) fails, and the command with it.
+next poll(2) fails, and the command with it. It stays until then: were it gone before the command
+runs again, that poll would tell of the worker's end instead, and the command end with 0.
+
+A worker that is killed before it has loaded this program, within its first tenths of a second, has
+no watcher yet.
 """
 
 from __future__ import annotations
@@ -20,15 +24,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
-import select
 import signal
 import stat
+import time
 from contextlib import suppress
 from typing import Final
 
 _WELL: Final = b"1"
-#: How long the command may take to end; a busy machine needs seconds.
-_GONE_SECONDS: Final = 10.0
+_LONG_SECONDS: Final = 3600.0
 #: Of signals to the whole process group the watcher takes none: it outlives the worker.
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
@@ -75,7 +78,7 @@ class _Command:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        self._descriptor = _descriptor_of(pid)
 
     def fail(self) -> None:
         """End it with a failure; do nothing where it has gone."""
@@ -83,20 +86,24 @@ class _Command:
             if self._pid == 1:
                 resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (0, 0))
                 self._signal(signal.SIGTERM)
-                self._wait_gone()
+                while True:  # the watcher ends with the first process, as all others do
+                    time.sleep(_LONG_SECONDS)
             else:
                 self._signal(signal.SIGUSR1)
-
-    def _wait_gone(self) -> None:
-        """Wait for its end, so that it does not learn of the worker's before that poll fails."""
-        if self._descriptor is not None:
-            select.select([self._descriptor], [], [], _GONE_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._descriptor is None:
             os.kill(self._pid, number)
         else:
             signal.pidfd_send_signal(self._descriptor, number)
+
+
+def _descriptor_of(pid: int) -> int | None:
+    """Open a process; None where the system cannot, or a sandbox does not let it."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def _close_sockets() -> None:
