@@ -385,6 +385,9 @@ BODY_BYTES: Final = 4096
 #: Requests of one address that may come at once, as a multiple of its rate in a second: a page
 #: with everything on it, for some people behind one address.
 HTTP_BURST_TIMES: Final = 5
+#: For how long a browser keeps the answer to whether a page of another origin may ask: untold, it
+#: is some seconds; Chromium takes two hours at most.
+PREFLIGHT_KEPT_SECONDS: Final = 7200
 #: Files of the page for each request of another kind: the page is two dozen files, and twenty
 #: people behind one address may open it in the same moment.
 PAGE_FILES_TIMES: Final = 5

@@ -12,6 +12,7 @@ cannot be cancelled; switch to HTTP/2; let the cancellation of its own nursery o
 from __future__ import annotations
 
 import math
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -29,7 +30,8 @@ from ticker import limits
 from ticker.http.bearer import carried_in_header
 from ticker.http.gate import Gate
 from ticker.http.head import Head, is_for_streams, read_head
-from ticker.http.refusal import Refusal, RefusedError
+from ticker.http.refusal import Refusal, RefusedError, malformed
+from ticker.http.target import with_plain_target
 from ticker.protocol.paths import HTTP_STREAM_PATH
 from ticker.settings.readers import TokenPlace
 from ticker.transport.socket_stream import SocketStream
@@ -37,6 +39,9 @@ from ticker.transport.socket_stream import SocketStream
 #: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
 #: (RFC 8441), past the streams.
 HTTP_1: Final = "http/1.1"
+#: Hypercorn's own answer to a body that breaks HTTP (`hypercorn/protocol/h11.py`,
+#: `_send_error_response`): it says nothing.
+_EMPTY_ERROR: Final = re.compile(rb"HTTP/1\.1 ([45]\d\d) \r\ncontent-length: 0\r\n(?!content-type)")
 
 
 class HttpBridge:
@@ -58,7 +63,11 @@ class HttpBridge:
         self._token_from = [place for place in token_from if place != "subprotocol"]
 
     def placed(self, head: Head) -> Head:
-        """Return a request as one to a service below Hypercorn's `--root-path`."""
+        """Return a request as one to a service below Hypercorn's `--root-path`.
+
+        Its target is in its one spelling, by which all that follow decide.
+        """
+        head = with_plain_target(head)
         root = self._config.root_path
         return attrs.evolve(head, root=root) if root else head
 
@@ -92,6 +101,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
             one came. From then on Hypercorn sees the end of the stream, and can neither
             write nor close.
         broken: whether a write has failed, so that nothing more arrives.
+        late: whether a body did not come in time.
     """
 
     def __init__(
@@ -117,6 +127,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._token_from = token_from
         self.handed_over: Head | None = None
         self.broken = False
+        self.late = False
         self._answered = trio.Event()
         self._unread = b""
         self._ready = b""
@@ -147,6 +158,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         with trio.move_on_at(self._body_deadline):
             data = bytes(await self._stream.receive_some(max_bytes))
             return self._body(data)
+        self.late = True
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -306,6 +318,9 @@ class _Server(TCPServer):
         it would where a write fails: Hypercorn's reader waits for a response to be over.
         """
         if isinstance(event, RawData):
+            empty = _EMPTY_ERROR.match(event.data)
+            if empty is not None:
+                event = RawData(malformed(408 if self.stream.late else int(empty[1])).response())
             await super().protocol_send(event)
             if self.stream.broken:
                 self._over.cancel()

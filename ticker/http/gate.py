@@ -36,6 +36,8 @@ _PAGE_FILES: Final = (".css", ".html", ".js", ".json", ".svg")
 
 
 NOT_FOUND: Final = Refusal(404, "not found", "not_found")
+#: No resource has it: methods are told by case, and this is no tunnel (RFC 9110 §9.1, §9.3.6).
+NOT_IMPLEMENTED: Final = Refusal(501, "method not implemented", "method", late=True)
 
 
 class Gate:
@@ -67,6 +69,8 @@ class Gate:
         self._requests = make_limiter("requests", burst)
         self._page_files = make_limiter("page files", files)
         self._operations = make_limiter("operations", burst)
+        # A browser asks before a page of another origin may: that takes nothing of the page's own.
+        self._preflights = make_limiter("preflights", burst)
         self._metrics = metrics
         self._hops = trusted_hops
         self._origins = allowed_origins
@@ -118,13 +122,18 @@ class Gate:
         if self._foreign(head, encrypted=encrypted):
             # It counts against no address: any page can have its visitors' browsers send this.
             return ORIGIN
-        wait = self._limiter(head.path).admit(limit_key(address), trio.current_time())
-        return too_many_requests(wait) if wait else None
+        wait = self._limiter(head).admit(limit_key(address), trio.current_time())
+        if wait:
+            return too_many_requests(wait)
+        unknown = not head.method.isupper() or head.method == "CONNECT"
+        return NOT_IMPLEMENTED if head.method and unknown else None
 
-    def _limiter(self, path: str) -> Limiter:
-        if path in _OPERATIONS:
+    def _limiter(self, head: Head) -> Limiter:
+        if head.method == "OPTIONS":
+            return self._preflights
+        if head.path in _OPERATIONS:
             return self._operations
-        return self._page_files if path.endswith(_PAGE_FILES) else self._requests
+        return self._page_files if head.path.endswith(_PAGE_FILES) else self._requests
 
     def _foreign(self, head: Head, *, encrypted: bool) -> bool:
         """Whether a page asks that may not.

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
-from urllib.parse import unquote, urlsplit
 
 import attrs
 import h11
@@ -66,7 +65,7 @@ class Head:
 
     @property
     def path(self) -> str:
-        """The target without its query, and without scheme and host (RFC 9112 §3.2.2).
+        """The target without its query.
 
         Below `root`, as the application knows it; empty where the target is not below that.
         """
@@ -83,9 +82,7 @@ class Head:
 
     @property
     def _whole_path(self) -> str:
-        target = self.target.partition("?")[0]
-        absolute = _ABSOLUTE.match(target)
-        return (target[absolute.end() :] or "/") if absolute else target
+        return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
@@ -94,12 +91,10 @@ class Head:
 
     @property
     def target_readable(self) -> bool:
-        """Whether its target can be taken apart, as Quart does once it is unquoted, or fails."""
-        path = unquote(self.target.partition("?")[0])
-        try:
-            return path.startswith("/") or bool(urlsplit(path).path)
-        except ValueError:
-            return False
+        """Whether its target is one that an origin server answers (RFC 9112 §3.2)."""
+        if self.target == "*":
+            return self.method == "OPTIONS"
+        return self.target.startswith("/") and "#" not in self.target
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""
@@ -146,10 +141,6 @@ class Head:
         if self.first(b"transfer-encoding") is not None:
             return None
         return int(self.first(b"content-length") or 0)
-
-
-#: What a client of a proxy, or one that takes us for one, puts before a path.
-_ABSOLUTE: Final = re.compile(r"(?i:https?|wss?)://[^/?#]*")
 
 
 def _redact_bytes(value: bytes) -> bytes:

@@ -126,6 +126,7 @@ def create_app(settings: Settings, worker: int | None = None) -> TickerApp:
             allow_headers=["authorization", "content-type", "last-event-id"],
             allow_methods=["GET", "POST"],
             expose_headers=EXPOSED,
+            max_age=limits.PREFLIGHT_KEPT_SECONDS,
         )
     return app
 

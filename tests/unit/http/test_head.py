@@ -35,26 +35,6 @@ def test_a_head_is_read_with_its_names_in_lower_case_and_its_values_in_order() -
     assert (head.raw, head.rest) == (SIMPLE, b"more")
 
 
-@pytest.mark.parametrize(
-    ("target", "path", "query"),
-    [
-        ("/ws/ticker", "/ws/ticker", ""),
-        ("/ws/ticker?a=b?c", "/ws/ticker", "a=b?c"),
-        ("http://a.example/ws/ticker", "/ws/ticker", ""),
-        ("HTTPS://a.example:8081/ws/ticker?a=b", "/ws/ticker", "a=b"),
-        ("ws://[::1]:8081/ws/ticker", "/ws/ticker", ""),
-        ("http://a.example", "/", ""),
-        ("http://a.example?a=/b", "/", "a=/b"),
-        ("/http://a.example/ws/ticker", "/http://a.example/ws/ticker", ""),
-        ("ftp://a.example/ws/ticker", "ftp://a.example/ws/ticker", ""),
-        ("*", "*", ""),
-    ],
-)
-def test_a_target_is_read_with_and_without_its_host(target: str, path: str, query: str) -> None:
-    head = Head(b"", b"", "GET", target)
-    assert (head.path, head.query) == (path, query)
-
-
 @given(st.integers(0, len(SIMPLE) - 1))
 def test_half_a_head_is_none_yet(size: int) -> None:
     assert HeadParser().feed(SIMPLE[:size]) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +37,9 @@ NOW = 1_790_000_000_000 - 1_790_000_000_000 % HOUR.ms
 SYMBOLS = ("BTC-USD", "ETH-USD")
 
 
+OPENED: list[HistoryStore] = []
+
+
 class Kept:
     """A market's book and what keeps its past, with a wall clock that a test turns."""
 
@@ -51,6 +55,7 @@ class Kept:
         self.feeds = True
         self.book = Book(symbols)
         self.store = store or SqliteHistory(path / HISTORY_FILE)
+        OPENED.append(self.store)
         self.keeper = HistoryKeeper(
             self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: self.feeds
         )
@@ -65,6 +70,14 @@ class Kept:
 
     def everything(self) -> list[list[ShownBar]]:
         return [self.bars(step, each) for step in STEPS.values() for each in self.book.symbols]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close what a test leaves open, as after an end without order."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 async def again(kept: Kept, path: Path) -> Kept:
@@ -161,6 +174,7 @@ def remove(path: Path) -> None:
 async def test_made_up_prices_are_no_past_of_a_real_market(tmp_path: Path) -> None:
     book = Book(SYMBOLS)
     store = SqliteHistory(tmp_path / HISTORY_FILE)
+    OPENED.append(store)
     keeper = HistoryKeeper(
         book, store, wall_ms=lambda: NOW, feeds=lambda: True, invented="simulated"
     )

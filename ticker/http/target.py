@@ -1,0 +1,44 @@
+"""The target of a request in its one spelling: path and query (RFC 9112 §3.2.1).
+
+Rules for this module: pure. The router, the limits and the application decide by the path, and
+Quart takes what it gets out of its percent-encoding and off its leading slashes. So one reading is
+made before any of them looks: `//stream`, `/%73tream` and `http://host/stream` are `/stream`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+from ticker.http.head import Head
+
+#: What a client of a proxy, or one that takes this server for one, puts before a path; a name and
+#: a password before the host are a fault (RFC 9110 §4.2.4).
+_ABSOLUTE: Final = re.compile(r"(?i:https?|wss?)://([^/?#@]+)(?=[/?]|\Z)")
+_PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"
+
+
+def with_plain_target(head: Head) -> Head:
+    """Return a request with its target in its one spelling.
+
+    The host of an absolute target takes the place of `Host` (RFC 9112 §3.2.2). What is no target of
+    an origin server stays as it is, and begins with no slash.
+    """
+    target, headers = head.target, head.headers
+    absolute = _ABSOLUTE.match(target)
+    if absolute is not None:
+        target = target[absolute.end() :]
+        others = tuple(header for header in headers if header[0] != b"host")
+        headers = ((b"host", absolute[1].encode("latin-1")), *others)
+    path, mark, query = target.partition("?")
+    if absolute is not None and not path:
+        path = "/"  # an empty path (RFC 9110 §4.2.3)
+    if not path.startswith("/"):
+        return head
+    if "%" in path:
+        path = quote(unquote_to_bytes(path), safe=_PATH_CHARACTERS)
+    if path.startswith("//"):
+        path = f"/{path.lstrip('/')}"
+    target = path + mark + query
+    return head if target == head.target else head.rewritten(target, headers)
