@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +116,34 @@ async def test_a_body_that_never_ends_is_answered_as_every_fault(server: Server)
         await stream.send_all(b"POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
         response, _ = await read_response(stream, limits.BODY_SECONDS + 20)
     assert (response.status, response.error) == (408, "request timeout")
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+async def test_a_client_that_leaves_at_any_moment_is_no_error(
+    server: Server,
+    reset: bool,  # noqa: FBT001 - a table
+) -> None:
+    known = len(server.lines)
+    posted = (
+        b'POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 18\r\n\r\n{"api_key": "tk_a"}'
+    )
+    async with trio.open_nursery() as nursery:
+        for size in [*range(60, len(posted)), *[len(posted)] * 20]:
+            nursery.start_soon(_leave, server, posted[:size], reset)
+        for target in ("/", "/metrics", "/history?symbols=BTC-USD", "/stream"):
+            for _ in range(10):
+                bearer = f"Authorization: Bearer {server.token()}"
+                nursery.start_soon(_leave, server, request(target, bearer), reset)
+    server.wait_metric("ticker_streams_open", 0)
+    faults = [line for line in server.lines[known:] if '"level":"error"' in line]
+    assert not faults
+
+
+async def _leave(server: Server, data: bytes, reset: bool) -> None:  # noqa: FBT001 - a table
+    async with await connect(server) as stream:
+        if reset:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.send_all(data)
 
 
 async def test_asking_whether_it_may_ask_takes_nothing_of_a_page(shared: Server) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
+import quart.wrappers
 import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -43,6 +44,13 @@ _SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+#: What Quart from 0.23 on raises where a client leaves before its body or its answer is complete.
+CLIENT_LEFT: Final[tuple[type[Exception], ...]] = tuple(
+    error for error in [getattr(quart.wrappers, "ClientDisconnectedError", None)] if error
+)
+_ENDED: Final[tuple[type[BaseException], ...]] = (trio.Cancelled, *CLIENT_LEFT)
 
 
 class TickerApp(QuartTrio):
@@ -84,7 +92,7 @@ class TickerApp(QuartTrio):
             with ExitStack() as held:
                 scope[stream.HELD] = held  # type: ignore[typeddict-unknown-key]  # it is ours
                 await super().__call__(scope, receive, send)
-        except* trio.Cancelled:
+        except* _ENDED:
             pass
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -159,5 +167,6 @@ async def _http_error(problem: HTTPException) -> Response:
 
 
 async def _fault(problem: Exception) -> Response:
-    log.error("request_crashed", exc_info=problem)
+    if not isinstance(problem, CLIENT_LEFT):
+        log.error("request_crashed", exc_info=problem)
     return error(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error")
