@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
+from functools import partial
 
 import structlog
 import trio
@@ -18,6 +19,7 @@ from ticker.server import service_lock
 from ticker.server.process import ServiceError
 from ticker.server.shared_port import listen
 from ticker.server.supervisor import Supervisor, WorkerStartError
+from ticker.server.worker_process import WorkerProcess
 from ticker.settings.model import Settings
 from ticker.startup import Opened, open_authority, warn
 from ticker.storage.errors import DatabaseUnavailableError
@@ -49,7 +51,7 @@ def supervise(settings: Settings) -> int:
         warn(settings, opened)
         supervisor = Supervisor(
             # As this process was started, whatever started it.
-            (sys.executable, *sys.orig_argv[1:]),
+            partial(WorkerProcess.start, (sys.executable, *sys.orig_argv[1:])),
             sockets,
             _RESTARTS,
             grace=settings.graceful_timeout + limits.WORKER_REAP_SECONDS,

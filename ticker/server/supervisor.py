@@ -13,21 +13,26 @@ also does when the supervisor is killed. A byte through the leash says that a su
 connections already. A signal would not do: a service manager signals the workers too, and a
 second signal ends a process at once.
 
-Rules for this module: it knows processes, signals and sockets, nothing of prices or clients.
+To replace a worker, another place is kept on the same socket, and the one before is left once the
+new one's worker serves: whatever the worker before is about then, be it that it crashed and waits
+to be started again, there is one task that starts workers on a socket.
+
+Rules for this module: it knows workers and signals, nothing of prices or clients.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol
 
-import attrs
 import structlog
 import trio
 
-from ticker.server.worker_process import WorkerProcess
 from ticker.supervision import RestartPolicy
 
 log = structlog.get_logger()
@@ -41,13 +46,116 @@ class WorkerStartError(Exception):
         self.status = status
 
 
-@attrs.define(eq=False)
-class _Place:
-    """A listening socket and the worker that serves it."""
+class Worker(Protocol):
+    """A process that was started: see `worker_process.WorkerProcess`."""
 
-    number: int
-    listening: socket.socket
-    worker: WorkerProcess | None = None
+    async def watch(self, served: Callable[[], None]) -> int:
+        """Wait for its end, and kill it where it shows no sign of life; returns its status."""
+
+    def retire(self, *, succeeded: bool = False) -> None:
+        """Tell it to drain and end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+#: Starts the worker of a number on a listening socket.
+Start = Callable[[int, socket.socket], Awaitable[Worker]]
+
+
+class Place:
+    """A listening socket, and the worker that serves it.
+
+    Attributes:
+        number: which it is, from 1.
+        status: what its worker ended with once the place was left.
+    """
+
+    def __init__(
+        self, number: int, listening: socket.socket, start: Start, policy: RestartPolicy
+    ) -> None:
+        self.number = number
+        self.status = 0
+        self._listening = listening
+        self._start = start
+        self._policy = policy
+        self._worker: Worker | None = None
+        self._left = trio.Event()
+        self._succeeded = False
+        self._ended = trio.Event()
+
+    def another(self) -> Place:
+        """Return another place on the same socket."""
+        return Place(self.number, self._listening, self._start, self._policy)
+
+    async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run a worker, and another each time it crashes, until `leave`; started once one serves.
+
+        Raises:
+            WorkerStartError: the first one ended before it served.
+        """
+        crashes = 0
+        served = False
+
+        def serves() -> None:
+            nonlocal served
+            log.info("worker_serves", worker=self.number)
+            if not served:
+                served = True
+                task_status.started()
+
+        try:
+            while not self._left.is_set():
+                began = trio.current_time()
+                status = await self._run(serves)
+                log.info("worker_ended", worker=self.number, status=status)
+                if self._left.is_set():
+                    self.status = status
+                elif not served:
+                    raise WorkerStartError(self.number, status)
+                elif status:
+                    crashes = self._policy.crashes(crashes, trio.current_time() - began)
+                    await self._rest(self._policy.pause(crashes, random.random()))  # noqa: S311 - spreads load
+                # Else another process asked it to end: the next takes its place at once.
+            if not served:
+                task_status.started()  # it was left before, which is no failure
+        finally:
+            self._ended.set()
+
+    async def leave(self, *, succeeded: bool = False, seconds: float = math.inf) -> None:
+        """Have the worker end by itself, and start no other; returns once it has ended.
+
+        Args:
+            succeeded: whether another worker accepts on its socket already.
+            seconds: after which it is killed.
+        """
+        self._succeeded = succeeded
+        self._left.set()
+        if self._worker is not None:
+            self._worker.retire(succeeded=succeeded)
+        with trio.move_on_after(seconds):
+            await self._ended.wait()
+            return
+        if self._worker is not None:
+            log.error("worker_killed", worker=self.number, seconds=seconds)
+            self._worker.kill()
+        await self._ended.wait()
+
+    async def _run(self, serves: Callable[[], None]) -> int:
+        """Run one worker to its end; returns its status."""
+        worker = self._worker = await self._start(self.number, self._listening)
+        try:
+            if self._left.is_set():  # meanwhile
+                worker.retire(succeeded=self._succeeded)
+            return await worker.watch(serves)
+        finally:
+            self._worker = None
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait after a crash, unless the place is left meanwhile."""
+        log.error("worker_crashed", worker=self.number, retry_in_s=round(seconds, 3))
+        with trio.move_on_after(seconds):
+            await self._left.wait()
 
 
 class Supervisor:
@@ -59,7 +167,7 @@ class Supervisor:
 
     def __init__(
         self,
-        command: Sequence[str],
+        start: Start,
         sockets: Sequence[socket.socket],
         policy: RestartPolicy,
         *,
@@ -68,19 +176,18 @@ class Supervisor:
         """Prepare; `run` begins.
 
         Args:
-            command: what starts a worker.
+            start: starts a worker.
             sockets: one for each worker.
             policy: when to restart a worker that crashed.
             grace: how many seconds a worker has to end by itself.
         """
         self.status = 0
-        self._command = tuple(command)
-        self._policy = policy
         self._grace = grace
-        self._places = [_Place(number, each) for number, each in enumerate(sockets, 1)]
-        self._workers: set[WorkerProcess] = set()
+        self._places = [
+            Place(number, each, start, policy) for number, each in enumerate(sockets, 1)
+        ]
         self._ending = False
-        self._replacing = False
+        self._replacing = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the workers until a signal ends them; started once every worker serves.
@@ -94,8 +201,13 @@ class Supervisor:
                 nursery.start_soon(self._obey, received, nursery)
                 async with trio.open_nursery() as starting:
                     for place in self._places:
-                        starting.start_soon(nursery.start, self._keep, place)
+                        starting.start_soon(nursery.start, place.keep)
                 task_status.started()
+                while True:
+                    await self._replacing.wait()
+                    # Asked once more meanwhile, they are all replaced once more.
+                    self._replacing = trio.Event()
+                    await self._replace_all(nursery)
 
     async def _obey(self, received: AsyncIterator[int], nursery: trio.Nursery) -> None:
         """Act on signals, the last of which ends everything."""
@@ -103,78 +215,26 @@ class Supervisor:
             log.info("signal_received", signal=signal.Signals(number).name)
             if number != signal.SIGHUP:
                 break
-            if not self._replacing:
-                nursery.start_soon(self._replace_all, nursery)
+            self._replacing.set()
         self._ending = True
-        for worker in self._workers:
-            worker.retire()
-        with trio.move_on_after(self._grace):
-            for worker in tuple(self._workers):
-                await worker.ended.wait()
+        async with trio.open_nursery() as leaving:
+            for place in self._places:
+                leaving.start_soon(partial(place.leave, seconds=self._grace))
+        self.status = max(int(place.status != 0) for place in self._places)
         nursery.cancel_scope.cancel()
-
-    async def _keep(
-        self, place: _Place, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Run a worker in a place, and another each time it crashes; started once one serves.
-
-        Raises:
-            WorkerStartError: the first one ended before it served.
-        """
-        crashes = 0
-        served = trio.Event()
-        while not self._ending:
-            began = trio.current_time()
-            worker = await WorkerProcess.start(self._command, place.number, place.listening)
-
-            def serves(worker: WorkerProcess = worker) -> None:
-                log.info("worker_serves", worker=place.number)
-                place.worker = worker
-                if not served.is_set():
-                    served.set()
-                    task_status.started()
-
-            self._workers.add(worker)
-            if self._ending:
-                worker.retire()
-            try:
-                status = await worker.watch(serves)
-            finally:
-                self._workers.discard(worker)
-            log.info("worker_ended", worker=place.number, status=status)
-            if worker.retired:
-                self.status = self.status or int(status != 0)
-                return
-            if not served.is_set():
-                raise WorkerStartError(place.number, status)
-            if status:
-                crashes = self._policy.crashes(crashes, trio.current_time() - began)
-                pause = self._policy.pause(crashes, random.random())  # noqa: S311 - spreads load
-                log.error("worker_crashed", worker=place.number, retry_in_s=round(pause, 3))
-                await trio.sleep(pause)
-            # Else it was asked to end, though not by this process: another takes its place at once.
-            if place.worker is not worker and place.worker is not None:
-                return  # it was replaced meanwhile
 
     async def _replace_all(self, nursery: trio.Nursery) -> None:
         """Replace every worker, one after the other; stops where a new one cannot start."""
-        self._replacing = True
-        try:
-            for place in self._places:
-                old = place.worker
-                try:
-                    await nursery.start(self._keep, place)
-                except WorkerStartError as error:
-                    log.error("replacing_stopped", reason=str(error))  # noqa: TRY400 - it says all
-                    return
-                if old is not None:
-                    await self._retire(old)
-        finally:
-            self._replacing = False
-
-    async def _retire(self, old: WorkerProcess) -> None:
-        old.retire(succeeded=True)
-        with trio.move_on_after(self._grace):
-            await old.ended.wait()
-            return
-        old.kill()
+        for old in tuple(self._places):
+            if self._ending:
+                return
+            new = old.another()
+            self._places.append(new)
+            try:
+                await nursery.start(new.keep)
+            except WorkerStartError as error:
+                self._places.remove(new)
+                log.error("replacing_stopped", reason=str(error))  # noqa: TRY400 - it says all
+                return
+            await old.leave(succeeded=True, seconds=self._grace)
+            self._places.remove(old)

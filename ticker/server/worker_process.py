@@ -21,8 +21,7 @@ class WorkerProcess:
     """One process, from its start until it has ended and its status is known."""
 
     def __init__(self, number: int, process: trio.Process, alive: int, leash: int) -> None:
-        self.retired = False
-        self.ended = trio.Event()
+        self._retired = False
         self._number = number
         self._process = process
         self._alive = alive
@@ -71,7 +70,6 @@ class WorkerProcess:
                 self._process.kill()
                 with trio.CancelScope(shield=True):
                     await self._process.wait()
-            self.ended.set()
 
     async def _read(self, signs: trio.lowlevel.FdStream, served: Callable[[], None]) -> None:
         """Read its signs of life until their end."""
@@ -80,7 +78,7 @@ class WorkerProcess:
             sign = b""
             with trio.move_on_after(silence_allowed) as waiting:
                 sign = bytes(await signs.receive_some(limits.WORKER_SIGNS))
-            if waiting.cancelled_caught and not self.retired:
+            if waiting.cancelled_caught and not self._retired:
                 log.error("worker_silent", worker=self._number, seconds=silence_allowed)
                 self._process.kill()
                 return
@@ -98,7 +96,7 @@ class WorkerProcess:
         Args:
             succeeded: whether another worker accepts on its socket already.
         """
-        self.retired = True
+        self._retired = True
         if succeeded and self._leash != -1:
             with suppress(OSError):  # it has gone by itself
                 os.write(self._leash, SUCCEEDED)
