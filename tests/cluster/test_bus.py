@@ -140,7 +140,7 @@ async def test_a_replica_that_became_primary_goes_on(tmp_path: Path) -> None:
                         assert await elected(one) > term
                         break
                 except BusUnavailableError:
-                    await trio.sleep(0.1)
+                    await trio.sleep(0.1)  # the Sentinels are asked again: they take seconds
 
 
 async def test_what_a_node_knows_is_given_to_no_other_again(server: RedisServer) -> None:

@@ -192,7 +192,7 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
             longest = max(longest, trio.current_time() - asked)
             if response != "101":
                 faults.append(response)
-            await trio.sleep(0.05)
+            await trio.sleep(0.05)  # a load that leaves the machine to the subscribers
 
     before = len(server.lines)
     async with trio.open_nursery() as nursery, watched(cluster, scene.subscribers) as audience:
