@@ -32,6 +32,7 @@ from tests.support.cluster import (
 from tests.support.figures import tell
 from tests.support.frames import TEXT
 from tests.support.waiting import eventually
+from ticker import limits
 
 WORKERS = 3
 
@@ -291,6 +292,21 @@ async def test_a_follower_that_slept_sends_nothing_old(scene: Scene) -> None:
         cluster.server.send_signal(signal.SIGCONT)
     tell(f"a follower asleep for {seconds} s: its oldest frame was {oldest:.3f} s old")
     assert oldest <= (1 if scene.full else 10)
+
+
+async def test_a_supervisor_that_slept_does_not_take_its_workers_for_silent(scene: Scene) -> None:
+    cluster, server = scene.cluster, scene.cluster.server
+    silent, ended = len(server.events("worker_silent")), len(server.events("worker_ended"))
+    serves = cluster.serving()
+    server.send_signal(signal.SIGSTOP)
+    try:
+        await trio.sleep(limits.WORKER_SILENT_SECONDS + 1)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    cluster.signal(cluster.feeder(), signal.SIGTERM)
+    await eventually(lambda: cluster.serving() > serves, "another worker", seconds=30)
+    assert len(server.events("worker_silent")) == silent
+    assert len(server.events("worker_ended")) == ended + 1
 
 
 @pytest.mark.parametrize(

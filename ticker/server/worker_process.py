@@ -75,20 +75,32 @@ class WorkerProcess:
         """Read its signs of life until their end."""
         silence_allowed = limits.WORKER_START_SECONDS
         while True:
-            sign = b""
-            with trio.move_on_after(silence_allowed) as waiting:
+            sign: bytes | None = None
+            with trio.move_on_after(silence_allowed):
                 sign = bytes(await signs.receive_some(limits.WORKER_SIGNS))
-            if waiting.cancelled_caught and not self._retired:
+            if sign is None:
+                # This process may have slept itself: then there are signs, which it did not read.
+                sign = self._unread()
+            if sign is None:
+                if self._retired:
+                    continue
                 log.error("worker_silent", worker=self._number, seconds=silence_allowed)
                 self._process.kill()
                 return
-            if not sign and not waiting.cancelled_caught:
+            if not sign:
                 return
             if SERVING in sign:
                 silence_allowed = limits.WORKER_SILENT_SECONDS
                 served()
             if ENDING in sign:
                 silence_allowed = limits.WORKER_REAP_SECONDS
+
+    def _unread(self) -> bytes | None:
+        """Return signs of life that wait to be read, empty at their end; None if there are none."""
+        try:
+            return os.read(self._alive, limits.WORKER_SIGNS)
+        except BlockingIOError:
+            return None
 
     def retire(self, *, succeeded: bool = False) -> None:
         """Tell it to drain and end.
