@@ -11,7 +11,7 @@ import sys
 import structlog
 
 from ticker import logs, standard_streams
-from ticker.server import worker
+from ticker.server import hypercorn_seam
 from ticker.server.exit_watcher import start_exit_watcher
 from ticker.settings.loader import SettingsError, load
 from ticker.web.app import create_app
@@ -31,5 +31,5 @@ logs.configure(_settings.log_format)
 if _settings.workers > 1:
     hint = "hypercorn --workers N, or better `ticker serve --workers N`"
     structlog.get_logger().warning("workers_ignored", workers=_settings.workers, hint=hint)
-worker.install(_exit_watcher)
+hypercorn_seam.install(_exit_watcher)
 app = create_app(_settings)

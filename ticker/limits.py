@@ -605,3 +605,7 @@ WATCH_PRICES_SECONDS: Final = 5.0
 WATCH_REDRAW_SECONDS: Final = 0.1
 #: The longest that `ticker doctor` looks: an hour tells what a check can tell.
 DOCTOR_SECONDS: Final = 3600.0
+#: How long the loop waits for the interpreter's lock while a thread loads Quart: a hundred system
+#: calls of a tick, each of which gives the lock up, are 5 ms then, and the thread is done after
+#: half a second still.
+LOADING_SWITCH_SECONDS: Final = 0.00005

@@ -27,7 +27,7 @@ from ticker.encodings.encoding import Encoding
 from ticker.engine import Engine
 from ticker.market.subscription import Subscription
 from ticker.rate_limit import Rate
-from ticker.server import worker as seam
+from ticker.server import hypercorn_seam as seam
 from ticker.service import Service
 from ticker.settings.model import Settings
 from ticker.transport.socket_stream import SocketStream

@@ -17,7 +17,6 @@ from unittest.mock import patch
 import structlog
 import trio
 import trio.testing
-from hypercorn.config import Config
 
 from tests.simulation.wire import TICK, Books, Client, Wire, kernel
 from tests.support.made_up import FakeAuthority, ScriptedSource
@@ -135,7 +134,7 @@ class Simulation:
         stream = wire.accept()
         try:
             # Every request is for a stream: what only other requests are shown to is left out.
-            http = HttpBridge(cast("Any", None), Config(), cast("Any", None), self.service.gate)
+            http = HttpBridge("", self.service.gate)
             await self.service.router.serve(stream, http)
         finally:
             stream.close()

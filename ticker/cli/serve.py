@@ -14,8 +14,6 @@ import click
 import structlog
 import trio
 from hypercorn.config import Config, Sockets
-from hypercorn.typing import AppWrapper
-from hypercorn.utils import wrap_app
 
 from ticker import limits, logs, standard_streams
 from ticker.cli import quitting_on_interrupt
@@ -26,11 +24,9 @@ from ticker.server import worker
 from ticker.server.handed_over import HandedOver
 from ticker.server.handover import Handover
 from ticker.server.process import ServiceError
-from ticker.service import Service
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
-from ticker.web.app import TickerApp, create_app
-from ticker.web.responses import EXTENSION
+from ticker.web.loading import LoadingApp
 
 log = structlog.get_logger()
 
@@ -64,8 +60,8 @@ def _serve_process(
         if settings.workers > 1 and handover is None:
             return supervise(settings)
         handed = None if handover is None else HandedOver(handover)
-        app = create_app(settings, None if handed is None else handed.number)
         server = _server_config(settings, logs.adopt_libraries(settings.log_format))
+        app = LoadingApp(settings, server, None if handed is None else handed.number)
         trio.run(_serve, app, server, handed)
     except* Exception as group:  # noqa: BLE001 - the end of the process follows
         failure = group
@@ -80,16 +76,15 @@ def _serve_process(
     return 1
 
 
-async def _serve(app: TickerApp, server: Config, handed: HandedOver | None) -> None:
-    wrapped = wrap_app(app, server.wsgi_max_body_size, "asgi")
+async def _serve(app: LoadingApp, server: Config, handed: HandedOver | None) -> None:
     if handed is not None:
-        await _serve_handed(app, wrapped, server, handed)
+        await _serve_handed(app, server, handed)
         return
     async with trio.open_nursery() as nursery:
-        urls = await nursery.start(worker.serve, app, wrapped, server)
+        urls = await nursery.start(worker.serve, app, app.load_http, server)
         for url in urls:
             log.info("listening", url=url)
-        service: Service = app.extensions[EXTENSION]
+        service = app.service
         if service.demo_key is not None and sys.stdout.isatty():
             # After what the sources say of their start, so that it is the last line.
             with trio.move_on_after(limits.FIRST_PRICE_SECONDS):
@@ -99,14 +94,12 @@ async def _serve(app: TickerApp, server: Config, handed: HandedOver | None) -> N
             print_sign_in_address(urls[0], service.demo_key)
 
 
-async def _serve_handed(
-    app: TickerApp, wrapped: AppWrapper, server: Config, handed: HandedOver
-) -> None:
+async def _serve_handed(app: LoadingApp, server: Config, handed: HandedOver) -> None:
     """Serve as one of several workers, on the socket that the supervisor handed over."""
     serve = partial(
         worker.serve,
         app,
-        wrapped,
+        app.load_http,
         server,
         sockets=Sockets([], [handed.listening], []),
         shutdown_trigger=handed.wait_end,

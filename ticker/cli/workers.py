@@ -9,13 +9,13 @@ from functools import partial
 
 import structlog
 import trio
-from hypercorn.utils import repr_socket_addr
 
 from ticker import limits
 from ticker.cli.sign_in import print_sign_in_address
 from ticker.exception_groups import leaves
 from ticker.security.secrets_file import SecretFileError
 from ticker.server import service_lock
+from ticker.server.listeners import address_of
 from ticker.server.process import ServiceError
 from ticker.server.shared_port import listen
 from ticker.server.supervisor import Supervisor, WorkerStartError
@@ -56,7 +56,7 @@ def supervise(settings: Settings) -> int:
             _RESTARTS,
             grace=settings.graceful_timeout + limits.WORKER_REAP_SECONDS,
         )
-        url = f"http://{repr_socket_addr(sockets[0].family, sockets[0].getsockname())}"
+        url = f"http://{address_of(sockets[0])}"
         try:
             trio.run(_run, supervisor, url, opened.demo_key)
         except* WorkerStartError as group:

@@ -1,66 +1,65 @@
-"""What Hypercorn gets to see of a connection: HTTP requests, one head at a time.
+"""The way of a request that is not for the streams: through the gate, then to Hypercorn.
 
-Every request head on a connection passes here, the second on a kept-alive connection like the
-first, so that a WebSocket upgrade never reaches Hypercorn and no request outlasts its deadlines.
-Hypercorn's own `send_all` cannot be cancelled (it is shielded), so the deadline of a write is kept
-here, beneath the shield.
-
-What stock Hypercorn does, and is kept from doing here: wait for ever for a reader in a send that
-cannot be cancelled; switch to HTTP/2; let the cancellation of its own nursery out.
+Hypercorn and the application behind it take a third of a second to load. So what is here needs
+neither: streams are served while a thread still loads them, and a request waits for it
+(`web/loading.py`).
 """
 
 from __future__ import annotations
 
-import math
-import re
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, Self
+from typing import Protocol
 
 import attrs
 import trio
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
 
-from ticker import limits
-from ticker.http.bearer import carried_in_header
 from ticker.http.gate import Gate
-from ticker.http.head import Head, is_for_streams, read_head
-from ticker.http.refusal import Refusal, RefusedError, malformed
+from ticker.http.head import Head
+from ticker.http.http_stream import HttpStream, SecureHttpStream
+from ticker.http.refusal import Refusal
 from ticker.http.target import with_plain_target
-from ticker.protocol.paths import HTTP_STREAM_PATH
 from ticker.settings.readers import TokenPlace
 from ticker.transport.socket_stream import SocketStream
 
-#: The one protocol that is offered over TLS (RFC 7301): browsers would send WebSockets over HTTP/2
-#: (RFC 8441), past the streams.
-HTTP_1: Final = "http/1.1"
-#: Hypercorn's own answer to a body that breaks HTTP (`hypercorn/protocol/h11.py`,
-#: `_send_error_response`): it says nothing.
-_EMPTY_ERROR: Final = re.compile(rb"HTTP/1\.1 ([45]\d\d) \r\ncontent-length: 0\r\n(?!content-type)")
+
+class HttpServer(Protocol):
+    """What answers requests: Hypercorn (`hypercorn_server.py`)."""
+
+    async def serve(self, stream: HttpStream) -> None:
+        """Answer the requests of a connection until its HTTP part is over."""
+
+    async def wait_enough(self) -> None:
+        """Wait until as many requests were answered as the worker is to answer."""
+
+    async def end_idle(self) -> None:
+        """Let the connections end that have no request under way."""
 
 
 class HttpBridge:
-    """Hypercorn, for every request that is not for the streams."""
+    """Every request that is not for the streams."""
 
     def __init__(
-        self,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
-        gate: Gate,
-        token_from: Sequence[TokenPlace] = ("header",),
+        self, root_path: str, gate: Gate, token_from: Sequence[TokenPlace] = ("header",)
     ) -> None:
-        self._app = app
-        self._config = config
-        self._context = context
+        """Begin without a server; until `begin` gives one, requests wait.
+
+        Args:
+            root_path: Hypercorn's `--root-path`.
+            gate: which requests are answered.
+            token_from: where a request for a stream may carry its token.
+        """
+        self._root = root_path
         self._gate = gate
         # A subprotocol is a handshake's.
         self._token_from = [place for place in token_from if place != "subprotocol"]
+        self._server: HttpServer | None = None
+        self._begun = trio.Event()
+
+    def begin(self, server: HttpServer) -> None:
+        """Answer requests from now on."""
+        self._server = server
+        self._begun.set()
 
     def placed(self, head: Head) -> Head:
         """Return a request as one to a service below Hypercorn's `--root-path`.
@@ -68,8 +67,7 @@ class HttpBridge:
         Its target is in its one spelling, by which all that follow decide.
         """
         head = with_plain_target(head)
-        root = self._config.root_path
-        return attrs.evolve(head, root=root) if root else head
+        return attrs.evolve(head, root=self._root) if self._root else head
 
     def readable(self, head: Head, refusal: Refusal) -> Refusal:
         """Return a refusal as the page of another origin that may ask can read it."""
@@ -86,251 +84,24 @@ class HttpBridge:
         """
         admit = partial(self._gate.admit, peer=stream.peer, encrypted=stream.secure)
         await admit(head)
+        server = await self._loaded()
         http = (SecureHttpStream if stream.secure else HttpStream)(
             stream, head, admit, self.placed, self._token_from
         )
-        await _Server(self._app, self._config, self._context, http).serve()
+        await server.serve(http)
         return http.handed_over
 
+    async def wait_enough(self) -> None:
+        """Wait until as many requests were answered as the worker is to answer."""
+        await (await self._loaded()).wait_enough()
 
-class HttpStream(trio.abc.HalfCloseableStream):
-    """A connection with its requests cut apart and every wait bounded.
+    async def end_idle(self) -> None:
+        """Let the connections end that have no request under way."""
+        if self._server is not None:
+            await self._server.end_idle()
 
-    Attributes:
-        handed_over: the head of an upgrade that ended the HTTP part of this connection, if
-            one came. From then on Hypercorn sees the end of the stream, and can neither
-            write nor close.
-        broken: whether a write has failed, so that nothing more arrives.
-        late: whether a body did not come in time.
-    """
-
-    def __init__(
-        self,
-        stream: SocketStream,
-        head: Head,
-        admit: Callable[[Head], Awaitable[None]],
-        placed: Callable[[Head], Head],
-        token_from: Sequence[TokenPlace] = ("header",),
-    ) -> None:
-        """Wrap a connection of which one head was read.
-
-        Args:
-            stream: the connection.
-            head: the head of its first request.
-            admit: returns once a later request may be shown to Hypercorn, or raises RefusedError.
-            placed: returns a later request with the path below which the service is.
-            token_from: where a request for a stream may carry its token.
-        """
-        self._stream = stream
-        self._admit = admit
-        self._placed = placed
-        self._token_from = token_from
-        self.handed_over: Head | None = None
-        self.broken = False
-        self.late = False
-        self._answered = trio.Event()
-        self._unread = b""
-        self._ready = b""
-        self._body_left = 0.0
-        self._body_deadline = math.inf
-        self._begin(head)
-
-    @property
-    def socket(self) -> socket.socket:
-        """The socket beneath, of which Hypercorn reads the addresses."""
-        return self._stream.raw
-
-    def request_done(self) -> None:
-        """Note that a request was answered whole, so that what comes next is a head."""
-        self._answered.set()
-        self._body_deadline = math.inf
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Return the next bytes of a head or a body; empty at the end of the HTTP part."""
-        if self.handed_over is not None:
-            return b""
-        if self._ready:
-            data, self._ready = self._ready, b""
-            await trio.lowlevel.checkpoint()
-            return data
-        if self._body_left == 0:
-            return await self._next_head()
-        with trio.move_on_at(self._body_deadline):
-            data = bytes(await self._stream.receive_some(max_bytes))
-            return self._body(data)
-        self.late = True
-        return b""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write a response, or cut off a reader that takes nothing of it."""
-        if self.handed_over is not None:
-            return
-        # Taken back where it succeeds: however a write fails, nothing can follow it.
-        self.broken = True
-        with trio.move_on_after(limits.WRITE_SECONDS):
-            await self._stream.send_all(data)
-            self.broken = False
-            return
-        self.abort()
-        raise trio.BrokenResourceError("the reader of a response has stalled")
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until a write would go somewhere; part of trio's stream interface."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Say that nothing more will be sent."""
-        if self.handed_over is None:
-            await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Close, unless the connection went on to be a stream."""
-        if self.handed_over is None:
-            self._forget()
-            self._stream.close()
-            await trio.lowlevel.checkpoint()
-
-    def abort(self) -> None:
-        """Cut the connection at once; every task that waits on it wakes up."""
-        self._forget()
-        self._stream.abort()
-
-    def _forget(self) -> None:
-        """Drop the requests that came early, and wake the reader, who finds the end."""
-        self._unread = b""
-        self._answered.set()
-
-    def _begin(self, head: Head) -> None:
-        """Show a request to Hypercorn: its head, and of what came with it just its own body."""
-        if head.path == HTTP_STREAM_PATH:
-            # What the kernel holds for a slow reader is bounded as for a WebSocket.
-            self._stream.tune()
-            head = carried_in_header(head, self._token_from)
-        head = head.redacted()  # or an access log would keep a secret
-        size = head.body_bytes
-        self._body_left = math.inf if size is None else size
-        self._answered = trio.Event()
-        self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
-        # HTTP/2 over cleartext would take the connection past the seam; a server may ignore the
-        # wish (RFC 9113 §3.1 retired it), and Hypercorn grants it to `Upgrade` alone, whatever
-        # `Connection` says. So would a request that follows chunks, whose end is not looked
-        # for here.
-        last = size is None or head.first(b"upgrade") is not None
-        self._ready = (head.last_request() if last else head.raw) + self._body(head.rest)
-
-    def _body(self, data: bytes) -> bytes:
-        """Cut a body off from what follows it, which waits for its turn as a head."""
-        left = self._body_left
-        if len(data) < left:
-            self._body_left -= len(data)
-            return data
-        mine = data[: int(left)]
-        self._unread += data[int(left) :]
-        self._body_left = 0
-        self._body_deadline = math.inf
-        return mine
-
-    async def _next_head(self) -> bytes:
-        """Wait for the next request, which is Hypercorn's to see once this one is answered."""
-        while not self._answered.is_set():
-            if self._unread:
-                # Pipelined: it waits, and so does whatever the peer sends after it.
-                await self._answered.wait()
-            else:
-                self._unread = bytes(await self._stream.receive_some(limits.HEAD_BYTES))
-                if not self._unread:
-                    return b""
-        head = None
-        with trio.CancelScope() as scope:
-            head = await read_head(self._stream, scope, self._unread)
-        self._unread = b""
-        if head is None:
-            return b""
-        head = self._placed(head)
-        if is_for_streams(head):
-            self.handed_over = head
-            return b""
-        try:
-            await self._admit(head)
-        except RefusedError as refused:
-            await self.send_all(refused.refusal.response())
-            return b""
-        self._begin(head)
-        data, self._ready = self._ready, b""
-        return data
-
-
-class SecureHttpStream(HttpStream):
-    """The same over TLS, in the shape in which Hypercorn looks for it (`TCPServer.run`)."""
-
-    @property
-    def transport_stream(self) -> Self:
-        """What has the socket."""
-        return self
-
-    async def do_handshake(self) -> None:
-        """Do nothing: the handshake was before the first request."""
-
-    def selected_alpn_protocol(self) -> str:
-        """Return the one protocol that is offered."""
-        return HTTP_1
-
-
-class _Server(TCPServer):
-    """Hypercorn's server of one connection."""
-
-    stream: HttpStream  # type: ignore[assignment]  # it has the same interface
-
-    def __init__(
-        self, app: AppWrapper, config: Config, context: WorkerContext, stream: HttpStream
-    ) -> None:
-        super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
-        self._over = trio.CancelScope()
-
-    async def serve(self) -> None:
-        """Serve until the connection is over, or nothing can come of it any more.
-
-        The scope is around all of it: Hypercorn's task group lets the cancellation of its own
-        nursery out.
-        """
-        try:
-            with self._over:
-                await self.run()
-        finally:
-            # It knows this object, which knows it: the collector would have to find that out.
-            # There is none where the peer had gone already.
-            vars(self).pop("protocol", None)
-
-    async def _read_data(self) -> None:
-        """Read requests until the peer ends.
-
-        Hypercorn would keep the connection until its timer for the next request runs out.
-        """
-        await super()._read_data()
-        self._over.cancel()
-
-    async def protocol_send(self, event: Event) -> None:
-        """Pass an event of Hypercorn's on, noting the end of each request and of the connection.
-
-        A response that ends disconnects the application, and Quart-Trio then cancels the very
-        task that is telling the connection to close or to wait for the next request. It is
-        shielded for as long as that may take, or the connection would stay open for ever. So
-        it would where a write fails: Hypercorn's reader waits for a response to be over.
-        """
-        if isinstance(event, RawData):
-            empty = _EMPTY_ERROR.match(event.data)
-            if empty is not None:
-                event = RawData(malformed(408 if self.stream.late else int(empty[1])).response())
-            await super().protocol_send(event)
-            if self.stream.broken:
-                self._over.cancel()
-            return
-        if isinstance(event, Updated) and event.idle:
-            self.stream.request_done()
-            if self.stream.handed_over is not None:
-                return
-        with trio.CancelScope(shield=True) as timeout:
-            timeout.deadline = trio.current_time() + limits.CLOSE_SECONDS
-            await super().protocol_send(event)
-        if isinstance(event, Closed):
-            self._over.cancel()
+    async def _loaded(self) -> HttpServer:
+        if self._server is None:
+            await self._begun.wait()
+        assert self._server is not None  # noqa: S101 - `begin` gave it
+        return self._server

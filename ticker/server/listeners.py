@@ -11,10 +11,9 @@ from functools import partial
 import attrs
 import structlog
 from hypercorn.config import Config, Sockets
-from hypercorn.utils import repr_socket_addr
 
 from ticker import limits
-from ticker.http.bridge import HTTP_1
+from ticker.http.http_stream import HTTP_1
 from ticker.server.process import ServiceError
 from ticker.transport.socket_stream import SocketStream
 from ticker.transport.tls_stream import TlsStream
@@ -78,8 +77,16 @@ def _listener(
     listening: socket.socket, scheme: str, connect: Callable[[socket.socket], SocketStream]
 ) -> Listener:
     listening.settimeout(0)
-    address = repr_socket_addr(listening.family, listening.getsockname())
-    return Listener(listening, f"{scheme}://{address}", connect)
+    return Listener(listening, f"{scheme}://{address_of(listening)}", connect)
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address of a socket as it stands in a URL."""
+    name = listening.getsockname()
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if listening.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

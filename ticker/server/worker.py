@@ -1,39 +1,28 @@
 """The life of a worker: start the service, listen, serve, drain. It takes the place of Hypercorn's.
 
-`serve` is that life, read from top to bottom. `install` is the one seam with Hypercorn: it binds
-`worker_serve`, which Hypercorn's command and `hypercorn.trio.serve` call, to a function with
-the same signature that calls `serve`. Nothing else of Hypercorn is changed; what it does for HTTP
-is in `http/bridge.py`.
+`serve` is that life, read from top to bottom. Hypercorn's own command comes to it by
+`hypercorn_seam`; what Hypercorn does for HTTP is in `http/hypercorn_server.py`.
 """
 
 from __future__ import annotations
 
-import random
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import hypercorn.trio
-import hypercorn.trio.run
 import structlog
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config, Sockets
-from hypercorn.trio.statsd import StatsdLogger
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper
 
 from ticker import limits, logs
 from ticker.engine import Engine
 from ticker.exception_groups import leaves
-from ticker.http.bridge import HttpBridge
+from ticker.http.bridge import HttpBridge, HttpServer
 from ticker.http.gate import Gate
 from ticker.server.accept import accept_all
-from ticker.server.exit_watcher import ExitWatcher
 from ticker.server.listeners import Listener, open_listeners, tls_context
 from ticker.server.process import ServiceError, end_with_parent
 from ticker.server.router import Router
@@ -44,8 +33,6 @@ log = structlog.get_logger()
 #: Gives the addresses that are listened on, once they are.
 Listening = trio.TaskStatus[list[str]]
 ShutdownTrigger = Callable[..., Awaitable[None]]
-
-_stock_worker_serve: Final = hypercorn.trio.run.worker_serve
 
 
 class Service(Protocol):
@@ -78,7 +65,7 @@ class Application(Protocol):
 
 async def serve(
     application: Application,
-    app: AppWrapper,
+    load_http: Callable[[], Awaitable[HttpServer]],
     config: Config,
     *,
     sockets: Sockets | None = None,
@@ -90,7 +77,7 @@ async def serve(
 
     Args:
         application: has the service.
-        app: the same as Hypercorn calls it.
+        load_http: gives what answers HTTP, while streams are served already.
         config: Hypercorn's.
         sockets: those to listen on; without them they are made as the configuration says.
         shutdown_trigger: returns when the end is asked for.
@@ -102,28 +89,32 @@ async def serve(
         ServiceError: the service cannot start.
         ExceptionGroup: the engine failed while it ran.
     """
-    config.set_statsd_logger_class(StatsdLogger)
     _ = config.log  # which makes its handlers
     logs.take_handlers()
     end_with_parent()
     tls = tls_context(config)
-    context = WorkerContext(_max_requests(config))
     async with application.running() as service:
+        settings = service.settings
         with open_listeners(config, sockets, tls) as listeners:
-            http = HttpBridge(app, config, context, service.gate, service.settings.token_from)
+            http = HttpBridge(config.root_path, service.gate, settings.token_from)
             accepting: list[trio.CancelScope] = []
             for listener in listeners:
                 accepting.append(_accept(listener, service, http))
                 await config.log.info("Running on %s (CTRL + C to quit)", listener.url)
+            service.engine.nursery.start_soon(_begin_http, http, load_http)
             task_status.started([listener.url for listener in listeners])
-            await _end_is_asked_for(context, shutdown_trigger)
+            await _end_is_asked_for(http.wait_enough, shutdown_trigger)
             if not accepts_while_draining():
                 for scope in accepting:
                     scope.cancel()
                 await service.router.settle()
-            await context.terminated.set()  # Hypercorn's idle connections end by that
-            grace = service.settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
+            await http.end_idle()
+            grace = settings.graceful_timeout - limits.SHUTDOWN_MARGIN_SECONDS
             await service.engine.drain(max(0.0, grace))
+
+
+async def _begin_http(http: HttpBridge, load: Callable[[], Awaitable[HttpServer]]) -> None:
+    http.begin(await load())
 
 
 def _accept(listener: Listener, service: Service, http: HttpBridge) -> trio.CancelScope:
@@ -149,7 +140,7 @@ def _accept(listener: Listener, service: Service, http: HttpBridge) -> trio.Canc
 
 
 async def _end_is_asked_for(
-    context: WorkerContext, shutdown_trigger: ShutdownTrigger | None
+    enough: ShutdownTrigger, shutdown_trigger: ShutdownTrigger | None
 ) -> None:
     """Wait for the first to ask for the end."""
 
@@ -158,7 +149,7 @@ async def _end_is_asked_for(
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(asked, context.terminate.wait)
+        nursery.start_soon(asked, enough)
         nursery.start_soon(asked, _signal_received)
         if shutdown_trigger is not None:
             nursery.start_soon(asked, shutdown_trigger)
@@ -182,70 +173,6 @@ async def _signal_received() -> None:
         async for number in received:
             log.info("signal_received", signal=signal.Signals(number).name)
             return
-
-
-def _max_requests(config: Config) -> int | None:
-    """Return after how many requests of HTTP the worker ends, to be replaced by the next."""
-    if config.max_requests is None:
-        return None
-    return config.max_requests + random.randint(0, config.max_requests_jitter)  # noqa: S311 - spreads restarts
-
-
-def install(exit_watcher: ExitWatcher | None = None) -> None:
-    """Have Hypercorn call `serve` in the place of its own worker.
-
-    Args:
-        exit_watcher: of a worker of Hypercorn's command. With one, a failure is logged and
-            becomes an exit code; without one it is raised.
-    """
-
-    async def worker_serve(
-        app: AppWrapper,
-        config: Config,
-        *,
-        sockets: Sockets | None = None,
-        shutdown_trigger: ShutdownTrigger | None = None,
-        task_status: Listening = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Serve as Hypercorn's function of this name does."""
-        application = app.app if isinstance(app, ASGIWrapper) else None
-        if not isinstance(application, Application):  # one without a service is served as ever
-            await _stock_worker_serve(
-                app,
-                config,
-                sockets=sockets,
-                shutdown_trigger=shutdown_trigger,
-                task_status=task_status,
-            )
-            return
-        run = partial(
-            serve,
-            application,
-            app,
-            config,
-            sockets=sockets,
-            shutdown_trigger=shutdown_trigger,
-            task_status=task_status,
-        )
-        await (run() if exit_watcher is None else _end_process(run, exit_watcher))
-
-    hypercorn.trio.run.worker_serve = worker_serve
-    hypercorn.trio.worker_serve = worker_serve  # type: ignore[attr-defined]
-
-
-async def _end_process(run: Callable[[], Awaitable[None]], exit_watcher: ExitWatcher) -> None:
-    """Run a worker of Hypercorn's command; where it fails, end the process with a failure."""
-    failure: BaseException | None = None
-    try:
-        await run()
-    except* Exception as group:  # noqa: BLE001 - the end of the process follows
-        failure = group
-    if failure is None:
-        exit_watcher.ends_well()
-        return
-    with suppress(Exception):  # what becomes of the log decides nothing
-        report(failure)
-    sys.exit(1)
 
 
 def report(failure: BaseException) -> None:

@@ -58,23 +58,30 @@ class TickerApp(QuartTrio):
 
     Attributes:
         settings: what it was made with.
-        worker: which of our supervisor's workers it is in, from 1; None in none.
     """
 
     asgi_lifespan_class = RefusingLifespan  # type: ignore[assignment]  # it has the same interface
     settings: Settings
-    worker: int | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Service]:
         """Run the service behind it until the block is left; raises as `service.running`."""
-        async with service.running(self.settings, self.worker) as running:
-            self.extensions[EXTENSION] = running
-            if isinstance(self.settings.metrics, Endpoint):
-                await running.engine.nursery.start(serve_metrics, running, self.settings.metrics)
-            if running.role is not None:
-                await running.engine.nursery.start(answer_siblings, running, running.role)
+        async with service.running(self.settings) as running:
+            await self.attach(running)
             yield running
+
+    async def attach(self, running: Service) -> None:
+        """Stand before a running service; what else the web room does for it begins here.
+
+        Raises:
+            ServiceError: nothing can listen where the settings want the metrics.
+        """
+        self.extensions[EXTENSION] = running
+        nursery = running.engine.nursery
+        if isinstance(self.settings.metrics, Endpoint):
+            await nursery.start(serve_metrics, running, self.settings.metrics)
+        if running.role is not None:
+            await nursery.start(answer_siblings, running, running.role)
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -104,15 +111,10 @@ class TickerApp(QuartTrio):
             return _complete(await _http_error(problem), request.method)
 
 
-def create_app(settings: Settings, worker: int | None = None) -> TickerApp:
-    """Make the application; `running` starts and stops everything it needs.
-
-    Args:
-        settings: of everything.
-        worker: which of our supervisor's workers this process is, from 1; None if it is none.
-    """
+def create_app(settings: Settings) -> TickerApp:
+    """Make the application; `running` starts and stops everything it needs."""
     app = TickerApp(__name__, static_folder=None)
-    app.settings, app.worker = settings, worker
+    app.settings = settings
     app.extensions[answer_cache.EXTENSION] = answer_cache.AnswerCache()
     app.config["MAX_CONTENT_LENGTH"] = limits.BODY_BYTES
     app.config["BODY_TIMEOUT"] = limits.BODY_SECONDS
