@@ -26,6 +26,7 @@ _ZONE: Final = re.compile(r"[0-9A-Za-z._~-]{1,32}")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
     """Read one address, with or without a port; None where there is none.
 

@@ -15,7 +15,7 @@ class OpenConnection:
 
     Attributes:
         address: by which it is counted.
-        scope: around everything that is done for it.
+        scope: around all that is done for it until it has asked for something.
     """
 
     __slots__ = ("_counted", "_late", "_register", "address", "scope")
@@ -29,14 +29,10 @@ class OpenConnection:
 
     def __enter__(self) -> Self:
         self._late = self._register.enter(self)
-        self.scope.__enter__()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        try:
-            return self.scope.__exit__(kind, error, traceback)  # type: ignore[arg-type]
-        finally:
-            self._register.leave(self, counted=self._counted, late=self._late)
+    def __exit__(self, *_exc: object) -> None:
+        self._register.leave(self, counted=self._counted, late=self._late)
 
     def asked(self) -> None:
         """Note that its first request has come: it is no half-open connection any more."""

@@ -63,7 +63,10 @@ class LogWriter:
 
     def put(self, line: str) -> None:
         """Queue a line, with its line break, or drop it. Never raises, never waits."""
-        data = line.encode("utf-8", "backslashreplace")
+        self.put_encoded(line.encode("utf-8", "backslashreplace"))
+
+    def put_encoded(self, data: bytes) -> None:
+        """Do as `put` with a line in UTF-8."""
         with self._lock:
             if self._pipe is not None and self._written_at_once(self._pipe, data):
                 return

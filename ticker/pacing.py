@@ -3,10 +3,10 @@
 Theory of operation. A turn of trio's loop runs every task that something happened for. When
 thousands of clients connect, ask or hang up at the same moment, that is one long turn, in which no
 tick goes out: the end of 2,000 connections took a quarter of a second. So what costs much for each
-connection waits here for its turn first. A few pass at once. The others are let through in the
-order in which they came, as many in a turn of the loop as there is time for until the next tick,
-and none while a tick goes out; but always some in every `limits.PACE_SECONDS`, also where ticks
-take all the time there is.
+connection asks here for its turn first. In a turn of the loop as many pass at once as there is time
+for until the next tick, and a few while a tick goes out. The others wait, and are let through in
+the order in which they came, as many as there is time for, and none while a tick goes out; but
+always some in every `limits.PACE_SECONDS`, also where ticks take all the time there is.
 
 Rules for this module: it knows when ticks are due, and nothing of what waits.
 """
@@ -49,7 +49,9 @@ class Pacer:
         self.waiting = trio.lowlevel.ParkingLot()
         self._ticks = ticks
         self._tick_seconds = tick_seconds
-        self._left = limits.PACE_FEW
+        # How many may still pass at once in this turn of the loop, once that was counted.
+        self._left = 0
+        self._counted = False
         self._asked = trio.lowlevel.ParkingLot()
         self._passed_at = trio.current_time()
 
@@ -60,7 +62,9 @@ class Pacer:
 
     async def turn(self) -> None:
         """Wait until it is this task's turn; without a checkpoint where nothing is in its way."""
-        if self._left == limits.PACE_FEW:
+        if not self._counted:
+            self._counted = True
+            self._left = max(limits.PACE_FEW, self._room(trio.current_time()))
             self._asked.unpark()
         if self._left and not self.waiting:
             self._left -= 1
@@ -80,7 +84,7 @@ class Pacer:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.sleep(limits.PACE_LOOK_SECONDS)
-            self._left = limits.PACE_FEW
+            self._counted = False
             await self._asked.park()
 
     def _room(self, now: float) -> int:

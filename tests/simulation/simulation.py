@@ -135,7 +135,7 @@ class Simulation:
         try:
             # Every request is for a stream: what only other requests are shown to is left out.
             http = HttpBridge("", self.service.gate)
-            await self.service.router.serve(stream, http)
+            await self.service.router.serve(stream, stream.peer, http)
         finally:
             stream.close()
 

@@ -240,7 +240,7 @@ class World:
         asked: Subscribe | None,
     ) -> None:
         try:
-            with OpenConnection(self.service.connections, "::1") as connection:
+            with OpenConnection(self.service.connections, "::1") as connection, connection.scope:
                 connection.asked()
                 client.connection = connection.scope
                 session = Session(

@@ -14,7 +14,7 @@ from ticker.connections import Connections, OpenConnection
 
 
 async def hold(register: Connections, address: str, ended: list[str], *, asked: bool) -> None:
-    with OpenConnection(register, address) as connection:
+    with OpenConnection(register, address) as connection, connection.scope:
         if asked:
             connection.asked()
         await trio.sleep_forever()

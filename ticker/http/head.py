@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import attrs
@@ -25,6 +25,14 @@ class Readable(Protocol):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Return what came next; empty at the end."""
+
+
+def _values_of(head: Head) -> Mapping[bytes, list[str]]:
+    """Return the values of each header: a handshake asks for a dozen of them."""
+    values: dict[bytes, list[str]] = {}
+    for name, value in head.headers:
+        values.setdefault(name, []).append(str(value, "latin-1"))
+    return values
 
 
 @attrs.frozen
@@ -50,18 +58,23 @@ class Head:
     version: str = ""
     root: str = ""
     fault: int = 0
+    _values: Mapping[bytes, list[str]] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_values_of, takes_self=True)
+    )
 
     def all(self, name: bytes) -> list[str]:
         """Return every value of a header, decoded as Latin-1, which takes any byte."""
-        return [str(value, "latin-1") for key, value in self.headers if key == name]
+        return self._values.get(name, [])
 
     def first(self, name: bytes) -> str | None:
         """Return the first value of a header, or None."""
-        return next(iter(self.all(name)), None)
+        values = self._values.get(name)
+        return values[0] if values else None
 
     def tokens(self, name: bytes) -> list[str]:
         """Return the comma-separated words of a header, from all of its lines."""
-        return [word.strip() for line in self.all(name) for word in line.split(",") if word.strip()]
+        lines = self._values.get(name, ())
+        return [word.strip() for line in lines for word in line.split(",") if word.strip()]
 
     @property
     def path(self) -> str:
@@ -161,13 +174,13 @@ _PLAIN: Final = re.compile(
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
 
-def _parse_plain(data: bytes) -> Head | None:
+def parse_plain(data: bytes) -> Head | None:
     """Parse what is so plain that there is nothing to disagree about; None for all else."""
     match = _PLAIN.fullmatch(data)
     if match is None:
         return None
-    fields = (line.partition(b":") for line in match["fields"].split(b"\r\n")[:-1])
-    headers = tuple((name.lower(), value.strip(b" ")) for name, _, value in fields)
+    fields = [line.partition(b":") for line in match["fields"].split(b"\r\n")[:-1]]
+    headers = tuple([(name.lower(), value.strip(b" ")) for name, _, value in fields])
     names = [name for name, _ in headers]
     if names.count(b"host") != 1 or not _BODY.isdisjoint(names):
         return None
@@ -190,7 +203,7 @@ class HeadParser:
         """Take the next bytes; return the head once it is complete."""
         self._received += data
         if self._parser is None:
-            head = _parse_plain(self._received)
+            head = parse_plain(self._received)
             if head is not None:
                 return head
             self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HEAD_BYTES)
@@ -234,18 +247,20 @@ async def read_head(
     Returns:
         The head, or None where the peer left.
     """
-    scope.deadline = trio.current_time() + idle_seconds
     parser = HeadParser()
     begun = False
     while True:
         if not received:
+            if not begun:
+                scope.deadline = trio.current_time() + idle_seconds
             received = bytes(await stream.receive_some(limits.HEAD_BYTES))
             if not received:
                 return None
-            await turn()
+        await turn()
         head = parser.feed(received)
         if head is not None:
-            scope.deadline = math.inf
+            if scope.deadline != math.inf:  # most heads have come whole before anybody waits
+                scope.deadline = math.inf
             return head
         received = b""
         if not begun:

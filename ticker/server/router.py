@@ -15,7 +15,7 @@ from ticker.addresses import limit_key
 from ticker.connections import Connections, OpenConnection
 from ticker.engine import Engine
 from ticker.http.bridge import HttpBridge
-from ticker.http.head import Head, is_for_streams, read_head
+from ticker.http.head import Head, is_for_streams, parse_plain, read_head
 from ticker.http.refusal import RefusedError
 from ticker.metrics import Metrics
 from ticker.server.fault_boundary import FaultBoundary
@@ -61,36 +61,61 @@ class Router:
             while self._connections.half_open or self.streams.open > len(sessions):  # noqa: ASYNC110 - no event tells
                 await trio.sleep(limits.SETTLE_LOOK_SECONDS)
 
-    async def serve(self, stream: SocketStream, http: HttpBridge) -> None:
-        """Serve one accepted connection to its end; raises nothing but cancellation."""
+    async def serve(self, stream: SocketStream, peer: str, http: HttpBridge) -> None:
+        """Serve one accepted connection to its end; raises nothing but cancellation.
+
+        Args:
+            stream: the connection.
+            peer: the address at its other end.
+            http: where requests go that are not for the streams.
+        """
         with (
             FaultBoundary(self._metrics),
             closing(stream),
-            OpenConnection(self._connections, limit_key(stream.peer)) as connection,
+            OpenConnection(self._connections, limit_key(peer)) as connection,
         ):
             try:
                 self._make_room()
-                connection.scope.deadline = trio.current_time() + limits.TLS_SECONDS
-                await stream.handshake(self._pacer.turn)
-                head = await read_head(
-                    stream,
-                    connection.scope,
-                    idle_seconds=limits.HEAD_SECONDS,
-                    turn=self._pacer.turn,
-                )
-                connection.asked()
+                head = await self._first_head(stream, connection)
                 if head is not None:
                     head = http.placed(head)
                 self._refuse_where_needed(head, http)
                 if head is not None and not is_for_streams(head):
                     head = await http.serve(stream, head)
                 if head is not None:
-                    answering = self.streams.serve(stream, head, self._engine.nursery)
+                    answering = self.streams.serve(stream, peer, head, self._engine.nursery)
                     # What a client sent in its head is not kept for as long as it is subscribed.
                     del head
                     await answering
             except RefusedError as error:
                 await self._refuser.refuse(stream, error.refusal)
+
+    async def _first_head(self, stream: SocketStream, connection: OpenConnection) -> Head | None:
+        """Read the head of the first request; None where none came, or not in time.
+
+        A client asks as soon as it is connected, and over plain TCP its request is nearly always
+        there, whole, when the connection is accepted: then there is nothing to wait for.
+        """
+        received = b"" if stream.secure else stream.receive_nowait(limits.HEAD_BYTES)
+        head = parse_plain(received)
+        if head is not None:
+            connection.asked()
+            await self._pacer.turn()
+            return head
+        with connection.scope:
+            if stream.secure:
+                connection.scope.deadline = trio.current_time() + limits.TLS_SECONDS
+                await stream.handshake(self._pacer.turn)
+                received = stream.receive_nowait(limits.HEAD_BYTES)
+            head = await read_head(
+                stream,
+                connection.scope,
+                received,
+                idle_seconds=limits.HEAD_SECONDS,
+                turn=self._pacer.turn,
+            )
+        connection.asked()
+        return head
 
     def _make_room(self) -> None:
         """Make room for one more that is no stream, or raise RefusedError.

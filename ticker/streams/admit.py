@@ -108,11 +108,14 @@ class Streams:
             return False
         return self.context.authority.signed(token)
 
-    async def serve(self, stream: SocketStream, head: Head, nursery: trio.Nursery) -> None:
+    async def serve(
+        self, stream: SocketStream, peer: str, head: Head, nursery: trio.Nursery
+    ) -> None:
         """Answer a request for a stream by the stream, to its end.
 
         Args:
             stream: the connection; once the stream has begun it is closed, however it ends.
+            peer: the address at its other end.
             head: the request.
             nursery: where a session catches up once it has fallen behind.
 
@@ -124,7 +127,7 @@ class Streams:
             # database is not taken for a crowd of connections that are none.
             self.open += 1
             try:
-                admitted = await self._admit(stream, head)
+                admitted = await self._admit(stream, peer, head)
                 del head
                 await self._converse(stream, admitted, nursery)
             finally:
@@ -162,7 +165,7 @@ class Streams:
             self._metrics.stream_closed(code)
             log.info("stream_closed", code=code, **audit)
 
-    async def _admit(self, stream: SocketStream, head: Head) -> Admitted:
+    async def _admit(self, stream: SocketStream, peer: str, head: Head) -> Admitted:
         """Find out whether a request is granted, and count it where it is not.
 
         Raises:
@@ -170,7 +173,7 @@ class Streams:
         """
         settings = self._settings
         hops = settings.trusted_hops
-        address = client_address(head, stream.peer, hops)
+        address = client_address(head, peer, hops)
         secure = client_secure(head, encrypted=stream.secure, trusted_hops=hops)
         try:
             candidate = handshake.decide(
@@ -183,7 +186,9 @@ class Streams:
                 known=self.context.authority.knows,
             )
             grant = await self._open_with(candidate.token)
-            asked = read_query(head.query, Terms(self.context, grant), self.context.market)
+            asked = None
+            if head.query:
+                asked = read_query(head.query, Terms(self.context, grant), self.context.market)
             place = self._place(grant, address)
         except RefusedError as error:
             foreign = not origin_allowed(head, settings.allowed_origins, secure=secure)

@@ -96,11 +96,12 @@ class Session:
         self._asked = asked
         self._retry_after_ms = 0
         self.close_code: int | None = None
-        self._terms = terms = Terms(context, grant)
+        self._terms = Terms(context, grant)
         self._delivery = Delivery(
             context, stream, encoding, grant.role, nursery, self._undeliverable
         )
-        self._requests = RequestHandler(context, stream, encoding, terms, self._delivery)
+        # Made with the first message: most subscribers never say a word.
+        self._requests: RequestHandler | None = None
 
     @property
     def grant(self) -> Grant:
@@ -208,9 +209,16 @@ class Session:
             except RefusedMessageError as refused:
                 self.end(refused.code)
                 return
-            code = await self._requests.receive(message)
+            code = await self._handler().receive(message)
             if code is not None:
                 self.end(code)
+
+    def _handler(self) -> RequestHandler:
+        if self._requests is None:
+            self._requests = RequestHandler(
+                self._context, self._stream, self._encoding, self._terms, self._delivery
+            )
+        return self._requests
 
     def _undeliverable(self, error: Exception) -> None:
         """End the session because nothing can be sent any more."""
@@ -235,7 +243,7 @@ class Session:
                 try:
                     if code is CloseCode.RESTART:
                         closing = Closing(code=code, retry_after_ms=self._retry_after_ms)
-                        await self._requests.say(closing)
+                        await self._stream.send_all(self._encoding.message(closing))
                     await self._websocket.close(code)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     self._stream.abort()

@@ -90,6 +90,13 @@ class TlsStream(SocketStream):
             raise trio.WouldBlock
         self._send_now(self._on_the_wire(frame))
 
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """Return what came after the handshake's last message; empty where there is nothing."""
+        try:
+            return self._tls.read(max_bytes)
+        except ssl.SSLError:
+            return b""
+
     async def send_eof(self) -> None:
         """Say that nothing more will be sent, by TLS (RFC 8446 §6.1) and by TCP."""
         async with self._lock():

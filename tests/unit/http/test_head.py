@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ticker import limits
-from ticker.http.head import Head, HeadParser, _parse_plain, read_head
+from ticker.http.head import Head, HeadParser, parse_plain, read_head
 
 SIMPLE = b"GET /prices?x=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1, 2\r\nx-two: 3\r\n\r\n"
 
@@ -228,4 +228,4 @@ def test_the_short_cut_for_plain_requests_sees_what_h11_sees(
 
 
 def test_a_usual_handshake_takes_the_short_cut() -> None:
-    assert _parse_plain(SIMPLE) == by_h11(SIMPLE)
+    assert parse_plain(SIMPLE) == by_h11(SIMPLE)

@@ -56,7 +56,7 @@ async def test_an_error_of_one_connection_does_not_end_accepting(
     listening = Knocked("one", error, error, "two")
     served: list[SocketStream] = []
 
-    async def serve(stream: SocketStream) -> None:
+    async def serve(stream: SocketStream, _peer: str) -> None:
         served.append(stream)
         stream.abort()
 
@@ -78,7 +78,7 @@ async def test_a_crowd_slows_it_down_also_one_that_comes_one_by_one(
     listening = Knocked("one")
     times: list[float] = []
 
-    async def serve(stream: SocketStream) -> None:
+    async def serve(stream: SocketStream, _peer: str) -> None:
         times.append(trio.current_time())
         stream.abort()
         if len(times) < 5:
@@ -102,7 +102,7 @@ async def test_a_rush_is_accepted_and_others_have_their_turn() -> None:
     count = 3 * limits.ACCEPT_BATCH
     served = 0
 
-    async def serve(stream: SocketStream) -> None:
+    async def serve(stream: SocketStream, _peer: str) -> None:
         nonlocal served
         served += 1
         try:
@@ -135,7 +135,7 @@ async def test_a_crowd_that_says_nothing_slows_accepting_down_and_does_not_end_i
     listening = Knocked(*["another"] * (3 * limits.ACCEPT_BATCH))
     came: list[float] = []
 
-    async def serve(stream: SocketStream) -> None:
+    async def serve(stream: SocketStream, _peer: str) -> None:
         came.append(trio.current_time())
         stream.close()
 
