@@ -107,13 +107,15 @@ class Router:
                 connection.scope.deadline = trio.current_time() + limits.TLS_SECONDS
                 await stream.handshake(self._pacer.turn)
                 received = stream.receive_nowait(limits.HEAD_BYTES)
-            head = await read_head(
-                stream,
-                connection.scope,
-                received,
-                idle_seconds=limits.HEAD_SECONDS,
-                turn=self._pacer.turn,
-            )
+                head = parse_plain(received)
+            if head is None:
+                head = await read_head(
+                    stream,
+                    connection.scope,
+                    received,
+                    idle_seconds=limits.HEAD_SECONDS,
+                    turn=self._pacer.turn,
+                )
         connection.asked()
         return head
 

@@ -62,9 +62,15 @@ class TlsStream(SocketStream):
         Raises:
             trio.BrokenResourceError: the peer has gone, or they do not agree.
         """
+        # A client greets as soon as it is connected: nearly always it has by now.
+        greeting = super().receive_nowait(limits.TLS_READ_BYTES)
+        self._incoming.write(greeting)
         try:
             while True:
-                await self._take_in()
+                if greeting:
+                    greeting = b""
+                else:
+                    await self._take_in()
                 await turn()
                 if self._hands_shaken():
                     break
