@@ -73,7 +73,9 @@ class Head:
 
     def tokens(self, name: bytes) -> list[str]:
         """Return the comma-separated words of a header, from all of its lines."""
-        lines = self._values.get(name, ())
+        lines = self._values.get(name)
+        if not lines:
+            return []
         return [word.strip() for line in lines for word in line.split(",") if word.strip()]
 
     @property
@@ -111,9 +113,10 @@ class Head:
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""
-        return protocol in (word.lower() for word in self.tokens(b"upgrade")) and "upgrade" in (
+        asked = [word.lower() for word in self.tokens(b"upgrade")]
+        return protocol in asked and "upgrade" in [
             word.lower() for word in self.tokens(b"connection")
-        )
+        ]
 
     def last_request(self) -> bytes:
         """Return its bytes as those of a connection's last request, in HTTP/1.1 to the end."""

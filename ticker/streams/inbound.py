@@ -79,12 +79,19 @@ class Inbound:
         if self._protocol is None:
             return
         for event in self._protocol.events():
-            if isinstance(event, Ping | CloseConnection):
+            if isinstance(event, CloseConnection):
+                yield event
+                return
+            if isinstance(event, Ping):
                 yield event
             elif isinstance(event, TextMessage | BytesMessage):
                 message = self._put_together(event)
                 if message is not None:
                     yield message
+        if self._between_messages():
+            # What a client has said whole needs nothing kept; the next message makes it anew.
+            self.end()
+            self._protocol = None
 
     def answer(self, closing: CloseConnection) -> bytes:
         """Return the close frame that is owed for the client's, or for what it did wrong.
@@ -112,6 +119,19 @@ class Inbound:
         parser = getattr(getattr(self._protocol, "_proto", None), "_parse_more", None)
         if parser is not None:
             parser.close()
+
+    def _between_messages(self) -> bool:
+        """Whether nothing is under way in either direction.
+
+        Where messages are compressed each may refer to those before it (RFC 7692 §7.1.1).
+        """
+        return (
+            self._protocol is not None
+            and self._protocol.state is ConnectionState.OPEN
+            and not self._compressed
+            and not self._parts
+            and self._meter.between_frames
+        )
 
     def _awake(self) -> Connection:
         if self._protocol is None:
@@ -144,6 +164,11 @@ class FrameMeter:
         self._bucket = Bucket(_FRAMES)
         self._skip = 0
         self._header = b""
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether every frame that has begun is over."""
+        return not self._skip and not self._header
 
     def within(self, data: bytes | bytearray, now: float) -> bool:
         """Count the frames that begin in some bytes; False once there are too many of them."""

@@ -114,6 +114,33 @@ def test_nothing_is_kept_for_one_who_only_answers_pings(payload: bytes) -> None:
     assert said(client_frame(TEXT, "{}"), inbound=inbound) == ["{}"]
 
 
+def parser_of(inbound: Inbound) -> bool:
+    """Say whether wsproto's parser is kept, which is as large as all the rest."""
+    return any(isinstance(each, Connection) for each in gc.get_referents(inbound))
+
+
+def test_nothing_is_kept_of_a_message_that_is_whole() -> None:
+    inbound, frame = Inbound(), client_frame(TEXT, "{}")
+    assert said(frame, client_frame(PING), frame, inbound=inbound)[::2] == ["{}", "{}"]
+    assert not parser_of(inbound)
+    assert said(frame, frame[:1], inbound=inbound) == ["{}"]
+    assert parser_of(inbound)
+    assert said(frame[1:7], inbound=inbound) == []
+    assert parser_of(inbound)
+    assert said(frame[7:], inbound=inbound) == ["{}"]
+    assert not parser_of(inbound)
+    assert said(client_frame(TEXT, "", fin=False), inbound=inbound) == []
+    assert parser_of(inbound)
+    assert said(client_frame(CONTINUATION, "{}"), inbound=inbound) == ["{}"]
+    assert not parser_of(inbound)
+
+
+def test_what_compression_may_refer_to_is_kept() -> None:
+    inbound = Inbound(compressed=True)
+    assert said(client_frame(TEXT, "{}"), inbound=inbound) == ["{}"]
+    assert parser_of(inbound)
+
+
 @pytest.mark.parametrize(
     "pong",
     [
