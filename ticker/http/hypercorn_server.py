@@ -22,7 +22,6 @@ from ticker import limits
 from ticker.http.http_stream import HttpStream
 from ticker.http.refusal import malformed
 
-
 #: Hypercorn's own answer to a body that breaks HTTP (`hypercorn/protocol/h11.py`,
 #: `_send_error_response`): it says nothing.
 _EMPTY_ERROR: Final = re.compile(rb"HTTP/1\.1 ([45]\d\d) \r\ncontent-length: 0\r\n(?!content-type)")
