@@ -11,7 +11,7 @@ from trio.lowlevel import current_statistics
 from ticker import standard_streams
 from ticker.cluster.questions import Question, ask_workers
 from ticker.merged_metrics import merge
-from ticker.metrics import Readings
+from ticker.metrics_text import Readings, write_metrics
 from ticker.service import Service
 from ticker.settings.network_readers import Endpoint
 from ticker.web.answer_cache import costly
@@ -76,7 +76,7 @@ async def metrics_text(service: Service, symbols: Collection[str]) -> bytes:
 
 def own_metrics(service: Service, symbols: Collection[str]) -> bytes:
     """Write the metrics of this process."""
-    return service.metrics.text(_readings(service, symbols))
+    return write_metrics(service.metrics, _readings(service, symbols))
 
 
 def _readings(service: Service, symbols: Collection[str]) -> Readings:
