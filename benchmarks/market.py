@@ -36,6 +36,7 @@ class Few:
     """The source."""
 
     name = NAME
+    inline = True  # it yields in no nursery and no cancel scope
 
     def __init__(self, argument: str, context: SourceContext) -> None:
         self._context = context

@@ -24,7 +24,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Protocol, TypeAlias
@@ -112,8 +112,9 @@ class Source(Protocol):
     def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield batches of quotes until cancelled, or until there are no more.
 
-        It is an async generator and is run by `open_batches`, in a task of its own, so it may
-        open nurseries and cancel scopes around its `yield`s. An exception ends it and lets the
+        It is an async generator and is run by `open_batches`, in a task of its own unless it says
+        that it needs none, so it may open nurseries and cancel scopes around its `yield`s. An
+        exception ends it and lets the
         supervisor restart it.
         """
 
@@ -189,8 +190,13 @@ async def open_batches(source: Source) -> AsyncGenerator[AsyncIterator[Batch], N
     """Run a source until the block is left; gives its batches to iterate over.
 
     The generator runs in a task of its own, behind a memory channel (`trio.as_safe_channel`),
-    since it may yield inside a nursery (PEP 789).
+    since it may yield inside a nursery (PEP 789). One that never does says so by an attribute
+    `inline`, and is iterated over as it is: that saves three steps of a task for each batch.
     """
+    if getattr(source, "inline", False):
+        async with aclosing(source.batches()) as batches:
+            yield batches
+        return
     async with trio.as_safe_channel(source.batches)() as channel:
         yield channel
 

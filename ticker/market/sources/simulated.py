@@ -99,6 +99,7 @@ class Simulated:
     seed: str | None = None
 
     name = "simulated"
+    inline = True
 
     @property
     def symbols(self) -> Sequence[str]:
