@@ -361,6 +361,9 @@ NOT_SENT_BYTES: Final = 1
 RECEIVE_BYTES: Final = 4096
 #: Frames from which on a ring costs less than a send for each.
 RING_FRAMES: Final = 8
+#: The longest frame that a ring sends: a snapshot of the largest market with every field. A longer
+#: one goes out one by one. What is not used of it costs no memory.
+RING_FRAME_BYTES: Final = 16 * 1024 * 1024
 
 # --- The engine and its sessions ----------------------------------------------------------
 

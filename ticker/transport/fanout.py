@@ -12,7 +12,7 @@ import trio
 from ticker import limits
 from ticker.market.subscriber import ONE_BY_ONE, Fanout, Offer, Subscriber
 from ticker.transport.io_uring import Recipients, Ring, RingUnavailableError
-from ticker.transport.socket_stream import SocketStream
+from ticker.transport.socket_stream import SocketStream, blockings
 
 log = structlog.get_logger()
 
@@ -36,10 +36,17 @@ class RingFanout:
         if len(streams) < max(len(subscribers), limits.RING_FRAMES):
             return one_by_one
         recipients = Recipients([stream.fileno() for stream in streams])
+        seen = -1
 
         def offer(frame: bytes) -> Iterator[tuple[int, Exception | None]]:
+            nonlocal seen
             # Who is closed is blocked, too: a descriptor that is no longer theirs is not used.
-            if any(map(_blocked, streams)):
+            if seen != blockings.count:
+                if any(map(_blocked, streams)):
+                    yield from one_by_one(frame)
+                    return
+                seen = blockings.count
+            if len(frame) > self._ring.longest:
                 yield from one_by_one(frame)
                 return
             for place, result in self._ring.send(recipients, frame):
@@ -64,7 +71,7 @@ def open_fanout(io_uring: str) -> Iterator[Fanout]:
         yield ONE_BY_ONE
         return
     try:
-        ring = Ring(limits.FANOUT_SLICE_FRAMES)
+        ring = Ring(limits.FANOUT_SLICE_FRAMES, longest=limits.RING_FRAME_BYTES)
     except RingUnavailableError as error:
         log.info("io_uring_unavailable", reason=str(error))
         yield ONE_BY_ONE

@@ -19,8 +19,9 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from socket import MSG_EOR
-from typing import ClassVar, NoReturn
+from typing import ClassVar, Final, NoReturn
 
+import attrs
 import trio
 
 from ticker import limits
@@ -36,6 +37,21 @@ _RESET = struct.pack("ii", 1, 0)
 
 def _finish_by_itself() -> None:
     """Ask for no task: a caller of `send_all` finishes what it began."""
+
+
+@attrs.define
+class Blockings:
+    """How often any stream began to be blocked: who has seen none blocked need not look again.
+
+    Attributes:
+        count: only grows.
+    """
+
+    count: int = 0
+
+
+#: Of all streams of this process.
+blockings: Final = Blockings()
 
 
 class SocketStream(trio.abc.HalfCloseableStream):
@@ -240,7 +256,8 @@ class SocketStream(trio.abc.HalfCloseableStream):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        self._closed = self._finished = self.blocked = True
+        self._closed = self._finished = True
+        self._block()
         try:
             if not self._rest:
                 await linger(self)
@@ -255,15 +272,20 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     def close(self) -> None:
         """Close at once; every task that waits on it wakes up."""
-        self._closed = self._finished = self.blocked = True
+        self._closed = self._finished = True
+        self._block()
         if self._socket.fileno() != -1:
             # Wakes them with trio's ClosedResourceError.
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
+    def _block(self) -> None:
+        self.blocked = True
+        blockings.count += 1
+
     def _keep_rest(self, rest: bytes) -> None:
         self._rest += rest
-        self.blocked = True
+        self._block()
 
     def _lock(self) -> trio.Lock:
         # Made when first needed: most streams of an idle audience never wait.

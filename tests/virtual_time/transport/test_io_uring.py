@@ -66,7 +66,7 @@ def test_the_same_recipients_serve_for_messages_of_any_length() -> None:
 
 
 def test_a_part_taken_and_nothing_taken_and_a_peer_gone_are_told_apart() -> None:
-    with Ring(8) as ring, pairs(4) as found:
+    with Ring(8, longest=LARGE) as ring, pairs(4) as found:
         gone = found[2][0].fileno()
         all_of_them = recipients(found)
         found[1][1].close()  # its other end will not read
