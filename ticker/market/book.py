@@ -11,7 +11,7 @@ so far (`Candles.put` and `packed_bars.unpack`: what is given twice as bars does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ticker.market.candles import Candles
 from ticker.market.day import day_of, widened
@@ -26,6 +26,7 @@ class Book:
         quotes: the newest quote of each, at the same place; None until there is one.
         days: the figures of its last 24 hours from our own bars, likewise.
         changes: grows with every quote taken in, so that what is derived can tell when it is old.
+        place: gives the place of a symbol in `symbols` and `quotes`; KeyError if there is none.
         keeps_passed: whether `take` also gives the quotes that were newest only between two of
             its calls, for a copy of this book that is to have the same past.
     """
@@ -39,6 +40,7 @@ class Book:
         "changes",
         "days",
         "keeps_passed",
+        "place",
         "quotes",
         "symbols",
     )
@@ -51,16 +53,13 @@ class Book:
         self.keeps_passed = False
         self._passed: list[Quote] = []
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
+        self.place: Callable[[str], int] = self._place.__getitem__
         self._touched: dict[int, None] = {}
         self._moved_days: set[int] = set()
         self._candles = [Candles() for _ in self.symbols]
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._place
-
-    def place(self, symbol: str) -> int:
-        """Return the place of a symbol in `symbols` and `quotes`; KeyError if there is none."""
-        return self._place[symbol]
 
     def get(self, symbol: str) -> Quote | None:
         """Return the newest quote of a symbol, None before its first; KeyError if unknown."""

@@ -188,8 +188,7 @@ class Hub:
         published.tick(seq, time_ms, taken, days)
         changed = published.changed
         if changed["full"]:
-            quotes = published.quotes
-            shown = tuple(quote for place in changed["full"] if (quote := quotes[place]))
+            shown = published.changed_quotes()
             self.log.add(LoggedTick(seq, time_ms, changed, shown, published.days), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a frame of this very tick already.

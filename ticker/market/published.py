@@ -219,6 +219,11 @@ class Published:
             places.append(place)
         return places
 
+    def changed_quotes(self) -> tuple[Quote, ...]:
+        """Return the quotes of what the last tick changed that the detail `full` shows."""
+        # There is none without a quote among them.
+        return tuple(map(self.quotes.__getitem__, self.changed["full"]))  # type: ignore[arg-type]
+
     def _differing(self, places: Iterable[int]) -> list[int]:
         """Return those of some places whose figures of 24 hours are those of our own bars."""
         return [
@@ -233,14 +238,14 @@ class Published:
         if rest and self._changed_at["price"] is self._changed_at["full"]:
             # From here on they differ; until then one serves both.
             self._changed_at["full"] = dict(self._changed_at["price"])
-        seq = self.seq
-        for changed_at in {id(each): each for each in self._changed_at.values()}.values():
-            for place in price:
-                changed_at.pop(place, None)
-                changed_at[place] = seq
-        for place in rest:
-            self._changed_at["full"].pop(place, None)
-            self._changed_at["full"][place] = seq
+        seq, in_price, in_full = self.seq, self._changed_at["price"], self._changed_at["full"]
+        for place in price:
+            in_price.pop(place, None)
+            in_price[place] = seq
+        if in_full is not in_price:
+            for place in (*price, *rest):
+                in_full.pop(place, None)
+                in_full[place] = seq
 
 
 def _rest_alike(old: Quote, new: Quote) -> bool:

@@ -38,11 +38,11 @@ class LoggedTick(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        each = limits.LOG_QUOTE_BYTES
+        quotes, each = self.quotes, limits.LOG_QUOTE_BYTES
         # As a rule all sources tell more than the price, or none does.
-        if any(quote.details is not None for quote in (*self.quotes[:1], *self.quotes[-1:])):
+        if quotes and not (quotes[0].details is quotes[-1].details is None):
             each += limits.LOG_DETAILS_BYTES
-        return limits.LOG_TICK_BYTES + each * len(self.quotes)
+        return limits.LOG_TICK_BYTES + each * len(quotes)
 
     def shown(self, detail: Detail) -> Iterator[tuple[int, Quote]]:
         """Give the place and the quote of what it changed in what a detail shows."""
@@ -63,7 +63,7 @@ class TickLog:
         reaches: the `seq` after which every change is here.
     """
 
-    __slots__ = ("_at", "_max_bytes", "_seconds", "_size", "_ticks", "reaches")
+    __slots__ = ("_kept", "_max_bytes", "_seconds", "_size", "_ticks", "reaches")
 
     def __init__(self, seconds: float, max_bytes: int = limits.LOG_BYTES) -> None:
         """Begin empty, with all that has happened: nothing.
@@ -75,7 +75,8 @@ class TickLog:
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._ticks: deque[LoggedTick] = deque()
-        self._at: deque[float] = deque()
+        # Of each tick, when it was added, and its size.
+        self._kept: deque[tuple[float, int]] = deque()
         self._size = 0
         self.reaches = 0
 
@@ -86,15 +87,14 @@ class TickLog:
             tick: newer than every other one.
             now: monotonic seconds.
         """
-        self._ticks.append(tick)
-        self._at.append(now)
-        self._size += tick.size
+        ticks, kept, size = self._ticks, self._kept, tick.size
+        ticks.append(tick)
+        kept.append((now, size))
+        self._size += size
         oldest = now - self._seconds
-        while self._ticks and (self._at[0] < oldest or self._size > self._max_bytes):
-            self._at.popleft()
-            gone = self._ticks.popleft()
-            self._size -= gone.size
-            self.reaches = gone.seq
+        while ticks and (kept[0][0] < oldest or self._size > self._max_bytes):
+            self._size -= kept.popleft()[1]
+            self.reaches = ticks.popleft().seq
 
     def replace(self, reaches: int, ticks: Iterable[LoggedTick], now: float) -> None:
         """Hold another log's ticks instead.
@@ -112,7 +112,7 @@ class TickLog:
     def restart(self, seq: int) -> None:
         """Let go of everything, and go on after a tick."""
         self._ticks.clear()
-        self._at.clear()
+        self._kept.clear()
         self._size = 0
         self.reaches = seq
 
