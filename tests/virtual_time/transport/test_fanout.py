@@ -24,7 +24,7 @@ LARGE = b"x" * 1_000_000
 
 @pytest.fixture
 def fanout() -> Iterator[RingFanout]:
-    with Ring(64) as ring:
+    with Ring(64, longest=len(LARGE)) as ring:
         yield RingFanout(ring)
 
 
@@ -99,6 +99,28 @@ async def test_a_frame_that_a_ring_cut_short_is_finished_before_anything_else(
                 nursery.start_soon(stream.send_all, FRAME)
             for _, reader in found[:3]:
                 assert await read(reader) == LARGE + FRAME
+
+
+@needs_ring
+async def test_what_is_too_long_for_the_ring_goes_out_all_the_same() -> None:
+    with Ring(64) as ring:
+        frame = b"x" * (ring.longest + 1)
+        async with streams(limits.RING_FRAMES) as found:
+            offer = RingFanout(ring).gather([stream for stream, _ in found])
+            assert list(offer(frame)) == []
+            assert all(len(reader.recv(len(frame))) > 0 for _, reader in found)
+
+
+@needs_ring
+async def test_a_stream_that_another_write_has_filled_is_passed_over(fanout: RingFanout) -> None:
+    async with streams() as found:
+        offer = fanout.gather([stream for stream, _ in found])
+        for _ in range(2):  # all of them are known to be writable
+            assert list(offer(FRAME)) == []
+        found[4][0].send_nowait(LARGE)  # a part of it
+        assert dict(offer(FRAME)) == {4: None}
+        assert found[4][1].recv(2 * len(FRAME)) == 2 * FRAME
+        assert FRAME not in found[4][1].recv(len(LARGE))
 
 
 @needs_ring

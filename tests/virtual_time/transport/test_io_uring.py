@@ -104,6 +104,27 @@ def test_what_the_kernel_does_not_take_in_is_taken_back_and_can_be_tried_again()
         ]
 
 
+def test_two_audiences_in_turn_get_what_is_theirs() -> None:
+    with Ring(8) as ring, pairs(7) as found:
+        first, second = recipients(found[:4]), recipients(found[4:])
+        for turn in range(20):
+            for audience, data in ((first, b"to the first %d" % turn), (second, b"%d" % turn)):
+                assert ring.send(audience, data) == []
+        texts = [b"".join(b"to the first %d" % turn for turn in range(20))] * 4
+        texts += [b"".join(b"%d" % turn for turn in range(20))] * 3
+        for (_, reader), text in zip(found, texts, strict=True):
+            assert read(reader, len(text)) == text
+
+
+def test_a_kernel_that_keeps_quiet_about_a_part_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Without the flag for which a part counts as a failure, this one does.
+    monkeypatch.setattr("ticker.transport.io_uring._SEND_FLAGS", socket.MSG_DONTWAIT)
+    with pytest.raises(RingUnavailableError, match="sent in part"):
+        Ring(8)
+
+
 def test_a_system_without_one_says_why() -> None:
     with (
         patch("ticker.transport.io_uring.platform.machine", return_value="vax"),

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -69,14 +69,14 @@ async def test_a_handshake_that_is_cancelled_leaves_nothing_waiting() -> None:
 
 async def test_a_frame_for_which_there_is_no_room_is_not_encrypted() -> None:
     async with pair("tls") as (stream, client):
-        sent = 0
-        with suppress(trio.WouldBlock):
-            while True:
+        sent = full = 0
+        while full < 3:  # there may be room once more, where an acknowledgement comes late
+            try:
                 stream.send_nowait(b"%06d" % sent)
-                sent += 1
-        for _ in range(3):
-            with pytest.raises(trio.WouldBlock):
-                stream.send_nowait(b"######")
+            except trio.WouldBlock:
+                full += 1
+            else:
+                sent, full = sent + 1, 0
         assert not stream._rest
         received = b""
         while len(received) < 6 * sent:

@@ -213,3 +213,14 @@ async def test_five_hundred_symbols_move_in_far_less_than_a_tick() -> None:
     await take(create("", SourceContext(symbols=symbols)), 100)
     # A hundred ticks are a second; the target is 15 % of a core, the bound leaves room for noise.
     assert time.process_time() - started < 0.6
+
+
+async def test_it_runs_in_the_task_that_takes_its_prices() -> None:
+    tasks = []
+
+    async def next_tick() -> None:
+        tasks.append(trio.lowlevel.current_task())
+        await trio.lowlevel.checkpoint()
+
+    assert len(await take(create("", SourceContext(symbols={}, next_tick=next_tick)), 3)) == 3
+    assert set(tasks) == {trio.lowlevel.current_task()}
