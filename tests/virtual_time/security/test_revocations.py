@@ -96,32 +96,6 @@ async def test_a_revocation_in_another_process_is_seen_well_within_a_second(
     await other.wait()
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_the_list_is_read_only_where_something_was_committed_or_after_a_while(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = [issuer.key_admin.create("ada", "user").record.id for _ in range(2)]
-    authority, ended, reads = issuer.authority(), Ended(), []
-    revoked_after = TokenStore.revoked_after
-
-    def counted(self: TokenStore, number: int) -> tuple[int, set[str]]:
-        reads.append(number)
-        return revoked_after(self, number)
-
-    monkeypatch.setattr(TokenStore, "revoked_after", counted)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(authority.run, ended)
-        await trio.sleep(limits.REVOCATION_READ_SECONDS * 0.9)
-        assert reads == [0]
-        issuer.key_admin.revoke(made[0])
-        await ended.wait_for(made[0])
-        await trio.sleep(limits.REVOCATION_READ_SECONDS * 0.9)
-        assert reads == [0, 0, 1]  # and once more, since there may be more than a batch
-        await trio.sleep(limits.REVOCATION_READ_SECONDS)
-        assert reads == [0, 0, 1, 1]
-        nursery.cancel_scope.cancel()
-
-
 async def test_a_token_revoked_before_the_start_is_refused(issuer: Issuer) -> None:
     made = issuer.key_admin.create("ada", "user")
     issued = await issuer.authority().exchange(made.text, "10.0.0.1")
