@@ -450,9 +450,9 @@ SEQ_MAX: Final = 2**53
 
 #: A TLS handshake.
 TLS_SECONDS: Final = 10.0
-#: Session tickets that a client is given: one, to connect again with, and each connection brings
-#: the next. OpenSSL's own two are for browsers that open several connections at once.
-TLS_TICKETS: Final = 1
+#: Session tickets that a client is given, in TLS 1.3: to make one takes the server longer than the
+#: signature that it spares with the client that comes back with it (docs/fan-out.md).
+TLS_TICKETS: Final = 0
 #: What is read of a peer's records at once: the longest record (RFC 8446 §5.2) and its header.
 TLS_READ_BYTES: Final = 16_384 + 256 + 5
 #: Answers of the record layer that may wait behind other bytes: some hundred key updates.

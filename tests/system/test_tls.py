@@ -52,6 +52,24 @@ def stream(secure: Server, authority: trustme.CA) -> Iterator[ClientConnection]:
         yield stream
 
 
+def test_a_client_is_given_no_session_ticket_and_connects_again_all_the_same(
+    secure: Server, authority: trustme.CA
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", secure.port), 5) as raw,
+            context.wrap_socket(raw, server_hostname="127.0.0.1") as stream,
+        ):
+            stream.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert stream.recv(1000).startswith(b"HTTP/1.1 200")
+            assert stream.version() == "TLSv1.3"
+            # What a ticket would have brought by now.
+            assert stream.session is not None
+            assert not stream.session.has_ticket
+
+
 def test_nothing_of_a_subscription_follows_its_end(stream: ClientConnection) -> None:
     assert json.loads(stream.recv(5))["type"] == "welcome"
     for _ in range(limits.MESSAGES_BURST // 2 - 1):

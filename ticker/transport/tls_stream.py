@@ -81,8 +81,8 @@ class TlsStream(SocketStream):
             raise trio.BrokenResourceError(f"no TLS handshake: {error.reason}") from error
         if self._tls.version() != _ENDS_WITH_THE_PEER:
             await self._send_records()
-        # Else these are session tickets (RFC 8446 §4.6.1): they go out before anything else is sent
-        # or waited for, and with the answer where the request has come already.
+        # Else there is nothing to say, or session tickets (RFC 8446 §4.6.1): they go out before
+        # anything else is sent or waited for, with the answer where the request has come already.
 
     def selected_alpn_protocol(self) -> str | None:
         """Return the protocol that both sides agreed on in the handshake."""
