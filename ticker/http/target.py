@@ -26,6 +26,8 @@ def with_plain_target(head: Head) -> Head:
     an origin server stays as it is, and begins with no slash.
     """
     target, headers = head.target, head.headers
+    if target.startswith("/") and not target.startswith("//") and "%" not in target:
+        return head
     absolute = _ABSOLUTE.match(target)
     if absolute is not None:
         target = target[absolute.end() :]

@@ -237,6 +237,9 @@ class Session:
     async def _close(self) -> None:
         """Close the connection, with a closing handshake where the peer may be listening."""
         code = self.close_code
+        if code == ABNORMAL:
+            self._stream.abort()
+            return
         with trio.CancelScope(shield=True) as timeout:
             timeout.deadline = trio.current_time() + self._context.close_seconds
             if isinstance(code, CloseCode) and not self._websocket.over:
@@ -247,7 +250,7 @@ class Session:
                     await self._websocket.close(code)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     self._stream.abort()
-            elif code != ABNORMAL:
+            else:
                 await self._stream.aclose()
-        if timeout.cancelled_caught or code == ABNORMAL:
+        if timeout.cancelled_caught:
             self._stream.abort()
