@@ -46,6 +46,8 @@ _SCHEMA: Final = (
     )""",
     f"PRAGMA user_version = {_VERSION}",
 )
+#: The tables of every version, and their columns.
+_COLUMNS: Final = {"blocks": "symbol, step, begin, number, bars", "journal": "number, bars"}
 
 
 class SqliteHistory:
@@ -169,6 +171,7 @@ class SqliteHistory:
         os.close(open_private(self._path, os.O_RDWR | os.O_CREAT))
         connection = self._connected()
         try:
+            self._see_whose(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -188,15 +191,42 @@ class SqliteHistory:
             check_same_thread=False,
         )
 
-    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+    def _see_whose(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that another program made, or a newer Ticker, before any of it is changed.
+
+        Raises:
+            DatabaseUnavailableError: `foreign` or `schema`.
+        """
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not self._is_ours(connection, version):
+            raise DatabaseUnavailableError(
+                "foreign", f"history {self._path} is another program's file: move it away"
+            )
         if version > _VERSION:
             raise DatabaseUnavailableError(
                 "schema", f"history {self._path} was made by a newer Ticker"
             )
+
+    def _is_ours(self, connection: sqlite3.Connection, version: int) -> bool:
+        named = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+        found = {name for (name,) in connection.execute(named)}
+        if not found:
+            return not version and not connection.execute("PRAGMA application_id").fetchone()[0]
+        try:
+            for table in found & _COLUMNS.keys():
+                connection.execute(f"SELECT {_COLUMNS[table]} FROM {table} LIMIT 0")  # noqa: S608 - constants
+        except sqlite3.OperationalError:
+            return False
+        # A newer one may have more; one that was killed as it was made by an older Ticker, less.
+        return found >= _COLUMNS.keys() or (not version and found <= _COLUMNS.keys())
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < _VERSION:
+            connection.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA:
                 connection.execute(statement)
+            connection.execute("COMMIT")
 
     def _identity(self) -> tuple[int, int] | None:
         try:

@@ -80,6 +80,10 @@ def _closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
+def names_in(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
 async def again(kept: Kept, path: Path) -> Kept:
     """Start anew from what was kept, without having ended in an orderly way."""
     kept.store.close()
@@ -388,6 +392,57 @@ async def test_damage_anywhere_makes_no_bar_up_and_spares_the_others(
         assert other.keeper.statistics().kept
         other.store.close()
     assert found_all > len(good) // 4096 // 2
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE TABLE visits (url TEXT); INSERT INTO visits VALUES ('x')",
+        "CREATE TABLE blocks (height INTEGER, hash TEXT); CREATE TABLE journal (entry TEXT)",
+        "CREATE TABLE blocks (height INTEGER)",
+        "CREATE TABLE visits (url TEXT); PRAGMA user_version = 2",
+        "PRAGMA user_version = 69",
+        "PRAGMA application_id = 7",
+        "CREATE VIEW seen AS SELECT 1",
+    ],
+)
+async def test_a_database_of_another_program_is_left_as_it_is(
+    tmp_path: Path, statements: str
+) -> None:
+    path = tmp_path / HISTORY_FILE
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statements)
+    path.chmod(0o600)
+    before = path.read_bytes()
+    kept = Kept(tmp_path)
+    kept.price("1")
+    await kept.keeper.load()
+    await kept.keeper._keep()
+    assert kept.keeper.statistics().failed == {"foreign": 2}
+    kept.store.close()
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == [HISTORY_FILE]
+    path.rename(tmp_path / "elsewhere")  # as its one line in the log asks for
+    await kept.keeper.load()
+    await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
+async def test_a_file_that_was_killed_as_it_was_made_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / HISTORY_FILE
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "CREATE TABLE blocks (symbol TEXT, step TEXT, begin INTEGER, number INTEGER, "
+            "bars BLOB, PRIMARY KEY (symbol, step, begin)) WITHOUT ROWID"
+        )
+    path.chmod(0o600)
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    kept.price("1")
+    await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert len(other.bars()) == 1
 
 
 async def test_blocks_of_a_version_before_without_checksums_are_read(tmp_path: Path) -> None:
