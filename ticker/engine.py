@@ -77,8 +77,7 @@ class Engine:
         """Own all that lives as long as the service; ends when it is cancelled or drained."""
         async with trio.open_nursery() as self.nursery:
             if self._keeper is not None:
-                # Before the first price: what is kept comes before it.
-                await self._keeper.load()
+                await self._keeper.prepare()
             if self._role is None:
                 for source in self._market.ingest.sources:
                     self.nursery.start_soon(self._market.ingest.supervise, source)

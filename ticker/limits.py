@@ -338,8 +338,14 @@ HISTORY_BLOCKS_AT_ONCE: Final = 20
 HISTORY_OVERLAP_SECONDS: Final = 10
 #: A clock that is ahead by so much, and is set back later, costs none of the past.
 HISTORY_CLOCK_AHEAD_MS: Final = 3_700_000
-#: How long a start waits for what is kept: 500 symbols with a year of hours take some seconds.
+#: How long a start of one of several processes waits for what is kept, since what it hears of
+#: the feeder comes after it: 500 symbols with a year of hours take some seconds.
 HISTORY_LOAD_SECONDS: Final = 20.0
+#: How long what is kept is read at a time, so that the writing of each second has its turn.
+HISTORY_LOAD_SLICE_SECONDS: Final = 0.1
+#: Rows of the journal, the newest, that a start looks into for the last price of each symbol. A
+#: symbol that is in none of them has not moved for as many seconds: its last block is read.
+HISTORY_NEWEST_ROWS: Final = 5
 #: How long after it began to follow, a process reads once more what the feeder wrote before.
 HISTORY_CATCH_UP_SECONDS: Final = 4.0
 
@@ -577,6 +583,9 @@ ANSWER_GZIP_LEVEL: Final = 3
 ANSWER_GZIP_BYTES: Final = 1024
 #: Bars of a history that are written between two turns for others: a millisecond of the loop.
 HISTORY_SLICE_BARS: Final = 400
+#: How long a request for what is not read yet after a start waits, before it is told to come back:
+#: as long as 500 symbols may take on a busy machine.
+HISTORY_WAIT_SECONDS: Final = 8.0
 #: Symbols in one request for histories: those of a large board.
 HISTORY_SYMBOLS: Final = 500
 ANSWERS_AT_ONCE: Final = 1

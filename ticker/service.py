@@ -151,6 +151,7 @@ def make_service(
             wall_ms=market.wall_ms,
             feeds=lambda: role is None or role.leader.feeding,
             invented=_invented(market),
+            alone=role is None,
         )
     engine = Engine(market, authority, sessions, connections, pacer, role, keeper)
     streams = Streams(

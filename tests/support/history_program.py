@@ -113,7 +113,7 @@ async def _main(directory: Path, price: int, board: Board) -> None:
     book = Book(SYMBOLS)
     store = SqliteHistory(directory / HISTORY_FILE)
     keeper = HistoryKeeper(book, store, wall_ms=_wall_ms, feeds=lambda: True)
-    await keeper.load()
+    await keeper.prepare()
     keep = keeper._keep
 
     async def keep_and_tell() -> None:

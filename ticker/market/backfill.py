@@ -87,6 +87,8 @@ class Backfill:
         book = self._book
         if book is None or symbol not in book or not self._prices(source, symbol):
             return None
+        if symbol in book.unread:
+            return None  # what of it is missing is known once it is read
         for step in (MINUTE, HOUR):
             progress = self._progress.get((symbol, step.name))
             if progress is None:

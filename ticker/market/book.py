@@ -13,9 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
 from ticker.market.candles import Candles
 from ticker.market.day import day_of, widened
 from ticker.market.quote import Details, Quote
+from ticker.market.unread import Unread
 
 
 class Book:
@@ -29,6 +34,8 @@ class Book:
         place: gives the place of a symbol in `symbols` and `quotes`; KeyError if there is none.
         keeps_passed: whether `take` also gives the quotes that were newest only between two of
             its calls, for a copy of this book that is to have the same past.
+        unread: the symbols whose past before this process is not in their bars yet.
+        kept_prices: the last price that is kept of some of them, by symbol.
     """
 
     __slots__ = (
@@ -41,8 +48,10 @@ class Book:
         "days",
         "keeps_passed",
         "place",
+        "kept_prices",
         "quotes",
         "symbols",
+        "unread",
     )
 
     def __init__(self, symbols: Sequence[str]) -> None:
@@ -51,6 +60,8 @@ class Book:
         self.days: list[Details | None] = [None] * len(self.symbols)
         self.changes = 0
         self.keeps_passed = False
+        self.unread = Unread()
+        self.kept_prices: dict[str, Decimal] = {}
         self._passed: list[Quote] = []
         self._place = {symbol: place for place, symbol in enumerate(self.symbols)}
         self.place: Callable[[str], int] = self._place.__getitem__
@@ -110,6 +121,16 @@ class Book:
         candles.extend(self._candles[place])
         self._candles[place] = candles
         self.refresh_day(place, now_ms)
+        self.kept_prices.pop(symbol, None)
+        self.unread.end(symbol)
+
+    def last_price(self, symbol: str) -> Decimal | None:
+        """Return the close of a symbol's newest bar, or the last that is kept of it.
+
+        None where there is none; KeyError if the symbol is unknown.
+        """
+        price = self.candles(symbol).last_price()
+        return self.kept_prices.get(symbol) if price is None else price
 
     def refresh_day(self, place: int, now_ms: int) -> None:
         """Make the figures of a symbol's last 24 hours anew, without what has grown older."""

@@ -190,6 +190,11 @@ class Candles(KeptBars):
         if len(self._aside) >= CANDLES_LAID_ASIDE:
             self.settle_over()
 
+    def count_in(self, second: ExactBar) -> None:
+        """Count in a second, or a part of one, that came after what is known of it."""
+        self.settle()
+        self._settle(second)
+
     def _settle(self, second: ExactBar) -> None:
         self._measure([second])
         added = self._in_units(second)
@@ -248,11 +253,17 @@ class Candles(KeptBars):
         return begin, self._open, self._high, self._low, self._close, self._volume
 
     def extend(self, later: Candles) -> None:
-        """Count all of another one in after what is here, and then note as it notes."""
+        """Count all of another one in after what is here, and then note as it notes.
+
+        Its seconds are changed by that, where anything was known of them before.
+        """
         later.settle()
         self.settle()
         self.merge(later)
         self.unsaved = later.unsaved
+        if self.unsaved is not None:
+            numbers = later.series(SECOND.name).columns(0, 2**63 - 1)[0]
+            self.unsaved.update((SECOND.name, number * SECOND.ms) for number in numbers)
         self.day = later.day
 
 

@@ -64,7 +64,7 @@ def make_market(
     def kept(symbol: str) -> Decimal | None:
         # Where there are others too, what is kept is of those.
         alone = len(sources) == 1 and symbol in book
-        return book.candles(symbol).last_price() if alone else None
+        return book.last_price(symbol) if alone else None
 
     backfill = Backfill(wall_ms)
     sources = load_sources(

@@ -6,6 +6,10 @@ the same transaction (`history_pending` says which). So a kill loses the second 
 that it falls into and the time that one has taken; what makes that long is kept out of it: the log
 is moved into the file beside it (`tidy`), and blocks wait while writing is slow.
 
+What is kept is read beside all that, a part of it at a time, and symbol by symbol taken into the
+book; what comes in meanwhile is written as parts (`history_reading`). One of several processes
+reads before it follows: what it hears comes after what is kept, and nothing is counted twice.
+
 A store that cannot be written stops the keeping and nothing else: what changes meanwhile is
 remembered, and written once the store can be used again. A damaged one is put aside, and written
 anew from memory.
@@ -16,6 +20,8 @@ that of a `HistoryStore`.
 
 from __future__ import annotations
 
+import math
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,7 +37,6 @@ from ticker.market.candles import SECOND
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history_loader import HistoryLoader
 from ticker.storage.history_pending import PendingChanges, Taken
-from ticker.storage.history_reading import Read
 from ticker.storage.history_store import Changes, HistoryStore, write_rows
 from ticker.storage.threads import in_thread
 
@@ -70,6 +75,7 @@ class HistoryKeeper:
         wall_ms: Callable[[], int],
         feeds: Callable[[], bool],
         invented: str = "",
+        alone: bool = True,
     ) -> None:
         """Prepare.
 
@@ -80,6 +86,7 @@ class HistoryKeeper:
             feeds: whether this process is the one that writes.
             invented: the name of the source where prices are made up or replayed: their past is
                 kept apart, and never shown as that of a real market in the same place.
+            alone: whether no other process tells this one of prices.
         """
         prefix = f"{invented}/" if invented else ""
         names = tuple(f"{prefix}{symbol}" for symbol in book.symbols)
@@ -88,9 +95,14 @@ class HistoryKeeper:
         self._wall_ms = wall_ms
         self._feeds = feeds
         self._limiter = trio.CapacityLimiter(1)
-        self._loader = HistoryLoader(book, names, store, self._limiter, wall_ms)
-        self._pending = PendingChanges(book, names, wall_ms)
+        self._book = book
+        self._invented = bool(invented)
+        self._alone = alone
+        life = secrets.token_hex(4)
+        self._loader = HistoryLoader(book, names, store, self._limiter, wall_ms, life)
+        self._pending = PendingChanges(book, names, wall_ms, self._loader.unread, life)
         self._loaded = False
+        self._reading = False
         self._keeping = False
         self._kept = True
         self._written = 0
@@ -104,6 +116,7 @@ class HistoryKeeper:
         """Write each second while this process feeds, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tidy)
+            nursery.start_soon(self._load)
             await self._run()
         raise AssertionError("it runs until it is cancelled")
 
@@ -116,12 +129,10 @@ class HistoryKeeper:
                 # Second by second; one that took longer is followed by the next at once.
                 due = max(due + limits.HISTORY_WRITE_SECONDS, trio.current_time())
                 await trio.sleep_until(due)
-                if not self._loaded:
-                    await self.load()
-                elif self._feeds():
+                if self._feeds() and (self._loaded or self._reading):
                     caught_up = True
                     await self._keep()
-                else:
+                elif self._loaded:
                     self._rest()
                     if not caught_up and (
                         trio.current_time() - began_at >= limits.HISTORY_CATCH_UP_SECONDS
@@ -149,27 +160,50 @@ class HistoryKeeper:
 
     # --- reading
 
-    async def load(self) -> None:
-        """Read what is kept; without it, the market goes on and this is tried again."""
-        read = Read()
+    async def prepare(self) -> None:
+        """Do what must be done before the first price."""
+        self._book.unread.begin(self._book.symbols)
+        if not self._alone:
+            await self.load(limits.HISTORY_LOAD_SECONDS)
+        elif self._invented:
+            # They go on where they were. Where that cannot be read, `load` says so.
+            with suppress(DatabaseUnavailableError):
+                await self._loader.read_prices()
+
+    async def _load(self) -> None:
+        """Read what is kept, however often it takes; what comes in during the first try is kept."""
+        self._reading = not self._loaded
+        while not self._loaded:
+            await self.load()
+            self._reading = False
+            if not self._loaded:
+                await trio.sleep(limits.HISTORY_WRITE_SECONDS)
+
+    async def load(self, seconds: float = math.inf) -> None:
+        """Read what is kept; without it, the market goes on and this is tried again.
+
+        Args:
+            seconds: how long that may take; what was not read then is read later.
+        """
         try:
-            await self._loader.read(read)
+            await self._loader.read(seconds)
         except DatabaseUnavailableError as error:
             if not await self._fail(error):
                 return
-            await self._adopt(read)
+            self._note_loaded()
             self._pending.all_due()
         else:
-            await self._adopt(read)
+            self._note_loaded()
             if not self._kept:
                 self._pending.all_due()  # what came in before it could be read
             self._succeed()
-        self._loaded = True
+        finally:
+            self._book.unread.end_all()
 
-    async def _adopt(self, read: Read) -> None:
-        await self._loader.adopt(read)
-        due = {self._places[name]: keys for name, keys in read.due.items()}
-        self._pending.loaded(read.number, due, read.foreign)
+    def _note_loaded(self) -> None:
+        due = {self._places[name]: keys for name, keys in self._loader.due.items()}
+        self._pending.loaded(self._loader.number, due, self._loader.foreign)
+        self._loaded = True
 
     async def _catch_up(self, until_ms: int) -> None:
         try:
@@ -203,7 +237,7 @@ class HistoryKeeper:
             number = await in_thread(self._limiter, self._write, taken)
         except DatabaseUnavailableError as error:
             self._pending.put_back(taken)
-            if await self._fail(error):
+            if await self._fail(error, may_set_aside=self._loaded):
                 self._pending.all_due()
             return
         except trio.Cancelled:
@@ -219,16 +253,17 @@ class HistoryKeeper:
 
     # --- how it went
 
-    async def _fail(self, error: DatabaseUnavailableError) -> bool:
+    async def _fail(self, error: DatabaseUnavailableError, *, may_set_aside: bool = True) -> bool:
         """Note that the store cannot be used; return whether it is damaged, and begun anew.
 
-        What is damaged is put aside where the store can do that, else written over.
+        What is damaged is put aside where the store can do that, else written over; but not while
+        it is being read.
         """
         self._failed[error.reason] += 1
         if self._kept:
             log.warning("history_not_kept", reason=error.reason, detail=str(error))
         self._kept = False
-        if error.reason != "corrupted" or not self._feeds():
+        if error.reason != "corrupted" or not may_set_aside or not self._feeds():
             return False
         try:
             aside = await in_thread(self._limiter, self._store.set_aside)

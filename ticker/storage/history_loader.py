@@ -1,29 +1,51 @@
 """What of the past is read: all of it at the start, and later what another process wrote.
 
 Rules for this module: it asks a `HistoryStore` in a thread and puts what it says into the book;
-what that means for keeping is the keeper's business. Every method raises
+what that means for keeping is the keeper's business. The thread is let go of every
+`limits.HISTORY_LOAD_SLICE_SECONDS`, for what is to be written. Every method raises
 `DatabaseUnavailableError` where something is wrong with the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from decimal import Decimal
 
+import msgspec
 import trio
 
 from ticker import limits
 from ticker.market.book import Book
 from ticker.market.candles import STEPS, Candles
 from ticker.market.packed_bars import PackedBarsError, unpack
-from ticker.storage.history_reading import Read, read_everything, read_rows_after
-from ticker.storage.history_store import HistoryStore
+from ticker.storage.errors import DatabaseUnavailableError
+from ticker.storage.history_reading import (
+    JournalStates,
+    Key,
+    only_damaged,
+    read_blocks,
+    read_journal,
+)
+from ticker.storage.history_store import HistoryStore, read_rows
 from ticker.storage.threads import in_thread
 
 __all__ = ["HistoryLoader"]
 
+_NOTHING: JournalStates = JournalStates()
+
 
 class HistoryLoader:
-    """Reads the past of a market."""
+    """Reads the past of a market.
+
+    Attributes:
+        unread: the symbols of those that are still to be read, by their names in the store.
+        number: of the journal's last row, as far as it was read.
+        due: the blocks that the journal is ahead of, by name.
+        foreign: names in the store that the market does not have.
+    """
 
     def __init__(
         self,
@@ -32,6 +54,7 @@ class HistoryLoader:
         store: HistoryStore,
         limiter: trio.CapacityLimiter,
         wall_ms: Callable[[], int],
+        life: str = "",
     ) -> None:
         """Prepare.
 
@@ -41,41 +64,120 @@ class HistoryLoader:
             store: where it is kept.
             limiter: of the one thread that asks the store.
             wall_ms: the wall clock, in milliseconds since the epoch.
+            life: the name of this process's life; see `history_reading`.
         """
         self._book = book
-        self._names = names
         self._symbols = dict(zip(names, book.symbols, strict=True))
         self._store = store
         self._limiter = limiter
         self._wall_ms = wall_ms
-        self._number = 0
+        self._life = life
         self._filled = 0
+        self.unread = dict(self._symbols)
+        self.number = 0
+        self.due: dict[str, set[Key]] = {}
+        self.foreign: Sequence[str] = ()
 
-    async def read(self, read: Read) -> None:
-        """Read everything; what was read is there also where it ends with an error."""
-        seconds = limits.HISTORY_LOAD_SECONDS
-        await in_thread(
-            self._limiter, read_everything, self._store, self._names, read, seconds=seconds
-        )
+    # --- the start
 
-    async def adopt(self, read: Read) -> None:
-        """Put what was read into the book, before what came in since."""
-        now_ms = self._wall_ms()
-        for name, candles in read.candles.items():
-            self._book.adopt(self._symbols[name], candles, now_ms)
+    async def read(self, seconds: float = math.inf) -> None:
+        """Read everything, each symbol into the book as it is read, before what came in since.
+
+        Where something is damaged, all else is read before that is raised. What was read stays so:
+        the next call reads the rest.
+        """
+        with trio.move_on_after(seconds):
+            await self._read()
+            return
+        raise DatabaseUnavailableError("slow", "the past takes long to be read")
+
+    async def _read(self) -> None:
+        damage: list[DatabaseUnavailableError] = []
+        states: dict[str, JournalStates] = {}
+        try:
+            rows = await in_thread(self._limiter, self._store.journal)
+        except DatabaseUnavailableError as error:
+            only_damaged(error, damage)
+        else:
+            numbers = read_journal(rows, states, self._store.place, damage)
+            while (number := await self._slice(numbers)) is not None:
+                self.number = self._filled = number
+        read: list[tuple[str, Candles, set[Key]]] = []
+        steps = self._read_symbols(tuple(self.unread), states, read, damage)
+        while await self._slice(steps) is not None:
+            await self._adopt(read)
+        try:
+            known = await in_thread(self._limiter, self._store.symbols)
+            self.foreign = tuple(name for name in known if name not in self._symbols)
+        except DatabaseUnavailableError as error:
+            only_damaged(error, damage)
+        if damage:
+            raise damage[0]
+
+    async def _slice(self, steps: Iterator[int]) -> int | None:
+        """Go on in the thread for a while; return the last step, None at the end."""
+        return await in_thread(self._limiter, _some, steps)
+
+    def _read_symbols(
+        self,
+        names: Sequence[str],
+        states: dict[str, JournalStates],
+        read: list[tuple[str, Candles, set[Key]]],
+        damage: list[DatabaseUnavailableError],
+    ) -> Iterator[int]:
+        """Read symbols, in the thread; gives the place of each when it is read."""
+        for place, name in enumerate(names):
+            candles, numbers = read_blocks(self._store, name, damage)
+            found = states.pop(name, _NOTHING)
+            found.put(candles, numbers, life=self._life)
+            read.append((name, candles, found.due()))
+            yield place
+
+    async def _adopt(self, read: list[tuple[str, Candles, set[Key]]]) -> None:
+        """Put what was read into the book."""
+        while read:
+            name, candles, due = read.pop(0)
+            self._book.adopt(self.unread.pop(name), candles, self._wall_ms())
+            self.due[name] = due
             await trio.lowlevel.checkpoint()
-        self._number = self._filled = read.number
+
+    async def read_prices(self) -> None:
+        """Read the last price that is kept of each symbol, and nothing else."""
+        found = await in_thread(self._limiter, self._newest_prices)
+        self._book.kept_prices.update(found)
+
+    def _newest_prices(self) -> dict[str, Decimal]:
+        found: dict[str, Decimal] = {}
+        for _, written in self._store.journal()[: -limits.HISTORY_NEWEST_ROWS - 1 : -1]:
+            with suppress(msgspec.MsgspecError, ValueError):
+                rows = sorted(read_rows(written), key=lambda row: -row.begin)
+                for row in rows:
+                    if row.symbol in self._symbols:
+                        found.setdefault(self._symbols[row.symbol], row.close)
+        for name, symbol in self._symbols.items():
+            if symbol not in found:
+                newest = {block.step: block for block in self._store.blocks(name)}
+                candles = Candles()
+                with suppress(PackedBarsError):
+                    for step in newest.keys() & STEPS.keys():
+                        unpack(candles, step, newest[step].bars)
+                price = candles.last_price()
+                if price is not None:
+                    found[symbol] = price
+        return found
+
+    # --- what another process writes
 
     async def catch_up(self, until_ms: int) -> None:
         """Read once more what the feeder wrote, of the time before this process followed it."""
-        number, rows = await in_thread(
-            self._limiter, read_rows_after, self._store, self._number, {}, []
-        )
-        self._number = number
-        for name, bars in rows.items():
+        states: dict[str, JournalStates] = {}
+        rows = await in_thread(self._limiter, self._store.journal, self.number)
+        numbers = read_journal(rows, states, self._store.place, [])
+        while (number := await self._slice(numbers)) is not None:
+            self.number = number
+        for name, found in states.items():
             if name in self._symbols:
-                missed = [(step, bar) for step, bar in bars if bar[0] <= until_ms]
-                self._book.candles(self._symbols[name]).put(missed)
+                found.put(self._book.candles(self._symbols[name]), {}, until_ms=until_ms)
                 await trio.lowlevel.checkpoint()
 
     async def take_filled(self) -> None:
@@ -94,3 +196,13 @@ class HistoryLoader:
             bars = [read.exact(bar) for bar in read.series(block.step).between(0, 2**63)]
             self._book.candles(self._symbols[block.symbol]).fill(step, bars)
             await trio.lowlevel.checkpoint()
+
+
+def _some(steps: Iterator[int]) -> int | None:
+    """Take steps for `limits.HISTORY_LOAD_SLICE_SECONDS`, at least one; None at the end."""
+    last, until = None, time.monotonic() + limits.HISTORY_LOAD_SLICE_SECONDS
+    while (step := next(steps, None)) is not None:
+        last = step
+        if time.monotonic() >= until:
+            break
+    return last

@@ -8,11 +8,14 @@ blocks due that it is in. Each symbol's blocks have their turn once in `limits.H
 writings. Those that are due out of turn (a store that is begun anew, an outage that is over) are
 behind, and taken a few symbols at a time: fewer while writing is slow, so that the journal, which
 is what a kill must not find unwritten, never waits long for them.
+
+Of a symbol whose past is not read yet, parts of seconds go into the journal and nothing else does
+(`history_reading` says what a part is): its blocks and all that is older wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -20,13 +23,14 @@ import trio
 
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.candles import HOUR, SECOND, STEPS
+from ticker.market.candles import HOUR, SECOND, STEPS, ExactBar
 from ticker.market.packed_bars import SPANS, block_begin, pack
-from ticker.storage.history_reading import Key, blocks_of
+from ticker.storage.history_reading import Key, blocks_of, part_of
 from ticker.storage.history_store import Block, JournalRow
 
 __all__ = ["PendingChanges", "Taken"]
 
+_EVER: Final = 2**63 - 1
 _EVERY: Final = (*STEPS, *(f"{name}*" for name in STEPS))
 
 
@@ -59,14 +63,25 @@ class PendingChanges:
         foreign: symbols of the store that the market does not have, until they were looked at.
     """
 
-    def __init__(self, book: Book, names: Sequence[str], wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        names: Sequence[str],
+        wall_ms: Callable[[], int],
+        unread: Collection[str] = (),
+        life: str = "",
+    ) -> None:
         """Begin with nothing.
 
         Args:
             book: whose past it is.
             names: of its symbols, as the store has them.
             wall_ms: the wall clock, in milliseconds since the epoch.
+            unread: the names whose past is not read yet, as it is at any time.
+            life: the name of this process's life, for their parts.
         """
+        self._unread = unread
+        self._life = life
         self._book = book
         self._names = names
         self._wall_ms = wall_ms
@@ -89,7 +104,8 @@ class PendingChanges:
     async def begin(self) -> None:
         """Begin to write: what a feeder before may have missed is written too.
 
-        Its last seconds are in the first row of the journal, all others in blocks soon.
+        Its last seconds are in the first row of the journal, all others in blocks soon; all of them
+        are in that row where blocks must wait.
         """
         self._clean = False
         now_ms = self._wall_ms()
@@ -97,9 +113,13 @@ class PendingChanges:
         for place, symbol in enumerate(self._book.symbols):
             candles = self._book.candles(symbol)
             candles.settle()
-            recent = candles.series(SECOND.name).columns(since, now_ms + HOUR.ms)[0]
+            seconds = candles.series(SECOND.name)
+            span = (since, now_ms + HOUR.ms)
+            if self._names[place] in self._unread:
+                span = (0, _EVER)
+            recent = seconds.columns(*span)[0]
             candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
-            for begin in candles.series(SECOND.name).spans(SPANS[SECOND.name]):
+            for begin in seconds.spans(SPANS[SECOND.name]):
                 self._due[place].update(blocks_of(SECOND.name, begin))
                 self._behind[place] = None
             if place % limits.PAST_SLICE == limits.PAST_SLICE - 1:
@@ -135,7 +155,7 @@ class PendingChanges:
         if turn == 0:
             # All that was written before the last round began is in blocks by now.
             forget = self._mark + 1 if self._clean and not self._behind else 0
-            self._mark, self._clean = self.number, True
+            self._mark, self._clean = self.number, not self._unread
         return Taken(rows, blocks, self._expired(turn), forget, keys, changed)
 
     def put_back(self, taken: Taken) -> None:
@@ -175,7 +195,11 @@ class PendingChanges:
         for place, symbol in enumerate(self._book.symbols):
             candles = self._book.candles(symbol)
             changed = candles.take_unsaved()
-            if changed:
+            if changed and self._names[place] in self._unread:
+                parts = self._parts(place, changed)
+                rows += parts
+                taken[place] = {(SECOND.name, row.begin) for row in parts}
+            elif changed:
                 due, name = self._due[place], self._names[place]
                 for step, begin, bar in changed:
                     due.update(blocks_of(step, begin))
@@ -190,11 +214,27 @@ class PendingChanges:
                 room = limits.HISTORY_SLICE_ROWS
         return rows, taken
 
+    def _parts(
+        self, place: int, changed: Sequence[tuple[str, int, ExactBar | None]]
+    ) -> list[JournalRow]:
+        """Return the rows of what changed before the past of a symbol was read."""
+        rows: list[JournalRow] = []
+        candles = self._book.candles(self._book.symbols[place])
+        for step, begin, bar in changed:
+            self._due[place].update(blocks_of(step, begin))
+            if bar is not None and step == SECOND.name:
+                rows.append(JournalRow(self._names[place], part_of(step, self._life), *bar))
+            elif candles.unsaved is not None:
+                candles.unsaved.add((step, begin))
+        return rows
+
     async def _blocks(self, turn: Sequence[int]) -> tuple[list[Block], dict[int, set[Key]]]:
         """Return the blocks of the symbols whose turn it is, and of some that are behind."""
         self._behind.update((place, None) for place in turn if self._due[place])
         most = self._most_behind + (len(turn) if self._most_behind > 1 else 0)
         first = dict.fromkeys([*(place for place in turn if self._due[place]), *self._behind])
+        if self._unread:
+            first = {place: None for place in first if self._names[place] not in self._unread}
         blocks: list[Block] = []
         taken: dict[int, set[Key]] = {}
         room = limits.HISTORY_SLICE_BLOCKS
@@ -217,6 +257,8 @@ class PendingChanges:
         now_ms = self._wall_ms()
         found: list[tuple[str, str, int]] = []
         for place in range(turn, len(self._names), limits.HISTORY_TURNS):
+            if self._names[place] in self._unread:
+                continue
             candles = self._book.candles(self._book.symbols[place])
             for step in _EVERY:
                 oldest = STEPS[step.removesuffix("*")].oldest(now_ms)

@@ -1,11 +1,16 @@
 """Reading what is kept of the past: blocks, and what the journal says beyond them.
 
 Rules for this module: for a worker thread; it changes nothing.
+
+Theory of operation. A row of the journal says the state of a bar, the newest row says the state
+that counts. But for one kind: what came in before a start had read the past is written as a
+**part** of its second, with the name of that process's life. The parts of several lives are counted
+in one after the other, after the state before them; a state that comes later holds them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -14,9 +19,17 @@ import msgspec
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar
 from ticker.market.packed_bars import PackedBarsError, block_begin, unpack
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history_store import Block, HistoryStore, read_rows
+from ticker.storage.history_store import HistoryStore, JournalRow, read_rows
 
-__all__ = ["Key", "Read", "blocks_of", "read_everything", "read_rows_after"]
+__all__ = [
+    "JournalStates",
+    "Key",
+    "blocks_of",
+    "only_damaged",
+    "part_of",
+    "read_blocks",
+    "read_journal",
+]
 
 #: A block by the name of its step and its begin.
 Key = tuple[str, int]
@@ -26,104 +39,137 @@ _COARSER: Final = {
     MINUTE.name: (MINUTE.name, HOUR.name),
     HOUR.name: (HOUR.name,),
 }
+#: What stands between the step and the life in the name of a part.
+_PART: Final = "+"
+
+
+def part_of(step: str, life: str) -> str:
+    """Return how the journal names the part of a bar that came in a process's life."""
+    return f"{step}{_PART}{life}"
 
 
 @attrs.define
-class Read:
-    """What was read of a store: the past of symbols, and the number of the journal's last row."""
+class JournalStates:
+    """What the journal says of one symbol.
 
-    number: int = 0
-    candles: dict[str, Candles] = attrs.field(factory=dict)
-    due: dict[str, set[Key]] = attrs.field(factory=dict)
-    foreign: tuple[str, ...] = ()
+    Attributes:
+        bars: the newest state of each bar with the number of its row, by step and begin.
+        parts: of seconds, by begin and life, in the order of the lives.
+    """
+
+    bars: dict[Key, tuple[int, ExactBar]] = attrs.field(factory=dict)
+    parts: dict[int, dict[str, tuple[int, ExactBar]]] = attrs.field(factory=dict)
+
+    def add(self, number: int, row: JournalRow) -> None:
+        """Take in a row; those of the journal come in their order."""
+        step, _, life = row.step.partition(_PART)
+        bar = row.bar()
+        if life:
+            self.parts.setdefault(bar[0], {})[life] = number, bar
+        else:
+            self.bars[step, bar[0]] = number, bar
+            if step == SECOND.name and self.parts:
+                self.parts.pop(bar[0], None)
+
+    def put(
+        self,
+        candles: Candles,
+        numbers: Mapping[Key, int],
+        *,
+        until_ms: int | None = None,
+        life: str = "",
+    ) -> None:
+        """Put it into bars.
+
+        Args:
+            candles: what was known before.
+            numbers: the rows as of which its blocks are: only later ones say more.
+            until_ms: no bar that begins later counts.
+            life: whose parts are left out: who reads has them.
+        """
+
+        def counts(step: str, begin: int, number: int) -> bool:
+            known = numbers.get((step, block_begin(step, begin)), 0)
+            return number > known and (until_ms is None or begin <= until_ms)
+
+        candles.put(
+            (step, bar)
+            for (step, begin), (number, bar) in self.bars.items()
+            if counts(step, begin, number)
+        )
+        for begin, parts in sorted(self.parts.items()):
+            for each, (number, bar) in parts.items():
+                if each != life and counts(SECOND.name, begin, number):
+                    candles.count_in(bar)
+
+    def due(self) -> set[Key]:
+        """Return the blocks that it is ahead of, maybe."""
+        changed = {(step, block_begin(step, begin)) for step, begin in self.bars}
+        changed |= {(SECOND.name, block_begin(SECOND.name, begin)) for begin in self.parts}
+        return {key for each in changed for key in blocks_of(*each)}
 
 
-def read_everything(store: HistoryStore, names: Sequence[str], read: Read) -> None:
-    """Read everything, for a worker thread; what was read is there also where it ends.
+def read_journal(
+    rows: Sequence[tuple[int, bytes]],
+    states: dict[str, JournalStates],
+    place: str,
+    damage: list[DatabaseUnavailableError],
+) -> Iterator[int]:
+    """Take in rows of the journal, by symbol; gives the number of each when it is taken in.
 
-    Where something is damaged, all else is read.
+    Rows that are damaged are left out, and told of in `damage`.
+    """
+    for number, written in rows:
+        try:
+            found = read_rows(written)
+            for row in found:
+                block_begin(row.step.partition(_PART)[0], row.begin)
+        except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
+            damage.append(_damaged(place, error))
+        else:
+            for row in found:
+                known = states.get(row.symbol)
+                if known is None:
+                    known = states[row.symbol] = JournalStates()
+                known.add(number, row)
+        yield number
+
+
+def read_blocks(
+    store: HistoryStore, name: str, damage: list[DatabaseUnavailableError]
+) -> tuple[Candles, dict[Key, int]]:
+    """Read the blocks of a symbol, and the rows of the journal as of which they are.
+
+    Those that are damaged are left out, and told of in `damage`.
 
     Raises:
-        DatabaseUnavailableError: the store cannot be read, or some of it is damaged.
+        DatabaseUnavailableError: the store cannot be read.
     """
-    numbers: dict[tuple[str, str, int], int] = {}
-    damage: list[DatabaseUnavailableError] = []
-    try:
-        read.foreign = tuple(each for each in store.symbols() if each not in names)
-    except DatabaseUnavailableError as error:
-        _only_damaged(error, damage)
-    for name in names:
-        read.candles[name] = _read_blocks(store, name, numbers, damage)
-    try:
-        number, rows = read_rows_after(store, 0, numbers, damage)
-    except DatabaseUnavailableError as error:
-        _only_damaged(error, damage)
-    else:
-        read.number = number
-        for name, bars in rows.items():
-            if name in read.candles:
-                read.candles[name].put(bars)
-                changed = {(step, block_begin(step, bar[0])) for step, bar in bars}
-                read.due[name] = {key for each in changed for key in blocks_of(*each)}
-    if damage:
-        raise damage[0]
-
-
-def _read_blocks(
-    store: HistoryStore,
-    name: str,
-    numbers: dict[tuple[str, str, int], int],
-    damage: list[DatabaseUnavailableError],
-) -> Candles:
-    candles = Candles()
-    blocks: Sequence[Block] = ()
+    candles, numbers = Candles(), dict[Key, int]()
     try:
         blocks = store.blocks(name)
     except DatabaseUnavailableError as error:
-        _only_damaged(error, damage)
+        only_damaged(error, damage)
+        return candles, numbers
     for block in blocks:
         try:
             unpack(candles, block.step, block.bars)
         except (PackedBarsError, KeyError) as error:
-            damage.append(_damaged(store, error))
+            damage.append(_damaged(store.place, error))
         else:
-            numbers[name, block.step, block.begin] = block.number
-    return candles
+            numbers[block.step, block.begin] = block.number
+    return candles, numbers
 
 
-def _only_damaged(error: DatabaseUnavailableError, damage: list[DatabaseUnavailableError]) -> None:
+def only_damaged(error: DatabaseUnavailableError, damage: list[DatabaseUnavailableError]) -> None:
     """Go on where a part is damaged; else raise."""
     if error.reason != "corrupted":
         raise error
     damage.append(error)
 
 
-def read_rows_after(
-    store: HistoryStore,
-    after: int,
-    numbers: Mapping[tuple[str, str, int], int],
-    damage: list[DatabaseUnavailableError],
-) -> tuple[int, dict[str, list[tuple[str, ExactBar]]]]:
-    """Read the journal after a row, but for what blocks of some numbers have already.
-
-    Rows that are damaged are left out, and told of in `damage`.
-    """
-    number, found = after, dict[str, list[tuple[str, ExactBar]]]()
-    for number, written in store.journal(after):
-        try:
-            rows = [(row.symbol, row.step, row.bar()) for row in read_rows(written)]
-            blocks = [(symbol, step, block_begin(step, bar[0])) for symbol, step, bar in rows]
-        except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
-            damage.append(_damaged(store, error))
-            continue
-        for (symbol, step, bar), block in zip(rows, blocks, strict=True):
-            if number > numbers.get(block, 0):
-                found.setdefault(symbol, []).append((step, bar))
-    return number, found
-
-
-def _damaged(store: HistoryStore, error: Exception) -> DatabaseUnavailableError:
-    return DatabaseUnavailableError("corrupted", f"history {store.place} is damaged: {error}")
+def _damaged(place: str, error: Exception) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError("corrupted", f"history {place} is damaged: {error}")
 
 
 def blocks_of(step: str, begin: int) -> list[Key]:

@@ -24,6 +24,8 @@ blueprint = Blueprint("history", __name__)
 
 #: A time in milliseconds has 13 digits until the year 2286.
 _DIGITS: Final = 15
+#: A bar that is there and not shown would be one that never was.
+_READING: Final = "the past is being read"
 
 
 class QueryError(ValueError):
@@ -81,6 +83,13 @@ def _arguments() -> Mapping[str, str]:
     return given.to_dict()
 
 
+async def _is_read(symbols: Sequence[str]) -> bool:
+    """Wait, after a start, until the past of some symbols is read; False where that takes long."""
+    with trio.move_on_after(limits.HISTORY_WAIT_SECONDS) as scope:
+        await running().market.book.unread.wait(symbols)
+    return not scope.cancelled_caught
+
+
 @blueprint.get("/prices/<symbol>/history")
 async def of_one(symbol: str) -> Response:
     """Answer the bars of one symbol, the oldest first."""
@@ -91,6 +100,9 @@ async def of_one(symbol: str) -> Response:
         query = HistoryQuery.read(_arguments())
     except QueryError as problem:
         return error(400, str(problem))
+
+    if not await _is_read([symbol]):
+        return error(503, _READING)
 
     async def body() -> bytes:
         written = (await _written([symbol], query))[symbol]
@@ -119,6 +131,9 @@ async def of_many() -> Response:
             return error(404, "unknown symbol")
         if symbol not in allowed:
             return error(403, "forbidden")
+
+    if not await _is_read(symbols):
+        return error(503, _READING)
 
     async def body() -> bytes:
         written = await _written(symbols, query)

@@ -25,9 +25,10 @@ NOW = 1_790_000_000_000 - 1_790_000_000_000 % (24 * HOUR.ms) - 30_000
 
 ONE = Decimal(1)
 
-Act = tuple[int, Decimal] | Literal["keep", "kill", "end", "look", "settle"]
+Act = tuple[int, Decimal] | Literal["keep", "kill", "end", "read", "look", "settle"]
 acts = st.one_of(
-    st.tuples(moves, prices), st.sampled_from(["keep", "keep", "kill", "end", "look", "settle"])
+    st.tuples(moves, prices),
+    st.sampled_from(["keep", "keep", "kill", "end", "read", "read", "look", "settle"]),
 )
 
 
@@ -51,8 +52,7 @@ class Life:
 
 async def check(directory: Path, steps: list[Act]) -> None:
     life, came, kept = Life(directory, NOW), list[tuple[int, Decimal]](), 0
-    await life.keeper.load()
-    for step in (*steps, "keep", "kill"):
+    for step in (*steps, "keep", "kill", "read"):
         match step:
             case "keep":
                 await life.keeper._keep()
@@ -64,7 +64,9 @@ async def check(directory: Path, steps: list[Act]) -> None:
                 del came[kept:]
                 life.store.close()
                 life = Life(directory, life.now)
-                await life.keeper.load()
+            case "read":
+                if not life.keeper._loaded:
+                    await life.keeper.load()
                 assert life.keeper.statistics().kept
             case "look":
                 life.shown("1s")
@@ -89,6 +91,8 @@ def test_bars_are_what_the_prices_were_that_were_kept(
 
     @settings(deadline=None, max_examples=60)
     @given(st.lists(acts, max_size=30))
+    # Two lives that ended before they had read the past, in a second of the one before.
+    @example([(0, ONE), "keep", "kill", (0, 3 * ONE), "keep", "kill", (0, 2 * ONE), "keep"])
     # A clock that was ahead for an hour.
     @example([(0, ONE), (30_000, ONE), (3_600_000, ONE), "keep", (-3_600_000, ONE)])
     def holds(steps: list[Act]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+
+
+from collections.abc import Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -60,9 +63,15 @@ class Kept:
             self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: self.feeds
         )
 
-    def price(self, price: str, symbol: str = "BTC-USD", at: int | None = None) -> None:
+    def price(
+        self,
+        price: str,
+        symbol: str = "BTC-USD",
+        at: int | None = None,
+        traded: Decimal | None = None,
+    ) -> None:
         time_ms = self.now if at is None else at
-        self.book.apply([Quote(symbol, Decimal(price), time_ms, time_ms, "x")])
+        self.book.apply([Quote(symbol, Decimal(price), time_ms, time_ms, "x", traded=traded)])
 
     def bars(self, step: Step = SECOND, symbol: str = "BTC-USD") -> list[ShownBar]:
         candles = self.book.candles(symbol)
@@ -126,6 +135,45 @@ async def test_a_second_that_was_cut_in_two_by_a_restart_is_folded(tmp_path: Pat
     await other.keeper._keep()
     third = await again(other, tmp_path)
     assert third.everything() == other.everything()
+
+
+@pytest.mark.parametrize("ends", ["before it has read", "as it reads", "after it has read"])
+async def test_what_comes_in_before_the_past_is_read_is_counted_once(
+    tmp_path: Path, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_LOAD_SLICE_SECONDS", 0.0)
+    one, first = Decimal(1), Kept(tmp_path)
+    first.price("10", traded=one)
+    await first.keeper._keep()
+    first.store.close()
+    for life in range(2):  # two that are killed, in one second of the market
+        kept = Kept(tmp_path)
+        kept.price(str(20 + life), traded=one)
+        kept.price(str(20 + life), "ETH-USD", traded=one)
+        await kept.keeper._keep()
+        if ends == "as it reads":
+            blocks, asked = kept.store.blocks, list[str]()
+
+            def fail(symbol: str, blocks=blocks, asked=asked) -> Sequence[Block]:  # type: ignore[no-untyped-def]
+                asked.append(symbol)
+                if len(asked) > 1:
+                    raise DatabaseUnavailableError("busy", "held")
+                return blocks(symbol)
+
+            monkeypatch.setattr(kept.store, "blocks", fail)
+            await kept.keeper.load()
+            assert not kept.keeper._loaded
+        elif ends == "after it has read":
+            await kept.keeper.load()
+        kept.price("5", traded=one)
+        await kept.keeper._keep()
+        kept.store.close()
+    other = await again(kept, tmp_path)
+    for step in STEPS.values():
+        [bar] = other.bars(step)
+        assert (bar.prices, bar.volume) == (("10", "21", "5", "5"), "5")
+        [bar] = other.bars(step, "ETH-USD")
+        assert (bar.prices, bar.volume) == (("20", "21", "20", "21"), "2")
 
 
 async def test_a_whole_round_of_turns_writes_all_blocks_and_lets_the_journal_go(

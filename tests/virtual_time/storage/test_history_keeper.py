@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from ticker import limits
 from ticker.market.book import Book
 from ticker.market.quote import Quote
-from ticker.storage import history_keeper
+from ticker.storage import history_keeper, history_loader
 from ticker.storage.history_keeper import HistoryKeeper
 from ticker.storage.history_store import Changes
 
@@ -28,17 +28,20 @@ class SlowStore:
     def __init__(self, seconds: Iterator[float]) -> None:
         self.seconds = seconds
         self.began: list[float] = []
-        self.blocks: list[int] = []
+        self.written: list[int] = []
 
     def symbols(self) -> list[str]:
         return []
 
-    def blocks_of(self, _symbol: str) -> list[object]:
+    def blocks(self, _symbol: str) -> list[object]:
+        return []
+
+    def journal(self, _after: int = 0) -> list[object]:
         return []
 
     def write(self, changes: Changes) -> int:
-        self.blocks.append(len({block.symbol for block in changes.blocks}))
-        return len(self.blocks)
+        self.written.append(len({block.symbol for block in changes.blocks}))
+        return len(self.written)
 
     def tidy(self) -> None:
         raise AssertionError("not asked for here")
@@ -59,6 +62,7 @@ async def kept(store: SlowStore, monkeypatch: pytest.MonkeyPatch, seconds: float
         return work(*args)
 
     monkeypatch.setattr(history_keeper, "in_thread", in_virtual_thread)
+    monkeypatch.setattr(history_loader, "in_thread", in_virtual_thread)
     monkeypatch.setattr(limits, "HISTORY_TIDY_SECONDS", 1e9)
     book = Book(SYMBOLS)
 
@@ -66,7 +70,7 @@ async def kept(store: SlowStore, monkeypatch: pytest.MonkeyPatch, seconds: float
         return int((1_790_000_000 + trio.current_time()) * 1000)
 
     keeper = HistoryKeeper(book, store, wall_ms=wall_ms, feeds=lambda: True)  # type: ignore[arg-type]  # what of it is used
-    keeper._loaded = True
+    await keeper.load()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.run)
         for number in count(1):
@@ -103,6 +107,6 @@ async def test_blocks_wait_while_writing_is_slow_and_come_again_when_it_is_not(
     monkeypatch.setattr(limits, "HISTORY_TURNS", 10)  # ten symbols have their turn each time
     store = SlowStore(0.5 if 10 <= n < 30 else 0.01 for n in count())
     await kept(store, monkeypatch, 60.0)
-    assert min(store.blocks[:10]) >= 10
-    assert max(store.blocks[18:30]) == 1
-    assert min(store.blocks[40:55]) >= 10
+    assert min(store.written[:10]) >= 10
+    assert max(store.written[18:30]) == 1
+    assert min(store.written[40:55]) >= 10
