@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ import pytest
 
 from tests.support.server import Server, started
 from tests.support.waiting import wait_until
+from ticker.market.candles import HOUR, MINUTE, Candles
+from ticker.market.packed_bars import SPANS, pack
+from ticker.storage.history_sqlite import HISTORY_FILE, SqliteHistory
+from ticker.storage.history_store import Block, Changes
 
 Bar = list[Any]
 
@@ -129,3 +134,39 @@ def test_a_data_directory_of_the_version_before_is_good(tmp_path: Path) -> None:
         for name, content in kept["files"].items():
             assert (data / name).read_text() == content
         assert not server.events("demo_api_key")
+
+
+def test_prices_are_there_before_a_long_past_is_read_and_that_is_told_in_full(
+    tmp_path: Path,
+) -> None:
+    data, symbols = tmp_path / "data", [f"S{number:03}-USD" for number in range(150)]
+    data.mkdir(mode=0o700)
+    now_ms = MINUTE.begin(int(time.time() * 1000))
+    candles = Candles()
+    ten = (Decimal(10),) * 4
+    candles.put(
+        (step.name, (step.begin(now_ms) - number * step.ms, *ten, None))
+        for step, count in ((HOUR, 8_000), (MINUTE, 10_000))
+        for number in range(count, 0, -1)
+    )
+    blocks = [
+        (step, begin, pack(candles, step, begin))
+        for step in (MINUTE.name, HOUR.name)
+        for begin in candles.series(step).spans(SPANS[step])
+    ]
+    store = SqliteHistory(data / HISTORY_FILE)
+    for symbol in symbols:
+        store.write(Changes(blocks=[Block(f"simulated/{symbol}", *each) for each in blocks]))
+    store.close()
+    with started("serve", data, env={"TICKER_SYMBOLS": "=10,".join(symbols) + "=10"}) as server:
+        prices = ask(server, "/prices")
+        assert len(prices["data"]) == len(symbols)
+        path = f"/history?symbols={','.join(symbols)}&step=1m&to={now_ms}&from={now_ms - 600_000}"
+        told = ask(server, path)["bars"]
+        assert [len(told[symbol]) for symbol in symbols] == [10] * len(symbols)
+        quote = ask(server, f"/prices/{symbols[-1]}")
+        assert "since" not in quote  # the day is whole
+        server.stop(signal.SIGKILL)
+    with started("serve", data, env={"TICKER_SYMBOLS": "=10,".join(symbols) + "=10"}) as server:
+        told = ask(server, path)["bars"]
+        assert [len(told[symbol]) for symbol in symbols] == [10] * len(symbols)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -19,6 +20,7 @@ from ticker.protocol.decimals import encode_json
 from ticker.security.authority import Grant
 from ticker.service import Service
 from ticker.web.answer_cache import costly
+from ticker.web.negotiation import Gzip, gzip_wanted, has_tag
 
 #: Where the application keeps its running service, in Quart's `extensions`.
 EXTENSION: Final = "ticker"
@@ -55,18 +57,20 @@ async def costly_answer(
         key: all that the answer depends on; see `AnswerCache.get`.
         make: makes its body.
     """
-    found = await costly(key, make, request.if_none_match.contains_weak)
+    had = request.headers.getlist("If-None-Match")
+    found = await costly(key, make, partial(has_tag, had))
     response = encoded_answer(b"")
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Accept-Encoding, Authorization"
     # Weak, since it is the same for the compressed form.
     response.headers["ETag"] = f'W/"{found.tag}"'
-    if request.if_none_match.contains_weak(found.tag):
+    if has_tag(had, found.tag):
         response.status_code = HTTPStatus.NOT_MODIFIED
         del response.headers["Content-Type"], response.headers["Content-Length"]
         return response
     body = found.body
-    if len(body) >= limits.ANSWER_GZIP_BYTES and request.accept_encodings["gzip"] > 0:
+    gzip = gzip_wanted(request.headers.getlist("Accept-Encoding"))
+    if gzip is Gzip.ALWAYS or (gzip is Gzip.YES and len(body) >= limits.ANSWER_GZIP_BYTES):
         response.headers["Content-Encoding"] = "gzip"
         body = await found.gzipped()
     response.set_data(body)

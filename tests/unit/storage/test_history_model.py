@@ -43,6 +43,11 @@ class Life:
             self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: True
         )
 
+    async def read(self) -> None:
+        if not self.keeper._loaded:
+            await self.keeper.load()
+        assert self.keeper.statistics().kept
+
     def shown(self, step: str) -> list[tuple[int, str, str, str, str]]:
         bars = self.book.candles("A-B").bars(
             STEPS[step], now_ms=self.now, begin=None, end=None, limit=None
@@ -65,9 +70,7 @@ async def check(directory: Path, steps: list[Act]) -> None:
                 life.store.close()
                 life = Life(directory, life.now)
             case "read":
-                if not life.keeper._loaded:
-                    await life.keeper.load()
-                assert life.keeper.statistics().kept
+                await life.read()
             case "look":
                 life.shown("1s")
             case "settle":

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 
 from collections.abc import Sequence
+
+
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -93,6 +96,19 @@ def names_in(path: Path) -> list[str]:
     return sorted(each.name for each in path.iterdir())
 
 
+def held_after_one(store: HistoryStore) -> Callable[[str], Sequence[Block]]:
+    """Return how the blocks of one symbol are read, and those of no other."""
+    read, asked = store.blocks, list[str]()
+
+    def blocks(symbol: str) -> Sequence[Block]:
+        asked.append(symbol)
+        if len(asked) > 1:
+            raise DatabaseUnavailableError("busy", "held")
+        return read(symbol)
+
+    return blocks
+
+
 async def again(kept: Kept, path: Path) -> Kept:
     """Start anew from what was kept, without having ended in an orderly way."""
     kept.store.close()
@@ -152,15 +168,7 @@ async def test_what_comes_in_before_the_past_is_read_is_counted_once(
         kept.price(str(20 + life), "ETH-USD", traded=one)
         await kept.keeper._keep()
         if ends == "as it reads":
-            blocks, asked = kept.store.blocks, list[str]()
-
-            def fail(symbol: str, blocks=blocks, asked=asked) -> Sequence[Block]:  # type: ignore[no-untyped-def]
-                asked.append(symbol)
-                if len(asked) > 1:
-                    raise DatabaseUnavailableError("busy", "held")
-                return blocks(symbol)
-
-            monkeypatch.setattr(kept.store, "blocks", fail)
+            monkeypatch.setattr(kept.store, "blocks", held_after_one(kept.store))
             await kept.keeper.load()
             assert not kept.keeper._loaded
         elif ends == "after it has read":
