@@ -12,9 +12,6 @@ so far (`Candles.put` and `packed_bars.unpack`: what is given twice as bars does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-
-
-from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from ticker.market.candles import Candles
@@ -47,8 +44,8 @@ class Book:
         "changes",
         "days",
         "keeps_passed",
-        "place",
         "kept_prices",
+        "place",
         "quotes",
         "symbols",
         "unread",
