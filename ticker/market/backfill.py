@@ -3,6 +3,9 @@
 Rules for this module: it decides what to ask for and takes in what comes; asking is the feed's
 business. A symbol is filled by the source that its price comes from. What is asked about goes from
 the newest to the oldest, the minutes first, and nothing twice in the life of a process.
+
+A single minute without a bar is asked about where no price came for longer than a minute before the
+source began: then it is that of an outage, which may lack no other minute as a whole.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ import trio
 
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.candles import HOUR, MINUTE, Candles, ExactBar, Step
+from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar, Step
 
 __all__ = ["Backfill", "Span"]
 
-#: The least number of bars in a row that are missing: an outage longer than a minute, any hour.
+#: The least number of bars in a row that are missing: a single minute may have been quiet, and is
+#: asked about where it is that of an outage; any hour.
 _LEAST: Final = {MINUTE.name: 2, HOUR.name: 1}
+#: An outage of this many milliseconds or less is not filled.
+_SHORT_MS: Final = 60_000
 
 
 @attrs.frozen
@@ -48,8 +54,10 @@ class _Progress:
         done: everything older than this was.
         start: since this life began, everything from `cursor` to this was.
         cursor: see there.
+        began_ms: when this life began.
     """
 
+    began_ms: int = 0
     done: int = 0
     start: int = 0
     cursor: int = 0
@@ -74,6 +82,7 @@ class Backfill:
             for step in (MINUTE, HOUR):
                 progress = self._progress.setdefault((symbol, step.name), _Progress())
                 progress.start = progress.cursor = step.begin(now_ms)
+                progress.began_ms = now_ms
 
     def next(self, source: str, symbol: str, most: int, reach: int | None) -> Span | None:
         """Return what a source is to be asked about next, of one symbol; None for nothing.
@@ -96,7 +105,10 @@ class Backfill:
             oldest = max(step.oldest(self._wall_ms()), progress.done)
             if reach is not None:
                 oldest = max(oldest, step.begin(self._wall_ms()) - (reach - 1) * step.ms)
-            gap = _gap(book.candles(symbol), step, oldest, progress.cursor)
+            least = _LEAST[step.name]
+            if progress.cursor == progress.start and _was_out(book.candles(symbol), progress):
+                least = 1
+            gap = _gap(book.candles(symbol), step, oldest, progress.cursor, least)
             if gap is not None:
                 begin = max(gap[0], gap[1] - most * step.ms)
                 return Span(symbol, step, begin, gap[1])
@@ -131,13 +143,30 @@ class Backfill:
         return first.partition(":")[0] == source
 
 
-def _gap(candles: Candles, step: Step, oldest: int, before: int) -> tuple[int, int] | None:
-    """Return from when to when the newest bars in a row are missing; None where none are."""
-    least = _LEAST[step.name]
+def _was_out(candles: Candles, progress: _Progress) -> bool:
+    """Tell whether there was no price for longer than a minute before this life began."""
+    since = progress.began_ms - 2 * _SHORT_MS
+    seconds = candles.columns(SECOND, since, progress.began_ms)[0]
+    return not seconds or progress.began_ms - seconds[-1] * SECOND.ms > _SHORT_MS
+
+
+def _gap(
+    candles: Candles, step: Step, oldest: int, before: int, newest: int
+) -> tuple[int, int] | None:
+    """Return from when to when the newest bars in a row are missing; None where none are.
+
+    Args:
+        candles: what there is.
+        step: of the bars.
+        oldest: when the first bar begins that counts.
+        before: when the last one ends.
+        newest: how many must be missing of the last ones.
+    """
+    least = newest
     end = before // step.ms
     for number in reversed(candles.columns(step, oldest, before)[0]):
         if end - number - 1 >= least:
             return (number + 1) * step.ms, end * step.ms
-        end = number
+        end, least = number, _LEAST[step.name]
     first = -(-oldest // step.ms)
     return (first * step.ms, end * step.ms) if end - first >= least else None

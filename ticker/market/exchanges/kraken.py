@@ -71,7 +71,13 @@ _BEFORE: Final = {new: old for old, new in _RENAMED.items()}
 _TRADING: Final = {"online", "limit_only", "reduce_only"}
 #: Errors of REST that pass: too many questions, or a service that is away.
 #: https://docs.kraken.com/api/docs/guides/spot-errors
-_LATER: Final = ("EAPI:Rate limit", "EGeneral:Temporary", "EGeneral:Too many", "EService:")
+_LATER: Final = (
+    "EAPI:Rate limit",
+    "EGeneral:Internal",
+    "EGeneral:Temporary",
+    "EGeneral:Too many",
+    "EService:",
+)
 #: Candles that it tells, of whatever interval.
 _CANDLES: Final = 720
 #: What v1 says besides prices, which are in arrays.

@@ -10,8 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.exchange_standin import BINANCE, BINANCE_US, COINBASE, KRAKEN, Manners, StandIn
+from tests.exchange_standin.coinbase import Coinbase
 from tests.exchange_standin.kraken import Kraken
-from tests.exchange_standin.manners import Candle, Market
+from tests.exchange_standin.manners import Candle, Market, NoSuchPath
 from tests.exchange_standin.running import EPOCH_MS, Running, first_symbol, running, virtual_ms
 from ticker.market.backfill import Backfill
 from ticker.market.book import Book
@@ -166,21 +167,60 @@ async def test_an_outage_is_filled_once_the_feed_is_back(autojump_clock: MockClo
     assert autojump_clock.current_time() < 2000
 
 
+@pytest.mark.parametrize(("seconds", "missing"), [(40, 0), (61, 1), (3_600, 59), (86_400, 1_439)])
+async def test_what_an_outage_took_is_filled_where_it_was_longer_than_a_minute(
+    autojump_clock: MockClock, seconds: int, missing: int
+) -> None:
+    filled = Filled(COINBASE, candles_from=0)
+    # The last price comes at the last moment of a minute.
+    last = MINUTE.begin(EPOCH_MS) + MINUTE.ms - 400
+    filled.own(last)
+    for number in range(100, 0, -1):
+        filled.own(last - number * MINUTE.ms)
+    filled.own(last)
+    await trio.sleep((last + seconds * 1000 - virtual_ms()) / 1000)
+    async with running(
+        COINBASE, exchange=filled.exchange, supervised=True, backfill=filled.backfill
+    ) as run:
+        await settled(filled, run)
+        filled.own(virtual_ms())
+        first, end = last - last % MINUTE.ms + MINUTE.ms, last + seconds * 1000
+        begins = range(first, MINUTE.begin(end), MINUTE.ms)
+        told = [begin for begin in begins if not Candle(begin, MINUTE.ms).empty]
+        theirs = [bar.begin for bar in filled.bars(MINUTE) if bar.theirs and bar.begin >= first]
+        assert theirs == (told if missing else [])
+        assert len(begins) in {missing, missing + 1}
+    assert autojump_clock.current_time() < seconds + 2000
+
+
 class Busy(Kraken):
     """Has had too many questions about candles at first, which it tells with status 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
         self.refused = 0
 
     def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
         if path == "/0/public/OHLC" and self.refused < 3:
             self.refused += 1
-            return {"error": ["EAPI:Rate limit exceeded"]}
+            return {"error": [self.reason]}
         return super().rest(markets, path, query)
 
 
-async def test_too_many_questions_are_asked_again_later(autojump_clock: MockClock) -> None:
-    manners = Busy()
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "EAPI:Rate limit exceeded",
+        "EGeneral:Internal error",
+        "EGeneral:Temporary lockout",
+        "EService:Unavailable",
+        "EService:Busy",
+    ],
+)
+async def test_too_many_questions_are_asked_again_later(
+    autojump_clock: MockClock, reason: str
+) -> None:
+    manners = Busy(reason)
     filled = Filled(manners, candles_from=0)
     filled.own(EPOCH_MS)
     async with running(
@@ -190,6 +230,40 @@ async def test_too_many_questions_are_asked_again_later(autojump_clock: MockCloc
         assert len(filled.bars(MINUTE)) > 600
         assert run.reports == {"no_candles": 3}
     assert autojump_clock.current_time() < 900
+
+
+class Refusing(Coinbase):
+    """Refuses the first questions about candles."""
+
+    def __init__(self, answer: int) -> None:
+        self.answers = answer
+        self.refused = 0
+
+    def rest(self, markets: Mapping[str, Market], path: str, query: Mapping[str, str]) -> object:
+        if path.endswith("/candles") and self.refused < 2:
+            self.refused += 1
+            raise NoSuchPath(self.answers)
+        return super().rest(markets, path, query)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 418, 429, 451, 500, 502, 503, 504])
+async def test_what_was_refused_is_asked_for_again(autojump_clock: MockClock, status: int) -> None:
+    manners = Refusing(status)
+    filled = Filled(manners, candles_from=MINUTE.begin(EPOCH_MS) - 60 * MINUTE.ms)
+    filled.own(EPOCH_MS)
+    async with running(
+        manners, exchange=filled.exchange, supervised=True, backfill=filled.backfill
+    ) as run:
+        await settled(filled, run)
+        while run.reports.get("no_candles", 0) < 2 or len(filled.questions()) < 3:
+            await trio.sleep(20)  # a ban is waited for
+            await run.exchange.trade(filled.symbol, "100")
+        await settled(filled, run)
+        told = [n for n in range(60) if not Candle(bars_begin(n), MINUTE.ms).empty]
+        assert len([bar for bar in filled.bars(MINUTE) if bar.theirs]) == len(told)
+        assert run.reports == {"no_candles": 2}
+        assert run.good(filled.symbol)
+    assert autojump_clock.current_time() < 3600
 
 
 async def test_without_candles_the_prices_go_on(autojump_clock: MockClock) -> None:
