@@ -62,22 +62,32 @@ class Loaded:
 
 def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
     """Read the TOML file's keys, whether they stand in its `[ticker]` table or outside of it."""
-    try:
-        content = tomllib.loads((path or DEFAULT_FILE).read_text("utf-8"))
-    except FileNotFoundError:
-        if path is not None:
-            faults.append(f"{path}: no such settings file")
+    place = path or DEFAULT_FILE
+    if path is None and place.is_fifo():  # which would be waited for, and none named it
+        faults.append(f"{place}: no settings file, but a pipe")
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        faults.append(f"{path or DEFAULT_FILE}: cannot be read as TOML: {error}")
+    try:
+        content = tomllib.loads(place.read_text("utf-8"))
+    except FileNotFoundError:
+        if path is not None or place.is_symlink():
+            faults.append(f"{place}: no such settings file")
+        return {}
+    except OSError as error:
+        faults.append(f"{place}: cannot be read: {error.strerror}")
+        return {}
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        faults.append(f"{place}: cannot be read as TOML: {error}")
+        return {}
+    except RecursionError:
+        faults.append(f"{place}: cannot be read as TOML: it is nested too deeply")
         return {}
     table = content.pop("ticker", {})
     if not isinstance(table, dict):
-        faults.append(f"{path or DEFAULT_FILE}: [ticker] must be a table")
+        faults.append(f"{place}: [ticker] must be a table")
         return {}
     # Whichever of the two won, the other would be dropped: a role's policies, say.
     faults += [
-        f"{path or DEFAULT_FILE}: {name}: expected in [ticker] or outside of it, not in both"
+        f"{place}: {name}: expected in [ticker] or outside of it, not in both"
         for name in content
         if name in table
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from decimal import Decimal
@@ -178,6 +179,21 @@ def test_every_fault_is_told_in_a_line_of_its_own() -> None:
 def test_values_that_make_no_sense_are_faults(environ: Mapping[str, str], text: str) -> None:
     (fault,) = faults(environ)
     assert text in fault
+
+
+def test_a_settings_file_that_leads_nowhere_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "ticker.toml").symlink_to("absent.toml")
+    assert faults() == ["ticker.toml: no such settings file"]
+
+
+def test_a_pipe_that_none_named_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ticker.toml")
+    assert faults() == ["ticker.toml: no settings file, but a pipe"]
+
+
+def test_a_settings_file_may_be_nested_however_deeply() -> None:
+    (fault,) = faults(file="a = " + "[" * 50_000)
+    assert fault.startswith("ticker.toml: cannot be read as TOML: ")
 
 
 def test_a_variable_that_is_no_setting_is_noted_and_no_fault() -> None:
