@@ -60,26 +60,32 @@ class Loaded:
     origins: tuple[Origin, ...]
 
 
+def _parse_file(path: Path | None) -> dict[str, Any]:
+    """Read what a TOML file holds; raises ValueError with what is wrong with it."""
+    place = path or DEFAULT_FILE
+    if path is None and place.is_fifo():  # which would be waited for, and none named it
+        raise ValueError("no settings file, but a pipe")
+    try:
+        return tomllib.loads(place.read_text("utf-8"))
+    except FileNotFoundError:
+        if path is not None or place.is_symlink():
+            raise ValueError("no such settings file") from None
+        return {}
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"cannot be read as TOML: {error}") from None
+    except RecursionError:
+        raise ValueError("cannot be read as TOML: it is nested too deeply") from None
+
+
 def _read_file(path: Path | None, faults: list[str]) -> dict[str, Any]:
     """Read the TOML file's keys, whether they stand in its `[ticker]` table or outside of it."""
     place = path or DEFAULT_FILE
-    if path is None and place.is_fifo():  # which would be waited for, and none named it
-        faults.append(f"{place}: no settings file, but a pipe")
-        return {}
     try:
-        content = tomllib.loads(place.read_text("utf-8"))
-    except FileNotFoundError:
-        if path is not None or place.is_symlink():
-            faults.append(f"{place}: no such settings file")
-        return {}
-    except OSError as error:
-        faults.append(f"{place}: cannot be read: {error.strerror}")
-        return {}
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        faults.append(f"{place}: cannot be read as TOML: {error}")
-        return {}
-    except RecursionError:
-        faults.append(f"{place}: cannot be read as TOML: it is nested too deeply")
+        content = _parse_file(path)
+    except ValueError as fault:
+        faults.append(f"{place}: {fault}")
         return {}
     table = content.pop("ticker", {})
     if not isinstance(table, dict):
