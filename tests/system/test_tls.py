@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 import trustme
 import websockets.exceptions
 import websockets.sync.client
+from cryptography.hazmat.primitives import serialization
 from websockets.sync.client import ClientConnection
 
 from tests.support.raw import handshake
@@ -110,3 +112,63 @@ def test_a_reader_that_has_stalled_is_reset(secure: Server, authority: trustme.C
                 stream.sendall(handshake(secure, token))
                 assert stream.recv(12) == b"HTTP/1.1 101"
                 wait_until(stalled, "the end", seconds=limits.STALL_SECONDS + 20)
+
+
+def _files(directory: Path, authority: trustme.CA) -> dict[str, str]:
+    """Write a certificate, its key, another key, its key encrypted, and what is none of these."""
+    certificate, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
+    pem = certificate.private_key_pem.bytes()
+    key = serialization.load_pem_private_key(pem, None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    contents = {
+        "certificate": certificate.cert_chain_pems[0].bytes(),
+        "key": pem,
+        "other": other.private_key_pem.bytes(),
+        "encrypted": key.private_bytes(serialization.Encoding.PEM, pkcs8, encryption),
+        "empty": b"",
+    }
+    for name, content in contents.items():
+        (directory / f"{name}.pem").write_bytes(content)
+    (directory / "directory.pem").mkdir()
+    return {name: f"{name}.pem" for name in (*contents, "directory", "absent")}
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ("--certfile {certificate}", "--certfile: TLS needs both --certfile and --keyfile"),
+        ("--keyfile {key}", "--keyfile: TLS needs both --certfile and --keyfile"),
+        ("--ca-certs {certificate}", "--ca-certs: TLS needs both"),
+        ("--certfile {absent} --keyfile {key}", "absent.pem: No such file or directory"),
+        ("--certfile {certificate} --keyfile {directory}", "directory.pem: Is a directory"),
+        ("--certfile {certificate} --keyfile {empty}", "certificate.pem, empty.pem: not all"),
+        ("--certfile {certificate} --keyfile {other}", "the key in other.pem is of another"),
+        ("--certfile {certificate} --keyfile {encrypted}", "encrypted.pem is encrypted: give"),
+        (
+            "--certfile {certificate} --keyfile {encrypted} --keyfile-password wrong",
+            "encrypted.pem is encrypted: give",
+        ),
+        ("--certfile {certificate} --keyfile {key} --ca-certs {absent}", "absent.pem: No such"),
+        ("--certfile {certificate} --keyfile {key} --ciphers none", "No cipher can be selected"),
+    ],
+)
+def test_tls_that_cannot_be_is_refused_with_what_is_wrong(
+    tmp_path: Path, authority: trustme.CA, args: str, text: str
+) -> None:
+    options = args.format(**_files(tmp_path, authority)).split()
+    with started("hypercorn", tmp_path / "data", args=options, listen=False) as server:
+        assert server.wait(60) != 0
+    assert text in server.wait_event("start_refused")["error"]
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_certificate_that_has_run_out_is_warned_of(tmp_path: Path, authority: trustme.CA) -> None:
+    names = _files(tmp_path, authority)
+    past = datetime.now(UTC) - timedelta(days=1)
+    old = authority.issue_cert("127.0.0.1", not_after=past)
+    old.cert_chain_pems[0].write_to_path(tmp_path / "old.pem")
+    old.private_key_pem.write_to_path(tmp_path / names["key"])
+    args = ["--certfile", "old.pem", "--keyfile", names["key"]]
+    with started("hypercorn", tmp_path / "data", args=args) as server:
+        assert server.wait_event("certificate_not_valid")["path"] == "old.pem"

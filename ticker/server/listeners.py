@@ -9,16 +9,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import attrs
-import structlog
 from hypercorn.config import Config, Sockets
 
-from ticker import limits
-from ticker.http.http_stream import HTTP_1
 from ticker.server.process import ServiceError
 from ticker.transport.socket_stream import SocketStream
 from ticker.transport.tls_stream import TlsStream
-
-log = structlog.get_logger()
 
 
 @attrs.frozen
@@ -87,24 +82,3 @@ def address_of(listening: socket.socket) -> str:
         return f"unix:{name}"
     host, port = name[:2]
     return f"[{host}]:{port}" if listening.family == socket.AF_INET6 else f"{host}:{port}"
-
-
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """Make what Hypercorn's configuration says of TLS; None where it says nothing.
-
-    Raises:
-        ServiceError: it cannot be read, or asks for what is not served.
-    """
-    if config.quic_bind:
-        raise ServiceError("HTTP/3 is not served: leave --quic-bind out", settings=True)
-    if "alpn_protocols" in vars(config) and config.alpn_protocols != [HTTP_1]:
-        log.warning("alpn_protocols_ignored", hint=f"only {HTTP_1} is served over TLS")
-    config.alpn_protocols = [HTTP_1]
-    try:
-        context = config.create_ssl_context()
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"TLS cannot be set up: {error}", settings=True) from None
-    if context is not None:
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.num_tickets = limits.TLS_TICKETS
-    return context

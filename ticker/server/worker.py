@@ -23,9 +23,10 @@ from ticker.exception_groups import leaves
 from ticker.http.bridge import HttpBridge, HttpServer
 from ticker.http.gate import Gate
 from ticker.server.accept import accept_all
-from ticker.server.listeners import Listener, open_listeners, tls_context
+from ticker.server.listeners import Listener, open_listeners
 from ticker.server.process import ServiceError, end_with_parent
 from ticker.server.router import Router
+from ticker.server.tls_context import tls_context
 from ticker.settings.model import Settings
 
 log = structlog.get_logger()
