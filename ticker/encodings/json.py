@@ -6,6 +6,7 @@ is written once however many topics hold it, and a price keeps every digit it ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -79,10 +80,25 @@ class JsonFormat:
         try:
             request = _requests.decode(message)
             request.id = _checked_id(request.id)
+            _check_names(message)
         except _FAULTS as error:
             raise BadMessageError(str(error), _find_id(message)) from None
         check(request)
         return request
+
+
+def _check_names(message: str) -> None:
+    """Raise DecodeError where a name comes twice: it would mean another thing to another reader.
+
+    RFC 8259 §4 leaves open which of the values counts. msgspec has found all else right.
+    """
+    if message.count(":") > 1:  # a request with one name is done
+        json.loads(message, object_pairs_hook=_once, parse_int=str, parse_float=str)
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise msgspec.DecodeError("a name comes twice")
 
 
 def _full(quote: ShownQuote) -> str:

@@ -29,6 +29,8 @@ _NIL: Final = b"\xc0"
 _SMALL_MAP: Final = 0x80
 _SMALL_ARRAY: Final = 0x90
 _SMALL: Final = 16
+#: How many bytes hold the size of a map that begins otherwise.
+_LONG_MAPS: Final = {0xDE: 2, 0xDF: 4}
 
 _TYPE: Final = _encode("type") + _encode("ticker") + _encode("data")
 _SEQ, _TIME, _PREV = _encode("seq"), _encode("time"), _encode("prev")
@@ -40,6 +42,7 @@ class _AnyId(msgspec.Struct):
 
 
 _any_id: Final = msgspec.msgpack.Decoder(_AnyId)
+_any: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 
 
 class MessagePackFormat:
@@ -98,10 +101,28 @@ class MessagePackFormat:
         try:
             request = _requests.decode(message)
             request.id = _checked_id(request.id)
+            _check_names(message)
         except _FAULTS as error:
             raise BadMessageError(str(error), _find_id(message)) from None
         check(request)
         return request
+
+
+def _check_names(message: bytes) -> None:
+    """Raise DecodeError where a name comes twice, as in JSON."""
+    names = _any.decode(message)
+    if _map_size(message) != len(names):
+        raise msgspec.DecodeError("a name comes twice")
+    resume = bytes(names.get("resume", _NIL))
+    if resume != _NIL:
+        _check_names(resume)
+
+
+def _map_size(message: bytes) -> int:
+    """Read how many names a map says it has (the specification, `map format family`)."""
+    if message[0] in _LONG_MAPS:
+        return int.from_bytes(message[1 : 1 + _LONG_MAPS[message[0]]], "big")
+    return message[0] - _SMALL_MAP
 
 
 def _array_header(size: int) -> bytes:

@@ -220,3 +220,21 @@ def test_what_only_full_shows_keeps_every_digit_and_has_no_exponent() -> None:
     more = b',"bid":0.00000001,"ask":2.10,"since":3}'
     assert JsonFormat().entry(shown, "full").endswith(more)
     assert b"bid" not in JsonFormat().entry(shown, "price")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"ping","id":1,"id":2}',
+        '{"type":"ping","type":"ping"}',
+        '{"type":"subscribe","symbols":["A"],"\\u0073ymbols":["B"]}',
+        '{"type":"subscribe","resume":{"epoch":"a","epoch":"b","seq":1}}',
+    ],
+)
+def test_a_name_that_comes_twice_is_refused(text: str) -> None:
+    with pytest.raises(BadMessageError, match="a name comes twice"):
+        JsonFormat().request(text)
+
+
+def test_what_looks_like_a_name_within_a_text_is_none() -> None:
+    assert JsonFormat().request('{"type":"ping","id":"\\"id\\":"}') is not None

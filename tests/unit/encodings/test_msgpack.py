@@ -151,3 +151,22 @@ def test_what_is_no_request_is_refused(message: str | bytes, request_id: object)
 def test_no_bytes_at_all_do_worse_than_being_refused(message: bytes) -> None:
     with pytest.raises(BadMessageError):
         FORMAT.request(message)
+
+
+@pytest.mark.parametrize("header", [b"\x83", b"\xde\x00\x03", b"\xdf\x00\x00\x00\x03"])
+def test_a_name_that_comes_twice_is_refused_whatever_form_the_map_has(header: bytes) -> None:
+    encode = msgspec.msgpack.encode
+    twice = header + b"".join(map(encode, ("type", "ping", "id", 1, "id", 2)))
+    with pytest.raises(BadMessageError, match="a name comes twice"):
+        MessagePackFormat().request(twice)
+    resume = encode({"type": "subscribe", "resume": {"epoch": "a", "seq": 1}})
+    again = resume.replace(b"\x82\xa5epoch\xa1a", b"\x83\xa5epoch\xa1a\xa5epoch\xa1b")
+    with pytest.raises(BadMessageError, match="a name comes twice"):
+        MessagePackFormat().request(again)
+
+
+@pytest.mark.parametrize("header", [b"\x83", b"\xde\x00\x03", b"\xdf\x00\x00\x00\x03"])
+def test_a_map_may_have_any_form(header: bytes) -> None:
+    encode = msgspec.msgpack.encode
+    message = header + b"".join(map(encode, ("type", "subscribe", "resume", None, "id", 1)))
+    assert bytes(MessagePackFormat().request(message).id) == encode(1)
