@@ -10,13 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from tests.support.raw import ask, handshake, opened
 from tests.support.sabotage import APPLICATION, ENVIRONMENT, SERVE, break_part
-from tests.support.server import LAUNCHES, START_SECONDS, Launch, Server, command_of, environment
+from tests.support.server import (
+    LAUNCHES,
+    START_SECONDS,
+    Launch,
+    Server,
+    command_of,
+    environment,
+    started,
+)
 from tests.support.waiting import wait_until
 
 #: How the log is ill: what a shell does to both outputs before the program starts.
@@ -135,3 +144,30 @@ async def test_a_log_that_cannot_be_written_hides_no_failure_of_the_engine(
     with ill(launch, tmp_path / "data", how) as server:
         break_part(server, "engine")
         assert await server.wait_async(10) != 0
+
+
+async def test_no_client_writes_a_line_of_its_own_into_the_access_log(tmp_path: Path) -> None:
+    line = '{"event":"made_up"}'
+    args = ["--access-logfile", "-"]
+    with started("hypercorn", tmp_path / "data", args=args) as server:
+        for target, fields, status in (
+            (f"/%0a{quote(line)}", "", 400),
+            (f"/%0d%0a{quote(line)}", "", 400),
+            ("/%1b[31m", "", 400),
+            ("/%c2%9b31m", "", 400),
+            ("/%e2%80%ae", "", 400),
+            ("/healthz", "User-Agent: a\x1b[31m\r\n", 400),
+            ("/healthz", "Referer: a\x07\r\n", 400),
+            ("/healthz", "User-Agent: \x9b31m\r\n", 200),
+            ("/healthz", 'User-Agent: a" 200 - "b\r\n', 200),
+            ("/healthz", "User-Agent: a\tb\r\n", 200),
+            ("/%c3%a9", "", 200),
+        ):
+            request = f"GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
+            assert (await ask(server, request.encode("latin-1"))).status == status
+        wait_until(lambda: "/%C3%A9" in server.output or "/é" in server.output, "the last line")
+        assert line not in server.lines
+        shown = [each for each in server.lines if "GET /" in each]
+        assert len(shown) >= 4
+        assert all(each.replace("\t", " ").isprintable() for each in server.lines)
+        assert all(each.count('"') == 6 for each in shown)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
+from urllib.parse import unquote
 
 import attrs
 import h11
@@ -106,10 +107,17 @@ class Head:
 
     @property
     def target_readable(self) -> bool:
-        """Whether its target is one that an origin server answers (RFC 9112 §3.2)."""
+        """Whether its target is one that an origin server answers (RFC 9112 §3.2).
+
+        No path holds a line's end or another control character, be it encoded: an access log
+        writes it out, and a line of a client's own making would follow.
+        """
         if self.target == "*":
             return self.method == "OPTIONS"
-        return self.target.startswith("/") and "#" not in self.target
+        path = self._whole_path
+        if "%" in path and not unquote(path).isprintable():
+            return False
+        return path.startswith("/") and "#" not in self.target
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""
@@ -137,7 +145,7 @@ class Head:
         """
         target = redact(self.target)
         headers = tuple(
-            (name, value if name == b"authorization" else _redact_bytes(value))
+            (name, value if name == b"authorization" else _redact_bytes(name, value))
             for name, value in self.headers
         )
         if (target, headers) == (self.target, self.headers):
@@ -159,8 +167,14 @@ class Head:
         return int(self.first(b"content-length") or 0)
 
 
-def _redact_bytes(value: bytes) -> bytes:
-    return redact(value.decode("latin-1")).encode("latin-1")
+#: An access log shows these between quotes; it is all that they are for.
+_SHOWN: Final = frozenset({b"user-agent", b"referer"})
+_PLAINLY: Final = bytes.maketrans(b'"' + bytes(range(0x80, 0xA0)), b"'" + b"?" * 32)
+
+
+def _redact_bytes(name: bytes, value: bytes) -> bytes:
+    redacted = redact(value.decode("latin-1")).encode("latin-1")
+    return redacted.translate(_PLAINLY) if name in _SHOWN else redacted
 
 
 def is_for_streams(head: Head) -> bool:
@@ -188,6 +202,10 @@ def parse_plain(data: bytes) -> Head | None:
     if names.count(b"host") != 1 or not _BODY.isdisjoint(names):
         return None
     return Head(data, b"", "GET", match["target"].decode("ascii"), headers, "1.1")
+
+
+#: What h11 lets through in a header, and a recipient may refuse (RFC 9110 §5.5).
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HeadParser:
@@ -218,6 +236,8 @@ class HeadParser:
             return Head(self._received, b"", fault=error.error_status_hint)
         if not isinstance(event, h11.Request):
             return None
+        if any(_CONTROL.search(value) for _, value in event.headers):
+            return Head(self._received, b"", fault=400)
         rest = bytes(self._parser.trailing_data[0])
         return Head(
             self._received[: len(self._received) - len(rest)],
