@@ -107,17 +107,19 @@ class Head:
 
     @property
     def target_readable(self) -> bool:
-        """Whether its target is one that an origin server answers (RFC 9112 §3.2).
-
-        No path holds a line's end or another control character, be it encoded: an access log
-        writes it out, and a line of a client's own making would follow.
-        """
+        """Whether its target is one that an origin server answers (RFC 9112 §3.2)."""
         if self.target == "*":
             return self.method == "OPTIONS"
+        return self.target.startswith("/") and "#" not in self.target
+
+    @property
+    def path_printable(self) -> bool:
+        """Whether its path can be written out, as an access log does, without an effect.
+
+        With the end of a line in it, be it encoded, a line of a client's own would follow.
+        """
         path = self._whole_path
-        if "%" in path and not unquote(path).isprintable():
-            return False
-        return path.startswith("/") and "#" not in self.target
+        return "%" not in path or unquote(path).isprintable()
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""

@@ -57,7 +57,6 @@ def test_a_target_has_one_spelling(target: str, plain: str) -> None:
         "http:/stream",
         "?",
         "/stream#a",
-        "/%0a",
     ],
 )
 def test_what_is_no_target_of_an_origin_server_is_unreadable(target: str) -> None:
