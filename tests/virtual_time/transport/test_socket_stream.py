@@ -145,6 +145,29 @@ async def _check_operations(
     assert set(offered) | sent <= set(arrived) <= set(offered) | sent | cancelled
 
 
+async def test_what_has_come_already_is_read_without_waiting_and_nothing_is_no_fault() -> None:
+    async with pair("plain") as (stream, client):
+        assert stream.receive_nowait(100) == b""
+        await client.send_all(b"hello")
+        await trio.lowlevel.wait_readable(stream.raw)
+        assert stream.receive_nowait(4) == b"hell"
+        assert stream.receive_nowait(100) == b"o"
+        client.reset()
+        await trio.lowlevel.wait_readable(stream.raw)
+        assert stream.receive_nowait(100) == b""
+        stream.close()
+        assert stream.receive_nowait(100) == b""
+
+
+async def test_over_tls_nothing_has_come_before_it_was_decrypted() -> None:
+    async with pair("tls") as (stream, client):
+        await client.send_all(b"hello")
+        await trio.lowlevel.wait_readable(stream.raw)
+        assert stream.receive_nowait(100) == b""
+        assert await stream.receive_some(100) == b"hello"
+        assert stream.receive_nowait(100) == b""
+
+
 async def test_a_frame_cut_short_is_finished_before_anything_else(kind: Kind) -> None:
     async with pair(kind) as (stream, client):
         stream.send_nowait(frame(1, LARGE))
