@@ -11,6 +11,7 @@ in one after the other, after the state before them; a state that comes later ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -172,6 +173,7 @@ def _damaged(place: str, error: Exception) -> DatabaseUnavailableError:
     return DatabaseUnavailableError("corrupted", f"history {place} is damaged: {error}")
 
 
-def blocks_of(step: str, begin: int) -> list[Key]:
+@lru_cache(maxsize=64)  # all symbols ask for the same few bars
+def blocks_of(step: str, begin: int) -> Sequence[Key]:
     """Return the blocks that a changed bar is in, and those made of it."""
-    return [(each, block_begin(each, begin)) for each in _COARSER.get(step, (step,))]
+    return tuple((each, block_begin(each, begin)) for each in _COARSER.get(step, (step,)))
