@@ -83,6 +83,8 @@ def main() -> None:
             stack.enter_context(shared.machine(f"machine{number}", env=market))
             for number in range(asked.machines)
         ]
+        for each in machines:
+            each.new_token(key)  # what answers HTTP is loaded by then
         pids = [*(each.pid for each in machines), redis.pid]
         (feeds, *follow, redis_cpu), rate = per_tick(pids, machines[0], key, asked.seconds)
         print(
