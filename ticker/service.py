@@ -162,6 +162,7 @@ def make_service(
             sessions=sessions,
             pacer=pacer,
             close_seconds=min(limits.CLOSE_SECONDS, settings.graceful_timeout),
+            late_close_seconds=min(limits.STALL_SECONDS, settings.graceful_timeout),
         ),
         settings,
         admission,

@@ -25,6 +25,7 @@ class StreamContext:
         own_sets: which sets of symbols streams have chosen for themselves.
         pacer: keeps a crowd from holding up the ticks.
         close_seconds: how long a closing handshake may take at most.
+        late_close_seconds: likewise with a reader that is behind, which has to read up to it first.
     """
 
     market: Market
@@ -33,6 +34,7 @@ class StreamContext:
     sessions: Sessions
     pacer: Pacer
     close_seconds: float
+    late_close_seconds: float
     own_sets: OwnSets = attrs.field(factory=OwnSets)
 
     def status_for(self, role: str) -> tuple[SourceState, ...]:

@@ -241,7 +241,9 @@ class Session:
             self._stream.abort()
             return
         with trio.CancelScope(shield=True) as timeout:
-            timeout.deadline = trio.current_time() + self._context.close_seconds
+            context, late = self._context, code is CloseCode.TOO_SLOW
+            seconds = context.late_close_seconds if late else context.close_seconds
+            timeout.deadline = trio.current_time() + seconds
             if isinstance(code, CloseCode) and not self._websocket.over:
                 try:
                     if code is CloseCode.RESTART:

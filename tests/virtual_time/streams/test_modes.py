@@ -132,6 +132,21 @@ async def test_a_subscriber_of_every_that_is_too_slow_is_closed_with_4102(
     assert running.engine.statistics().hub.subscriptions == 0
 
 
+async def test_a_slow_reader_of_every_hears_why_it_ends_once_it_reads_again(
+    autojump_clock: MockClock, running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "EVERY_TICKS", 5)
+    async with running.client() as client:
+        await subscribed(client, mode="every")
+        client.stream.full = True
+        for price in range(200, 220):
+            running.source.put.send_nowait(quotes(price, 10))
+            await trio.sleep(0.02)
+        await trio.sleep(limits.CLOSE_SECONDS + 1)
+        client.stream.read_again()
+        assert await client.closed() == CloseCode.TOO_SLOW
+
+
 async def test_no_tick_of_every_follows_the_answer_that_ends_it(
     autojump_clock: MockClock, running: World
 ) -> None:
