@@ -1,7 +1,4 @@
-/**
- * Watches the page load. Where a file cannot be had (a busy server, a cut line), it says so and loads
- * the page again, each time after a longer wait. A classic script: no module need have come.
- */
+/** Loads the page again where a file cannot be had. A classic script: no module need have come. */
 
 "use strict";
 {
@@ -12,7 +9,7 @@
 
 	const fail = () => {
 		const most = Math.min(MOST_MS, FIRST_MS * 2 ** tries);
-		const wait = most * (0.5 + Math.random() / 2); // pages that failed together come back apart
+		const wait = most * (0.5 + Math.random() / 2);
 		const note = Object.assign(document.createElement("p"), { id: "failed", className: "banner", role: "alert" });
 		note.textContent = `Part of this page could not be loaded; the server may be busy. Trying again in ${Math.ceil(wait / 1000)} s.`;
 		document.body.prepend(note);

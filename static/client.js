@@ -2,13 +2,12 @@
  * Ticker's client for browsers and Node; it needs nothing but this file. All of it: docs/page.md.
  *
  *     const client = await connect({ apiKey: "tk_…", symbols: ["BTC-USD"], mode: "changes" });
- *     client.addEventListener("ticker", ({ detail }) => show(detail.data));
- *     for await (const message of client) { … }   // or so
+ *     for await (const message of client) { … }
  */
 
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 30_000;
-const STABLE_MS = 10_000; // from then on the backoff starts anew
+const STABLE_MS = 10_000;
 const WAIT_MOST_MS = 300_000;
 const REQUEST_MS = 10_000;
 const PROBE_AFTER_MS = 1000;
@@ -16,7 +15,7 @@ const PROBE_ANSWER_MS = 1500;
 const WATCH_MS = 250;
 const RENEW_AT = [0.6, 0.2]; // of the token's life, and the spread
 const MESSAGE_MOST_BYTES = 4096;
-const INBOX_MOST = 4096; // messages kept for a slow loop
+const INBOX_MOST = 4096;
 const UNNAMED_SOURCE = "simulated";
 const PROBE = "probe";
 
@@ -29,7 +28,7 @@ const KINDS = {
 	503: "unavailable",
 };
 
-/** Why something was refused or ended. `terminal`: connecting again cannot mend it. */
+/** `terminal`: connecting again cannot mend it. */
 export class TickerError extends Error {
 	constructor(kind, message, { terminal = true, retryAfterMs = 0, code = 0 } = {}) {
 		super(message);
@@ -62,7 +61,7 @@ async function request(url, options) {
 	throw new TickerError(KINDS[code] ?? "unexpected", error, { terminal, retryAfterMs, code });
 }
 
-/** Exchange an API key for `{token, user_id, role, expires_in}`; a TickerError says why not. */
+/** Exchange an API key for `{token, user_id, role, expires_in}`. */
 export const exchange = (apiKey, url) =>
 	request(new URL("auth/token", baseOf(url)), {
 		method: "POST",
@@ -70,7 +69,6 @@ export const exchange = (apiKey, url) =>
 		body: JSON.stringify({ api_key: apiKey }),
 	});
 
-/** Each price also as `text`, digit for digit. */
 function parse(data) {
 	const message = JSON.parse(data);
 	if (message.type !== "ticker") return message;
@@ -97,21 +95,21 @@ export class TickerClient extends EventTarget {
 	#settleOpened;
 	#url;
 	#tokens;
-	#renewed = false; // the token at hand replaces one that was refused before its time
+	#renewed = false; // a token was refused before its time
 	#wanted;
-	#granted = false; // the next handshake may ask for it
-	#epoch; // of the next tick
+	#granted = false;
+	#epoch;
 	#position;
-	#asked = null;
+	#asked;
 	#sentId; // of what was asked for last; none for the handshake's query
-	#sent = new Map(); // what was asked for on this connection, by id
-	#socket = null;
+	#sent = new Map();
+	#socket;
 	#shown = false;
 	#lost = false;
 	#stale = new Map();
-	#check = null;
-	#hangUp = null;
-	#wake = null;
+	#check;
+	#hangUp;
+	#wake;
 	#attempt = 0;
 	#lastId = 0;
 	#inboxes = new Set();
@@ -159,15 +157,12 @@ export class TickerClient extends EventTarget {
 
 	retryNow = () => this.#wake?.();
 
-	/** The timers of a hidden page are slow. */
 	check = () => this.#check?.();
 
-	close() {
-		this.#end(null);
-	}
+	close = () => this.#end(null);
 
 	async *[Symbol.asyncIterator]() {
-		const inbox = { queue: [], wake: null, error: null };
+		const inbox = { queue: [] };
 		this.#inboxes.add(inbox);
 		try {
 			for (;;) {
@@ -269,13 +264,13 @@ export class TickerClient extends EventTarget {
 		if (type === "pong" && id === PROBE) return;
 		if (type === "ticker") {
 			if (!this.#shown) {
-				// Of the default subscription: was the handshake's query passed over?
+				// Was the handshake's query passed over?
 				if (this.#sentId === undefined) this.#sendSubscription();
 				return;
 			}
 			const before = this.#position?.seq ?? -1;
 			this.#position = message.prev > before ? null : { epoch: this.#epoch, seq: message.seq };
-			if (!this.#position) return this.#hangUp(); // something is missing: begin anew
+			if (!this.#position) return this.#hangUp();
 			if (message.snapshot) this.latest.clear();
 			for (const quote of message.data) this.latest.set(quote.symbol, quote);
 		} else if (type === "status") {
@@ -291,16 +286,15 @@ export class TickerClient extends EventTarget {
 			this.#refused(new TickerError(message.code, message.message, { terminal: !this.#asked }));
 		}
 		this.#deliver(message);
-		// The server goes by each that it confirms, also by one that was superseded.
 		if (type === "subscribed" && (id === this.#sentId || this.#sent.has(id))) this.#confirmed(message);
-		if (type !== "welcome" || this.#sentId || this.#closed) return; // or a listener has asked for something
+		if (type !== "welcome" || this.#sentId || this.#closed) return;
 		const plain = this.#sentId === 0;
 		if (this.#asked || (plain && query(this.#wanted))) this.#sendSubscription();
 		else if (plain) this.#show();
 	}
 
 	#sendSubscription() {
-		if (!this.#socket) return; // it is sent after the next `welcome`
+		if (!this.#socket) return;
 		const message = this.#asked?.message ?? this.#request();
 		this.#sentId = ++this.#lastId;
 		this.#sent.set(this.#sentId, message);
@@ -344,7 +338,6 @@ export class TickerClient extends EventTarget {
 		this.#settleOpened = null;
 	}
 
-	/** Returns `{reason, ms}` to wait, no reason to go on at once; throws a final error. */
 	async #afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
 		if (welcomedAt && performance.now() - welcomedAt >= STABLE_MS) {
 			this.#attempt = 0;
@@ -354,14 +347,14 @@ export class TickerClient extends EventTarget {
 		if (code >= 4000 && code < 4100) throw new TickerError("ended", `close code ${code}`, { code });
 		if (code === 1012) return { reason: "restarting", ms: retryAfterMs };
 		if (opened) return { reason: code === 4101 ? "silent" : "lost", ms: retryAfterMs };
-		// A browser does not tell why a handshake was refused: ask where it does tell.
+		// A browser does not tell why a handshake was refused.
 		try {
 			await this.get("prices");
 		} catch (error) {
 			if (error.code === 401) return this.#renewOnce(token);
 			if (!error.terminal) return { reason: error.kind, ms: error.retryAfterMs };
 		}
-		this.#granted = false; // a refusal of the subscription is told to a message only
+		this.#granted = false;
 		return { reason: "refused" };
 	}
 
@@ -373,7 +366,6 @@ export class TickerClient extends EventTarget {
 		return {};
 	}
 
-	/** Hand the open stream a new token ahead of the old one's end. */
 	#keepToken(end) {
 		this.#tokens.keep().catch((error) => this.#end(error));
 		const { held } = this.#tokens;
@@ -423,14 +415,14 @@ export class TickerClient extends EventTarget {
 	}
 }
 
-/** The token of one or more streams: one request at a time for all of them, well ahead of its end. */
+/** One token for several streams, renewed ahead of its end. */
 export class Tokens {
 	held = null;
 	#obtain;
-	#asking = null;
+	#asking;
 	#endsAt = Infinity;
-	#dueAt = Infinity; // to be renewed
-	#tryAt = Infinity; // the same, or later where that has failed
+	#dueAt = Infinity;
+	#tryAt = Infinity;
 
 	constructor({ url, apiKey, getToken, token, grant = token && { token } }) {
 		this.#obtain = getToken ? () => tokenFrom(getToken) : apiKey && (() => exchange(apiKey, url));
@@ -441,13 +433,11 @@ export class Tokens {
 		return Boolean(this.#obtain);
 	}
 
-	/** A token that is valid now. */
 	async fresh() {
 		if (!this.held || Date.now() >= this.#endsAt) await this.#renew();
 		return this.held;
 	}
 
-	/** Renew it where that is due. What fails is tried again before the end; a final refusal is thrown. */
 	async keep() {
 		if (!this.renewable || Date.now() < this.#tryAt) return;
 		try {
@@ -459,9 +449,9 @@ export class Tokens {
 		}
 	}
 
-	/** Let go of a token that was refused. Returns whether that came before its time. */
+	/** Let go of a refused token. Returns whether that came before its time. */
 	drop(token) {
-		if (token !== this.held) return false; // another stream was first
+		if (token !== this.held) return false;
 		this.held = null;
 		return Date.now() < this.#dueAt;
 	}
@@ -491,7 +481,6 @@ async function tokenFrom(getToken) {
 	return typeof given === "string" ? { token: given } : given;
 }
 
-/** A tick that waits, with a newer one on top of it. */
 function merged(old, message) {
 	if (!old) return message;
 	const { prev, snapshot } = old;
@@ -504,7 +493,6 @@ function subscription(symbols, { intervalMs, mode, detail, resume }) {
 	if (typeof symbols === "string") throw new TypeError('symbols is a list, as in ["BTC-USD"]');
 	const interval_ms = intervalMs || undefined;
 	const message = { type: "subscribe", symbols: symbols ?? undefined, interval_ms, mode, detail, resume };
-	// 32 bytes are left for the id.
 	if (new TextEncoder().encode(JSON.stringify(message)).length > MESSAGE_MOST_BYTES - 32) {
 		throw new RangeError("too many symbols for one subscription; leave them out for all");
 	}

@@ -4,37 +4,39 @@ import { shorten } from "./format.js";
 
 export const $ = (id) => document.getElementById(id);
 
-/** Write text only where it changed, so that nothing is laid out in vain. */
+export function make(tag, properties, ...children) {
+	const node = Object.assign(document.createElement(tag), properties);
+	node.append(...children);
+	return node;
+}
+
+/** Write text where it changed, so that nothing is laid out in vain. */
 export const write = (node, text) => {
 	if (node.textContent !== text) node.textContent = text;
 };
 
-/** Show whether a button that stays in is. */
-export const press = (id, pressed) => $(id).setAttribute("aria-pressed", pressed);
+export const press = (id, pressed) => ($(id).ariaPressed = pressed);
 
-/** Mark which way a value went, for its colour; a sign or an arrow says it too. */
-export const mark = (node, value) => {
-	node.dataset.way = Math.sign(value) || 0;
-};
+/** The colour of which way a value went; a sign or an arrow says it too. */
+export const mark = (node, value) => (node.dataset.way = Math.sign(value) || 0);
 
-/**
- * A price that always fits: its letters get smaller as `--chars` grows, and a row of zeros is
- * written short, with the whole price on hover and for screen readers.
- */
+/** Do what a key is for, if anything. */
+export function obey(event, keys) {
+	const act = keys[event.key];
+	if (!act) return;
+	event.preventDefault();
+	act();
+}
+
+/** A price that always fits: its letters shrink as `--chars` grows. */
 export class PriceText {
-	#full = "";
-	#text;
-	#value;
-	#spoken;
+	#full;
+	#text = new Text("–");
+	#value = make("span", { className: "value" }, this.#text);
+	#spoken = make("span", { className: "spoken" });
 
 	constructor(root) {
 		this.root = root;
-		[this.#value, this.#spoken] = ["value", "spoken"].map((name) => {
-			const span = document.createElement("span");
-			span.className = name;
-			return span;
-		});
-		this.#value.append((this.#text = document.createTextNode("–")));
 		root.append(this.#value, this.#spoken);
 	}
 
@@ -44,10 +46,9 @@ export class PriceText {
 		const text = shorten(full);
 		if (text.length !== this.#text.length) this.root.style.setProperty("--chars", text.length);
 		this.#text.data = text;
-		const short = text !== full;
-		if (!short && !this.#value.title) return;
-		this.#value.title = short ? full : "";
-		this.#value.ariaHidden = short ? "true" : null;
-		this.#spoken.textContent = short ? full : "";
+		const whole = text === full ? "" : full;
+		if (this.#value.title === whole) return;
+		this.#value.title = this.#spoken.textContent = whole;
+		this.#value.ariaHidden = whole ? "true" : null;
 	}
 }

@@ -1,13 +1,8 @@
-/**
- * The page: wires sign-in, feed, market, board, chart and status together.
- *
- * Messages only change values; one animation frame draws for however many of them came. While
- * the page is hidden, only the tab's title is drawn.
- */
+/** The page: wires the other modules together. Messages change values; one animation frame draws them all. */
 
-import { createAlerts } from "./alerts.js";
-import { createBoard } from "./board.js";
-import { createChart, RANGES } from "./chart.js";
+import * as alerts from "./alerts.js";
+import * as board from "./board.js";
+import * as chart from "./chart.js";
 import { $, mark, press, PriceText, write } from "./dom.js";
 import { createFeed, hidden } from "./feed.js";
 import * as format from "./format.js";
@@ -16,46 +11,27 @@ import { nameView, prefs, remember, view } from "./prefs.js";
 import { askOthers, endAll, key, watch } from "./session.js";
 import { createSignIn, explain } from "./signin.js";
 import * as status from "./status.js";
-import { Market } from "./store.js";
+import { market } from "./store.js";
 
 const TICK_MS = 250; // as in clock.js
 const SECOND_TICKS = 4;
-const RENEW_TICKS = 240; // between two looks at the server's bars, which have the volume
+const RENEW_TICKS = 240; // of the bars, for their volume
 const CHART_EVERY_MS = 60;
-const CALM_FRAME_MS = 500; // between two frames where reduced motion is preferred
+const CALM_FRAME_MS = 500; // where reduced motion is preferred
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const market = new Market();
 const chartPrice = new PriceText($("chart-price"));
 
-let feed = null; // null while signed out
+let feed = null;
 let sources = new Map(); // the newest status message of each
-
-let version = null; // of the server that this page came from
+let version = null;
 let outdated = false;
-
 let paused = false;
 let frame = 0;
 let drawnAt = 0;
 let chartAt = 0;
 let ticks = 0;
-let updates = { board: 0, closeup: 0 }; // in the last second
-
-const board = createBoard(market, {
-	symbols: () => feed?.symbols() ?? [],
-	select: choose,
-	star: () => listed() && showList(),
-});
-const chart = createChart(market, async (step, limit) => market.followed && feed?.history(step, limit));
-const askForKey = createSignIn(start);
-const alerts = createAlerts(market, {
-	change() {
-		feed?.refresh();
-		drawState();
-		drawLines();
-	},
-	open: (symbol) => feed && choose(symbol),
-});
+let updates = { board: 0, closeup: 0 };
 
 function draw(now) {
 	frame = 0;
@@ -64,31 +40,33 @@ function draw(now) {
 	drawnAt = now;
 	board.draw();
 	if (!market.charted || paused) return;
-	chartPrice.write(market.charted.text());
+	drawHead();
 	if (now - chartAt >= CHART_EVERY_MS) chart.draw((chartAt = now));
-	else drawSoon(); // the last price is drawn also where no other follows
+	else drawSoon(); // also where no other price follows
 }
 
 const drawSoon = () => (frame ||= hidden() ? 0 : requestAnimationFrame(draw));
 
-/** What stands above the chart beside the price. */
-function drawHead(series) {
-	const { day, spread, quote } = series;
+/** The price and what stands beside it, of one quote. */
+function drawHead() {
+	const { day, price, spread, quote } = market.charted;
 	const { bid, ask, open_24h: open, high_24h: high, low_24h: low, volume_24h: volume, since } = quote;
+	chartPrice.write(market.charted.text());
 	write($("chart-change"), open ? `${format.change(day)} ${format.since(since) || "24 h"}` : "");
 	mark($("chart-change"), day);
-	const parts = { Bid: bid, Ask: ask, Spread: spread || null, High: high, Low: low };
-	const words = Object.entries(parts).flatMap(([name, value]) => (value == null ? [] : `${name} ${series.write(value)}`));
+	// A source may tell the bounds of its day later than the price.
+	const parts = { Bid: bid, Ask: ask, Spread: spread || null, High: high && Math.max(high, price), Low: low && Math.min(low, price) };
+	const words = Object.entries(parts).flatMap(([name, value]) => (value == null ? [] : `${name} ${market.charted.write(value)}`));
 	if (volume != null) words.push(`Volume ${format.amount(volume)}`);
 	write($("chart-quote"), words.join(" · "));
 }
 
-const drawLines = () => market.charted && chart.cross(alerts.lines(market.charted));
+const drawLines = () => market.charted && chart.rule(alerts.lines(market.charted));
 
-/** Which of the stale sources concern what is shown, and whether that is all of it. */
+/** The stale sources of what is shown, and whether that is all of it. */
 function staleSources() {
 	const statuses = [...sources.values()].filter(({ state }) => state === "stale");
-	const shown = [...market.series.values()].map(({ stale }) => stale);
+	const shown = [...market.series.values()].map(({ stale }) => stale).filter((stale) => stale !== undefined);
 	if (shown.length) return { statuses: statuses.filter((each) => each.symbols || shown.includes(each)), all: shown.every(Boolean) };
 	const whole = statuses.filter(({ symbols }) => !symbols);
 	return { statuses, all: whole.length > 0 && whole.length === sources.size };
@@ -103,9 +81,9 @@ function drawState() {
 	$("chart-head").toggleAttribute("data-stale", stale);
 	const price = charted?.price ? `${charted.text()} ${charted.symbol}` : "";
 	status.headline(state, price, { stale, note: [alerts.note(), paused && "chart paused"].filter(Boolean).join(" · ") });
+	if (price && state.name === "live" && !stale && !paused && !hidden()) status.offer(`${price}, ${$("chart-change").textContent}`);
 }
 
-/** By a worker's clock, which goes on at its pace while the page is hidden. */
 function tick() {
 	if (!feed) return;
 	feed.check();
@@ -116,78 +94,67 @@ function tick() {
 }
 
 function everySecond() {
-	const counted = updates;
+	const facts = {
+		delay: `${market.delayMs} ms`,
+		updates: `${updates.closeup}/s`,
+		"board-updates": `${updates.board}/s`,
+		source: market.charted?.quote.source ?? sources.values().next().value?.source ?? "simulated",
+	};
 	updates = { board: 0, closeup: 0 };
 	if (hidden()) return;
+	for (const [id, text] of Object.entries(facts)) write($(id), text);
 	board.arrange();
 	board.drawSlow();
-	const { charted } = market;
-	if (charted && !paused) {
-		drawHead(charted);
-		drawLines();
-		if (document.body.dataset.state === "live" && !charted.stale) {
-			status.offer(() => `${charted.text()} ${charted.symbol}, ${$("chart-change").textContent}`);
-		}
-	}
+	drawLines();
 	if (document.activeElement.id !== "chart") chart.describe();
-	write($("delay"), `${market.delayMs} ms`);
-	write($("updates"), `${counted.closeup}/s`);
-	write($("board-updates"), `${counted.board}/s`);
-	write($("source"), charted?.quote.source ?? sources.values().next().value?.source ?? "simulated");
 }
 
-/** Chart a symbol, whether it is on the board or not. */
 function select(symbol) {
 	remember({ symbol });
-	const series = market.follow(symbol, chart.add);
+	market.followed = symbol;
+	market.of(symbol);
 	feed.refresh();
-	nameView(symbol, rangeName());
-	board.select(symbol);
+	board.showCharted();
 	write($("chart-symbol"), symbol);
-	pause(false);
 	chart.clear();
-	chartPrice.write(series.text());
-	drawHead(series);
+	apply();
+	drawHead();
 	drawLines();
 }
 
-/** The same by a hand, which wants to see it: on a phone, the chart may be far above. */
 function choose(symbol) {
 	select(symbol);
 	$("chart-head").parentNode.scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
 }
 
-/** The view that the address names, as far as it can be shown. */
+const rangeName = (range) => chart.RANGES.get(range)[0].replace(" ", "");
+
 function takeView() {
-	const { symbol, range } = view();
-	const wanted = [...RANGES.keys()].find((each) => rangeName(each) === range);
-	if (wanted) setRange(wanted);
-	if (symbol !== market.followed && feed?.symbols().includes(symbol)) select(symbol);
+	const { symbol, range: name } = view();
+	const range = [...chart.RANGES.keys()].find((each) => rangeName(each) === name);
+	if (range && range !== prefs.range) apply({ range });
+	if (symbol !== market.followed && market.symbols.includes(symbol)) select(symbol);
 }
 
-/** As the address names it. */
-const rangeName = (range = prefs.range) => RANGES.get(range)[0].replace(" ", "");
-
-function setRange(wanted) {
-	const range = RANGES.has(wanted) ? wanted : 300;
-	remember({ range });
-	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
-	pause(false);
-	if (market.followed) nameView(market.followed, rangeName());
-}
-
-/** Show the symbols there are, and chart one of them where none is yet. */
 function arrange() {
 	board.sync();
 	if (market.followed || !board.known.size) return;
 	select(board.known.has(prefs.symbol) ? prefs.symbol : board.known.keys().next().value);
 }
 
-function pause(wanted) {
-	paused = wanted;
-	press("pause", wanted);
-	$("paused").hidden = !wanted;
-	chart.show(prefs.range, wanted);
+function apply(changes = {}, pause = false) {
+	remember(changes);
+	const range = chart.RANGES.has(prefs.range) ? prefs.range : 300;
+	remember({ range });
+	paused = pause;
+	press("pause", paused);
+	press("kind", prefs.chart === "line");
+	press("density", prefs.density === "compact");
+	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
+	if (changes.chart) chart.build();
+	if (changes.density) board.measure();
+	chart.show(range, paused);
+	if (market.followed) nameView(market.followed, rangeName(range));
 	drawState();
 }
 
@@ -201,7 +168,7 @@ const handlers = {
 		write($("user"), id);
 		sources = new Map();
 		takeView();
-		if (!paused) chart.load(); // what was missed while away
+		if (!paused) chart.load();
 	},
 	ticker(fresh) {
 		updates.board += 1;
@@ -225,19 +192,18 @@ const handlers = {
 	},
 };
 
-/** What the board's stream is to bring; null for all. */
+/** The symbols of the board's stream; null for all. */
 const wanted = () => listed() && [...new Set([...listed(), ...alerts.symbols()])];
 
 function start(apiKey, grant) {
 	key.set(apiKey);
 	market.clear();
 	sources = new Map();
-	feed = createFeed({ apiKey, grant }, market, wanted, handlers);
+	feed = createFeed({ apiKey, grant }, wanted, handlers);
 	show();
 	everySecond();
 }
 
-/** Signed out, by the user or by the server. */
 function stop(error) {
 	const ended = feed;
 	feed = null;
@@ -261,41 +227,31 @@ function showList() {
 	arrange();
 }
 
-function setDensity(density) {
-	remember({ density });
-	document.body.dataset.density = density;
-	press("density", density === "compact");
-	board.measure();
-}
-
-function setKind(kind) {
-	remember({ chart: kind });
-	press("kind", kind === "line");
-	chart.build();
-}
-
-$("ranges").append(
-	...[...RANGES].map(([seconds, [name]]) => {
-		const label = document.createElement("label");
-		label.innerHTML = `<input type="radio" name="range" value="${seconds}"><span>${name}</span>`;
-		return label;
-	}),
-);
+const ranges = [...chart.RANGES].map(([seconds, [name]]) => `<label><input type="radio" name="range" value="${seconds}"><span>${name}</span></label>`);
+$("ranges").innerHTML = ranges.join("");
+market.taken = chart.add;
+board.on.select = choose;
+board.on.star = () => listed() && showList();
+alerts.on.open = (symbol) => feed && choose(symbol);
+alerts.on.change = () => {
+	feed?.refresh();
+	drawState();
+	drawLines();
+};
+const askForKey = createSignIn(start);
 createLists(showList);
 alerts.draw();
-setDensity(prefs.density);
-setKind(prefs.chart);
-setRange(prefs.range);
+apply({ chart: prefs.chart });
 
 $("sign-out").onclick = () => {
 	stop();
 	endAll();
 };
 $("retry").onclick = () => feed.retryNow();
-$("pause").onclick = () => pause(!paused);
-$("ranges").onchange = ({ target }) => setRange(Number(target.value));
-$("kind").onclick = () => setKind(prefs.chart === "line" ? "candles" : "line");
-$("density").onclick = () => setDensity(prefs.density === "compact" ? "roomy" : "compact");
+$("pause").onclick = () => apply({}, !paused);
+$("ranges").onchange = ({ target }) => apply({ range: Number(target.value) });
+$("kind").onclick = () => apply({ chart: prefs.chart === "line" ? "candles" : "line" }, paused);
+$("density").onclick = () => apply({ density: prefs.density === "compact" ? "roomy" : "compact" }, paused);
 document.onvisibilitychange = () => {
 	feed?.refresh();
 	drawState();
@@ -313,9 +269,8 @@ addEventListener("keydown", (event) => {
 });
 const clock = new Worker(new URL("./clock.js", import.meta.url));
 clock.onmessage = tick;
-clock.onerror = () => setInterval(tick, TICK_MS); // its file could not be had
+clock.onerror = () => setInterval(tick, TICK_MS);
 watch({
-	/** A key that comes by the address of the open page takes the place of another. */
 	came() {
 		const found = key.get();
 		stop();

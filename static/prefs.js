@@ -1,55 +1,38 @@
-/**
- * What the reader chose: remembered beyond the tab (localStorage; where that is forbidden, until
- * it is closed), and the view named by the address, as in `#ETH-USD/1h`.
- */
+/** What the reader chose, in `localStorage`, and the view that the address names, as in `#ETH-USD/1h`. */
 
-import { decoded } from "./session.js";
+import { attempt, decoded } from "./session.js";
 
 const NAME = "ticker";
 
-/** What was kept under a name; null where there is nothing, or storage is forbidden. */
-export function load(name) {
-	try {
-		return JSON.parse(localStorage.getItem(name));
-	} catch {
-		return null;
-	}
-}
+export const load = (name) => attempt(() => JSON.parse(localStorage.getItem(name)));
+export const save = (name, value) => attempt(() => localStorage.setItem(name, JSON.stringify(value)));
 
-export function save(name, value) {
-	try {
-		localStorage.setItem(name, JSON.stringify(value));
-	} catch {
-		// It is remembered until the page is left.
-	}
-}
-
-/** Sort order; lists, as `[name, symbols]`, and the name of the one shown (none: all symbols); charted
- * symbol and its range in seconds; how it is drawn (`candles`, `line`); density (`roomy`, `compact`). */
 export const prefs = {
 	sort: "symbol",
 	descending: false,
 	lists: [],
-	list: "",
+	list: "", // the name of the one shown; none: all symbols
 	symbol: null,
 	range: 300,
-	chart: "candles",
-	density: "roomy",
+	chart: "candles", // or `line`
+	density: "roomy", // or `compact`
 	...load(NAME),
 };
+const isText = (value) => typeof value === "string";
+// What was kept may be of another version, or damaged.
+prefs.lists = [prefs.lists].flat().filter((list) => isText(list?.[0]) && Array.isArray(list[1]) && list[1].every(isText));
 
 export function remember(changes) {
 	Object.assign(prefs, changes);
 	save(NAME, prefs);
 }
 
-/** `{symbol, range}` that the address names, either undefined where it does not. */
+/** `{symbol, range}` that the address names, if it does. */
 export function view() {
 	const [, symbol, range] = /^#([^/=]+)(?:\/(\w+))?$/.exec(location.hash) ?? [];
 	return { symbol: symbol && decoded(symbol), range };
 }
 
-/** Name the view, so that the address can be shared; no entry in the history. */
 export function nameView(symbol, range) {
 	const hash = `#${encodeURIComponent(symbol)}/${range}`;
 	if (location.hash !== hash) history.replaceState(null, "", hash);

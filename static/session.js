@@ -1,8 +1,4 @@
-/**
- * The API key: from the address, which it leaves as soon as this module runs (a fragment is never
- * sent to any server), from this tab's past (sessionStorage), or from another tab of this browser.
- * Between tabs it passes through memory only, to pages of this origin below this address.
- */
+/** The API key: from the address, this tab's past, or another tab's memory. */
 
 const NAME = "ticker";
 const WAIT_MS = 300; // for another tab's answer
@@ -11,35 +7,28 @@ const channel = new BroadcastChannel(`${NAME} ${new URL("./", import.meta.url).p
 let held = null;
 let came = () => {};
 
-export const decoded = (text) => {
+/** What an act returns; null where it throws, as storage does where it is forbidden. */
+export const attempt = (act) => {
 	try {
-		return decodeURIComponent(text);
-	} catch {
-		return text;
-	}
-};
-
-const stored = (method, ...values) => {
-	try {
-		return sessionStorage[method](NAME, ...values);
+		return act();
 	} catch {
 		return null;
 	}
 };
 
+export const decoded = (text) => attempt(() => decodeURIComponent(text)) ?? text;
+
+const stored = (method, ...values) => attempt(() => sessionStorage[method](NAME, ...values));
+
 export const key = {
 	get: () => (held ??= stored("getItem")),
-	set(value) {
-		held = value;
-		stored("setItem", value);
-	},
+	set: (value) => stored("setItem", (held = value)),
 	forget() {
 		held = null;
 		stored("removeItem");
 	},
 };
 
-/** Take a key out of the address. Returns whether there was one. */
 function take() {
 	const [, found] = /^#key=(.+)$/.exec(location.hash) ?? [];
 	if (!found) return false;
@@ -48,7 +37,7 @@ function take() {
 	return true;
 }
 
-/** Call `came()` when a key comes by the address later on, `ended()` when another tab signs out. */
+/** `came()` is called for a key in the address later on, `ended()` when another tab signs out. */
 export function watch(callbacks) {
 	came = callbacks.came;
 	channel.onmessage = ({ data: { type } }) => {
@@ -57,7 +46,7 @@ export function watch(callbacks) {
 	};
 }
 
-/** Ask the other tabs for a key; resolves to null where none of them has one. */
+/** Resolves to null where no tab has a key. */
 export function askOthers() {
 	const reply = new BroadcastChannel(channel.name);
 	return new Promise((resolve) => {
@@ -67,7 +56,6 @@ export function askOthers() {
 	}).finally(() => reply.close());
 }
 
-/** Sign out in every tab. */
 export const endAll = () => channel.postMessage({ type: "ended" });
 
 addEventListener("hashchange", () => take() && came());

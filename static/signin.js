@@ -1,10 +1,10 @@
-/** The sign-in form: from an API key to a grant, with words that help for every refusal. */
+/** The sign-in form, with words that help for every refusal. */
 
 import { exchange } from "./client.js";
-import { $ } from "./dom.js";
+import { $, press } from "./dom.js";
 import { duration } from "./format.js";
 
-/** What a TickerError means to the reader: what happened, and what to do. */
+/** What a TickerError means to the reader. */
 export function explain({ kind, message, retryAfterMs }) {
 	const later = `Try again ${retryAfterMs ? `in ${duration(retryAfterMs / 1000)}` : "in a minute"}.`;
 	const words = {
@@ -22,19 +22,20 @@ export function explain({ kind, message, retryAfterMs }) {
 	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
-/** Wire the form; calls `onGrant(apiKey, grant)`. Returns a function that asks for a key and says why. */
+/** Wire the form. Returns how to ask for a key and say why. */
 export function createSignIn(onGrant) {
 	const input = $("key");
 
-	const tell = (text) => {
-		$("signin-error").textContent = text;
-		input.setAttribute("aria-invalid", text !== "");
-	};
-
-	const reveal = (shown) => {
+	function reveal(shown) {
 		input.type = shown ? "text" : "password";
-		$("show-key").setAttribute("aria-pressed", shown);
-	};
+		press("show-key", shown);
+	}
+
+	function ask(reason) {
+		$("signin-error").textContent = reason;
+		input.ariaInvalid = reason !== "";
+		input.focus();
+	}
 
 	$("signin-form").onsubmit = async (event) => {
 		event.preventDefault();
@@ -47,16 +48,10 @@ export function createSignIn(onGrant) {
 			reveal(false);
 			onGrant(apiKey, grant);
 		} catch (error) {
-			tell(explain(error));
-			input.focus();
+			ask(explain(error));
 		}
 		$("signin-button").disabled = false;
 	};
 	$("show-key").onclick = () => reveal(input.type === "password");
-
-	/** Ask for a key, and say why. */
-	return (reason) => {
-		tell(reason);
-		input.focus();
-	};
+	return ask;
 }
