@@ -134,8 +134,7 @@ $("alert-form").onsubmit = (event) => {
 	// Both may only be asked for by a hand.
 	audio ??= new AudioContext();
 	globalThis.Notification?.requestPermission();
-	const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
-	const alert = { id, symbol: charted.symbol, kind: $("alert-kind").value, value, minutes };
+	const alert = { id: Date.now(), symbol: charted.symbol, kind: $("alert-kind").value, value, minutes };
 	keep([...alerts, { ...alert, met: isMet(alert, charted) }].slice(-MOST));
 };
 $("alerted-ok").onclick = () => keep(alerts.map((alert) => ({ ...alert, unseen: false })));

@@ -37,6 +37,7 @@ class Row {
 	root = $("row").content.firstElementChild.cloneNode(true);
 	#path = this.root.querySelector("path");
 	#arrow = this.root.querySelector(".arrow");
+	#drawn;
 
 	constructor() {
 		for (const name of Object.keys(COLUMNS).slice(1)) {
@@ -56,22 +57,18 @@ class Row {
 		this.button.lastChild.textContent = quote ?? "";
 		this.button.ariaCurrent = series.symbol === prefs.symbol;
 		this.star.ariaLabel = `Star ${series.symbol}`;
-		this.drawPrice();
 		this.drawRest(nowMs);
 	}
 
-	drawPrice() {
-		this.value.write(this.series.text());
+	/** A new quote as a whole, so that its figures agree. */
+	drawQuote() {
+		if (this.#drawn !== this.series.quote) this.#drawFigures();
 	}
 
-	drawRest(nowMs) {
+	#drawFigures() {
 		const { series } = this;
-		const { seconds, price, quote } = series;
-		const way = Math.sign(price - seconds.closeAt(seconds.last - 1)) || 0;
-		write(this.#arrow, ARROWS[way + 1]);
-		mark(this.#arrow, way);
-		this.root.toggleAttribute("data-stale", Boolean(series.stale));
-		this.star.ariaPressed = isStarred(series.symbol);
+		this.#drawn = series.quote;
+		this.value.write(series.text());
 		for (const [name, column] of WRITTEN) {
 			const value = column.value(series);
 			const text = column.write(value, series);
@@ -79,6 +76,17 @@ class Row {
 			else write(this[name], text);
 			if (column.marked) mark(this[name], Math.abs(value) >= LEAST_SHOWN && value);
 		}
+	}
+
+	drawRest(nowMs) {
+		const { series } = this;
+		const { seconds, price, quote } = series;
+		this.#drawFigures();
+		const way = Math.sign(price - seconds.closeAt(seconds.last - 1)) || 0;
+		write(this.#arrow, ARROWS[way + 1]);
+		mark(this.#arrow, way);
+		this.root.toggleAttribute("data-stale", Boolean(series.stale));
+		this.star.ariaPressed = isStarred(series.symbol);
 		this.day.title = format.since(quote.since);
 		write(this.age, format.age(nowMs / 1000 - quote.timestamp));
 		const points = series.points();
@@ -111,7 +119,7 @@ function byValue({ value: a, symbol: one }, { value: b, symbol: two }) {
 	return missing(a) - missing(b) || (a < b ? -sign : a > b ? sign : one < two ? -1 : 1);
 }
 
-export const on = { select() {}, star() {} };
+export const on = { select() {} };
 export const known = new Map();
 const rows = new Map();
 const body = $("rows");
@@ -229,14 +237,14 @@ function drawSorting() {
 	for (const cell of headings) cell.ariaSort = cell.className === prefs.sort ? way : "none";
 }
 
-export const draw = () => rows.forEach((row) => row.drawPrice());
+export const draw = () => rows.forEach((row) => row.drawQuote());
 
 export function drawSlow() {
 	const nowMs = market.serverNow();
 	rows.forEach((row) => row.drawRest(nowMs));
 	const quotes = [...known.values()].map(({ quote }) => quote);
 	scroller.toggleAttribute("data-quotes", quotes.some(({ bid, volume_24h: volume }) => bid ?? volume));
-	const young = quotes.length && quotes.every(({ since }) => since) && Math.min(...quotes.map(({ since }) => since));
+	const young = quotes.length && Math.min(...quotes.map(({ since }) => since ?? 0));
 	write(headings.find(({ className }) => className === "day").firstChild, format.since(young) || COLUMNS.day.label);
 }
 
@@ -259,7 +267,6 @@ function select(symbol) {
 function star(symbol) {
 	toggleStar(symbol);
 	drawSlow();
-	on.star();
 }
 
 const symbolOf = ({ target }) => target.closest("tr").dataset.symbol;

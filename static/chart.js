@@ -23,9 +23,8 @@ const CANDLES_LEAST = 40; // a younger market gets finer ones
 const RANGES_MOST = 6;
 const BARS_LEAST = 600;
 const DECIMALS_MOST = 15; // what the library's arithmetic bears
+const MOVES_LEAST = 4; // of the last decimal, from bottom to top
 const ZOOM = 1.25;
-const DAY = 86_400;
-const COLOURS = ["text", "muted", "line", "accent", "up", "down"];
 
 const box = $("chart");
 const style = {};
@@ -52,7 +51,8 @@ const chart = charts.createChart(box, {
 	timeScale: {
 		borderVisible: false,
 		shiftVisibleRangeOnNewBar: false,
-		tickMarkFormatter: (time, kind) => format.clock(time * 1000, ["days", "days", "days", "minutes", "seconds"][kind]),
+		timeVisible: true,
+		tickMarkFormatter: (time, kind) => format.clock(time * 1000, kind < charts.TickMarkType.Time ? "days" : step < 60 ? "seconds" : "minutes"),
 	},
 	localization: { timeFormatter: clock, priceFormatter: price },
 	crosshair: { mode: charts.CrosshairMode.Normal },
@@ -60,15 +60,15 @@ const chart = charts.createChart(box, {
 });
 const scale = chart.timeScale();
 
-function extend({ time, open, high, low, close, volume }) {
-	const begin = time - (time % step);
+function extend(bar) {
+	const time = bar.time - (bar.time % step);
 	const last = candles.at(-1);
-	if (last && begin < last.time) return;
-	if (last?.time !== begin) return candles.push({ time: begin, open, high, low, close, volume });
-	last.high = Math.max(last.high, high);
-	last.low = Math.min(last.low, low);
-	last.close = close;
-	if (volume != null) last.volume = (last.volume ?? 0) + volume;
+	if (last && time < last.time) return;
+	if (last?.time !== time) return candles.push({ ...bar, time });
+	last.high = Math.max(last.high, bar.high);
+	last.low = Math.min(last.low, bar.low);
+	last.close = bar.close;
+	if (bar.volume != null) last.volume = (last.volume ?? 0) + bar.volume;
 }
 
 export function add(ms, close) {
@@ -98,7 +98,7 @@ export async function load() {
 
 function paint() {
 	const css = getComputedStyle(box);
-	for (const name of COLOURS) style[name] = css.getPropertyValue(`--${name}`).trim();
+	for (const name of ["muted", "line", "accent", "up", "down"]) style[name] = css.getPropertyValue(`--${name}`).trim();
 	const grid = { color: style.line };
 	chart.applyOptions({ layout: { textColor: style.muted, fontFamily: css.fontFamily }, grid: { vertLines: grid, horzLines: grid } });
 	build();
@@ -126,11 +126,10 @@ function drawLines() {
 
 /** Name the lines beyond an edge. */
 function drawBeyond() {
-	const { height } = chart.paneSize();
-	const placed = lines.map(({ price, title }) => [series.priceToCoordinate(price), title]);
-	const named = (arrow, isBeyond) => placed.filter(([y]) => y !== null && isBeyond(y)).map(([, title]) => `${arrow} ${title}`);
-	write($("beyond-top"), named("▲", (y) => y < 0).join(" · "));
-	write($("beyond-bottom"), named("▼", (y) => y > height).join(" · "));
+	const named = (arrow, isBeyond) =>
+		lines.filter(({ price }) => isBeyond(series.priceToCoordinate(price))).map(({ title }) => `${arrow} ${title}`).join(" · ");
+	write($("beyond-top"), named("▲", (y) => y < 0));
+	write($("beyond-bottom"), named("▼", (y) => y > chart.paneSize().height));
 }
 
 /** Draw lines across the chart, as `{price, title}`. */
@@ -158,9 +157,17 @@ function withGaps(candles) {
 	return filled;
 }
 
+/** What fits the prices, as high as this at least, so that several of them can be named. */
+function widened(scaled, least) {
+	if (!scaled) return null;
+	const { minValue, maxValue } = scaled.priceRange;
+	const more = Math.max(0, least - (maxValue - minValue)) / 2;
+	return { ...scaled, priceRange: { minValue: minValue - more, maxValue: maxValue + more } };
+}
+
 function redraw() {
-	chart.applyOptions({ timeScale: { timeVisible: step < DAY, secondsVisible: step < 60 } });
-	series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove: Number(`1e-${Math.min(decimals(), DECIMALS_MOST)}`) } });
+	const minMove = Number(`1e-${Math.min(decimals(), DECIMALS_MOST)}`);
+	series.applyOptions({ priceFormat: { type: "custom", formatter: price, minMove }, autoscaleInfoProvider: (fit) => widened(fit(), MOVES_LEAST * minMove) });
 	series.setData(withGaps(candles.map(point)));
 	volumes.setData(candles.filter(({ volume }) => volume != null).map(({ time, volume }) => ({ time, value: volume })));
 	shown = candles.length;
@@ -197,7 +204,6 @@ function legend() {
 	if (candle?.volume != null) parts.push(`V ${format.count(candle.volume)}`);
 	for (const [at, node] of [...$("legend").children].entries()) write(node, parts[at] ?? "");
 	if (candle) $("legend").dataset.way = Math.sign(candle.close - candle.open);
-	$("legend").style.right = `${chart.priceScale("right").width()}px`;
 }
 
 export function describe() {

@@ -1,9 +1,4 @@
-/**
- * Ticker's client for browsers and Node; it needs nothing but this file. All of it: docs/page.md.
- *
- *     const client = await connect({ apiKey: "tk_…", symbols: ["BTC-USD"], mode: "changes" });
- *     for await (const message of client) { … }
- */
+/** Ticker's client for browsers and Node, in this one file: docs/page.md. */
 
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MOST_MS = 30_000;
@@ -91,6 +86,7 @@ export function connect(options) {
 export class TickerClient extends EventTarget {
 	state = { name: "connecting" };
 	latest = new Map();
+	position;
 	opened;
 	#settleOpened;
 	#url;
@@ -99,7 +95,6 @@ export class TickerClient extends EventTarget {
 	#wanted;
 	#granted = false;
 	#epoch;
-	#position;
 	#asked;
 	#sentId; // of what was asked for last; none for the handshake's query
 	#sent = new Map();
@@ -119,15 +114,11 @@ export class TickerClient extends EventTarget {
 		this.#url = baseOf(how.url);
 		this.#tokens = tokens ?? new Tokens(how);
 		this.#wanted = subscription(symbols, how);
-		this.#position = how.resume;
+		this.position = how.resume ?? null;
 		this.opened = new Promise((resolve, reject) => (this.#settleOpened = { resolve, reject }));
 		this.opened.catch(() => {});
 		globalThis.addEventListener?.("online", this.retryNow);
 		queueMicrotask(() => this.#run());
-	}
-
-	get position() {
-		return this.#position ?? null;
 	}
 
 	async subscribe(symbols, intervalMs, how) {
@@ -268,9 +259,9 @@ export class TickerClient extends EventTarget {
 				if (this.#sentId === undefined) this.#sendSubscription();
 				return;
 			}
-			const before = this.#position?.seq ?? -1;
-			this.#position = message.prev > before ? null : { epoch: this.#epoch, seq: message.seq };
-			if (!this.#position) return this.#hangUp();
+			const before = this.position?.seq ?? -1;
+			this.position = message.prev > before ? null : { epoch: this.#epoch, seq: message.seq };
+			if (!this.position) return this.#hangUp();
 			if (message.snapshot) this.latest.clear();
 			for (const quote of message.data) this.latest.set(quote.symbol, quote);
 		} else if (type === "status") {
@@ -302,7 +293,7 @@ export class TickerClient extends EventTarget {
 	}
 
 	#request() {
-		const resume = ["changes", "every"].includes(this.#wanted.mode) && this.#position;
+		const resume = ["changes", "every"].includes(this.#wanted.mode) && this.position;
 		return { ...this.#wanted, resume: resume || undefined };
 	}
 
@@ -317,8 +308,8 @@ export class TickerClient extends EventTarget {
 		}
 		this.#granted = true;
 		this.#epoch = answer.epoch;
-		if (answer.resumed) this.#position ??= this.#wanted.resume;
-		else this.#position = null;
+		if (answer.resumed) this.position ??= this.#wanted.resume;
+		else this.position = null;
 		this.#show(answer.resumed);
 	}
 

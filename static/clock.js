@@ -1,3 +1,3 @@
-/** A worker that ticks: a hidden page's own timers come once a minute. */
+/** A hidden page's own timers come once a minute. */
 
 setInterval(() => postMessage(0), 250);

@@ -1,4 +1,4 @@
-/** What fills the market: the board's stream of changes, the charted symbol's at full pace, and the history. */
+/** What fills the market: two streams, and the history. */
 
 import { connect, Tokens } from "./client.js";
 import { market } from "./store.js";
@@ -47,7 +47,6 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 		},
 	});
 
-	/** Ask for what is wanted now. */
 	function refresh() {
 		const { known, followed } = market;
 		const found = names()?.filter((symbol) => !known.length || known.includes(symbol));

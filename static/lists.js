@@ -1,4 +1,4 @@
-/** The reader's lists of symbols. The stars of the rows fill the list that is shown, or the first. */
+/** The reader's lists of symbols, filled by the stars of the rows. */
 
 import { $ } from "./dom.js";
 import { prefs, remember } from "./prefs.js";
@@ -6,36 +6,41 @@ import { prefs, remember } from "./prefs.js";
 const STARRED = "Starred";
 const NAME_MOST = 30;
 
-const lists = () => new Map([[STARRED, []], ...prefs.lists]);
-const target = () => (lists().has(prefs.list) ? prefs.list : STARRED);
+export const on = { change() {} };
+const lists = new Map([[STARRED, []], ...prefs.lists]);
+const target = () => prefs.list || STARRED;
 
 /** Null for all there are. */
-export const listed = () => lists().get(prefs.list) ?? null;
+export const listed = () => lists.get(prefs.list) ?? null;
 
-export const isStarred = (symbol) => lists().get(target()).includes(symbol);
+export const isStarred = (symbol) => lists.get(target()).includes(symbol);
+
+const keep = (name, symbols = []) => remember({ lists: [...lists.set(name, symbols)] });
 
 export function toggleStar(symbol) {
-	const after = new Set(lists().get(target()));
+	const after = new Set(lists.get(target()));
 	if (!after.delete(symbol)) after.add(symbol);
-	remember({ lists: [...lists().set(target(), [...after])] });
+	keep(target(), [...after]);
+	if (listed()) on.change();
 }
 
-export function createLists(onChange) {
-	function show(name) {
-		remember({ list: lists().has(name) ? name : "" });
-		const names = [...lists().keys()].map((each) => [each, `★ ${each}`]);
-		const choices = [["", "All symbols"], ...names, ["+", "New list…"], ...(prefs.list ? [["-", "Delete this list"]] : [])];
-		$("list").replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
-		$("list").value = prefs.list;
-		onChange();
+function show(name) {
+	remember({ list: lists.has(name) ? name : "" });
+	const names = [...lists.keys()].map((each) => [each, `★ ${each}`]);
+	const choices = [["", "All symbols"], ...names, ["+", "New list…"], ...(prefs.list ? [["-", "Delete this list"]] : [])];
+	$("list").replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
+	$("list").value = prefs.list;
+	on.change();
+}
+
+$("list").onchange = ({ target: { value } }) => {
+	if (value === "-") {
+		lists.delete(prefs.list);
+		keep(STARRED, lists.get(STARRED));
 	}
-
-	$("list").onchange = ({ target: { value } }) => {
-		if (value === "-") remember({ lists: prefs.lists.filter(([each]) => each !== prefs.list) });
-		if (value !== "+") return show(value);
-		const name = prompt("The name of the new list")?.trim().slice(0, NAME_MOST);
-		if (name) remember({ lists: [...lists().set(name, lists().get(name) ?? [])] });
-		show(name || prefs.list);
-	};
-	show(prefs.list);
-}
+	if (value !== "+") return show(value);
+	const name = prompt("The name of the new list")?.trim().slice(0, NAME_MOST);
+	if (name) keep(name, lists.get(name));
+	show(name || prefs.list);
+};
+show(prefs.list);

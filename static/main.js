@@ -1,4 +1,4 @@
-/** The page: wires the other modules together. Messages change values; one animation frame draws them all. */
+/** The page: messages change values, and one animation frame draws them all. */
 
 import * as alerts from "./alerts.js";
 import * as board from "./board.js";
@@ -6,10 +6,10 @@ import * as chart from "./chart.js";
 import { $, mark, press, PriceText, write } from "./dom.js";
 import { createFeed, hidden } from "./feed.js";
 import * as format from "./format.js";
-import { createLists, listed } from "./lists.js";
+import * as lists from "./lists.js";
 import { nameView, prefs, remember, view } from "./prefs.js";
-import { askOthers, endAll, key, watch } from "./session.js";
-import { createSignIn, explain } from "./signin.js";
+import * as session from "./session.js";
+import * as signin from "./signin.js";
 import * as status from "./status.js";
 import { market } from "./store.js";
 
@@ -45,7 +45,7 @@ function draw(now) {
 	else drawSoon(); // also where no other price follows
 }
 
-const drawSoon = () => (frame ||= hidden() ? 0 : requestAnimationFrame(draw));
+const drawSoon = () => (frame ||= requestAnimationFrame(draw));
 
 /** The price and what stands beside it, of one quote. */
 function drawHead() {
@@ -65,11 +65,11 @@ const drawLines = () => market.charted && chart.rule(alerts.lines(market.charted
 
 /** The stale sources of what is shown, and whether that is all of it. */
 function staleSources() {
-	const statuses = [...sources.values()].filter(({ state }) => state === "stale");
-	const shown = [...market.series.values()].map(({ stale }) => stale).filter((stale) => stale !== undefined);
-	if (shown.length) return { statuses: statuses.filter((each) => each.symbols || shown.includes(each)), all: shown.every(Boolean) };
-	const whole = statuses.filter(({ symbols }) => !symbols);
-	return { statuses, all: whole.length > 0 && whole.length === sources.size };
+	const stale = (status) => status.state === "stale" && status;
+	let shown = [...market.series.values()].map(({ stale }) => stale).filter((each) => each !== undefined);
+	if (!shown.length) shown = [...sources.values()].map((each) => !each.symbols && stale(each));
+	const statuses = [...sources.values()].filter((each) => stale(each) && (each.symbols || shown.includes(each)));
+	return { statuses, all: statuses.length > 0 && shown.every(Boolean) };
 }
 
 function drawState() {
@@ -124,7 +124,7 @@ function select(symbol) {
 
 function choose(symbol) {
 	select(symbol);
-	$("chart-head").parentNode.scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
+	$("chart-head").parentNode.scrollIntoView({ block: "nearest" });
 }
 
 const rangeName = (range) => chart.RANGES.get(range)[0].replace(" ", "");
@@ -193,12 +193,10 @@ const handlers = {
 };
 
 /** The symbols of the board's stream; null for all. */
-const wanted = () => listed() && [...new Set([...listed(), ...alerts.symbols()])];
+const wanted = () => lists.listed() && [...new Set([...lists.listed(), ...alerts.symbols()])];
 
 function start(apiKey, grant) {
-	key.set(apiKey);
-	market.clear();
-	sources = new Map();
+	session.key.set(apiKey);
 	feed = createFeed({ apiKey, grant }, wanted, handlers);
 	show();
 	everySecond();
@@ -210,9 +208,9 @@ function stop(error) {
 	ended?.close();
 	market.clear();
 	board.sync(false);
-	key.forget();
+	session.key.forget();
 	show();
-	askForKey(error ? explain(error) : "");
+	signin.ask(error ? signin.explain(error) : "");
 }
 
 function show() {
@@ -221,31 +219,34 @@ function show() {
 	drawState();
 }
 
-function showList() {
-	if (!feed) return;
-	feed.refresh();
-	arrange();
-}
-
 const ranges = [...chart.RANGES].map(([seconds, [name]]) => `<label><input type="radio" name="range" value="${seconds}"><span>${name}</span></label>`);
 $("ranges").innerHTML = ranges.join("");
 market.taken = chart.add;
 board.on.select = choose;
-board.on.star = () => listed() && showList();
+lists.on.change = () => {
+	if (!feed) return;
+	feed.refresh();
+	arrange();
+};
 alerts.on.open = (symbol) => feed && choose(symbol);
 alerts.on.change = () => {
 	feed?.refresh();
 	drawState();
 	drawLines();
 };
-const askForKey = createSignIn(start);
-createLists(showList);
+session.on.came = () => {
+	const found = session.key.get();
+	stop();
+	start(found);
+};
+session.on.ended = () => feed && stop();
+signin.on.grant = start;
 alerts.draw();
 apply({ chart: prefs.chart });
 
 $("sign-out").onclick = () => {
 	stop();
-	endAll();
+	session.endAll();
 };
 $("retry").onclick = () => feed.retryNow();
 $("pause").onclick = () => apply({}, !paused);
@@ -270,17 +271,9 @@ addEventListener("keydown", (event) => {
 const clock = new Worker(new URL("./clock.js", import.meta.url));
 clock.onmessage = tick;
 clock.onerror = () => setInterval(tick, TICK_MS);
-watch({
-	came() {
-		const found = key.get();
-		stop();
-		start(found);
-	},
-	ended: () => feed && stop(),
-});
 $("boot").remove();
 
-const mine = key.get() ?? (await askOthers());
+const mine = session.key.get() ?? (await session.askOthers());
 if (!feed) {
 	if (mine) start(mine);
 	else stop();

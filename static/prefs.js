@@ -1,4 +1,4 @@
-/** What the reader chose, in `localStorage`, and the view that the address names, as in `#ETH-USD/1h`. */
+/** What the reader chose, and the view in the address, as in `#ETH-USD/1h`. */
 
 import { attempt, decoded } from "./session.js";
 
@@ -27,7 +27,6 @@ export function remember(changes) {
 	save(NAME, prefs);
 }
 
-/** `{symbol, range}` that the address names, if it does. */
 export function view() {
 	const [, symbol, range] = /^#([^/=]+)(?:\/(\w+))?$/.exec(location.hash) ?? [];
 	return { symbol: symbol && decoded(symbol), range };

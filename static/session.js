@@ -5,7 +5,7 @@ const WAIT_MS = 300; // for another tab's answer
 
 const channel = new BroadcastChannel(`${NAME} ${new URL("./", import.meta.url).pathname}`);
 let held = null;
-let came = () => {};
+let answer = () => {};
 
 /** What an act returns; null where it throws, as storage does where it is forbidden. */
 export const attempt = (act) => {
@@ -37,26 +37,23 @@ function take() {
 	return true;
 }
 
-/** `came()` is called for a key in the address later on, `ended()` when another tab signs out. */
-export function watch(callbacks) {
-	came = callbacks.came;
-	channel.onmessage = ({ data: { type } }) => {
-		if (type === "ask" && held) channel.postMessage({ type: "key", key: held });
-		if (type === "ended") callbacks.ended();
-	};
-}
+export const on = { came() {}, ended() {} };
+
+channel.onmessage = ({ data: { type, key } }) => {
+	if (type === "ask" && held) channel.postMessage({ type: "key", key: held });
+	if (type === "key") answer(key);
+	if (type === "ended") on.ended();
+};
 
 /** Resolves to null where no tab has a key. */
-export function askOthers() {
-	const reply = new BroadcastChannel(channel.name);
-	return new Promise((resolve) => {
-		reply.onmessage = ({ data: { type, key } }) => type === "key" && resolve(key);
+export const askOthers = () =>
+	new Promise((resolve) => {
+		answer = resolve;
 		setTimeout(resolve, WAIT_MS, null);
-		reply.postMessage({ type: "ask" });
-	}).finally(() => reply.close());
-}
+		channel.postMessage({ type: "ask" });
+	});
 
 export const endAll = () => channel.postMessage({ type: "ended" });
 
-addEventListener("hashchange", () => take() && came());
+addEventListener("hashchange", () => take() && on.came());
 take();

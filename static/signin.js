@@ -22,36 +22,32 @@ export function explain({ kind, message, retryAfterMs }) {
 	return words[kind] ?? `Something unexpected happened (${message}). ${later}`;
 }
 
-/** Wire the form. Returns how to ask for a key and say why. */
-export function createSignIn(onGrant) {
-	const input = $("key");
+export const on = { grant() {} };
+const input = $("key");
 
-	function reveal(shown) {
-		input.type = shown ? "text" : "password";
-		press("show-key", shown);
-	}
-
-	function ask(reason) {
-		$("signin-error").textContent = reason;
-		input.ariaInvalid = reason !== "";
-		input.focus();
-	}
-
-	$("signin-form").onsubmit = async (event) => {
-		event.preventDefault();
-		const apiKey = input.value.trim();
-		$("signin-button").disabled = true;
-		try {
-			if (!apiKey) throw { kind: "key_required" };
-			const grant = await exchange(apiKey);
-			input.value = "";
-			reveal(false);
-			onGrant(apiKey, grant);
-		} catch (error) {
-			ask(explain(error));
-		}
-		$("signin-button").disabled = false;
-	};
-	$("show-key").onclick = () => reveal(input.type === "password");
-	return ask;
+function reveal(shown) {
+	input.type = shown ? "text" : "password";
+	press("show-key", shown);
 }
+
+export function ask(reason) {
+	$("signin-error").textContent = reason;
+	input.ariaInvalid = reason !== "";
+	input.focus();
+}
+
+$("signin-form").onsubmit = async (event) => {
+	event.preventDefault();
+	const apiKey = input.value.trim();
+	$("signin-button").disabled = true;
+	try {
+		const grant = await exchange(apiKey);
+		input.value = "";
+		reveal(false);
+		on.grant(apiKey, grant);
+	} catch (error) {
+		ask(explain(error));
+	}
+	$("signin-button").disabled = false;
+};
+$("show-key").onclick = () => reveal(input.type === "password");

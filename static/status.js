@@ -46,7 +46,6 @@ let shown = "";
 let words = "";
 let timer = 0;
 let spokenAt = 0;
-let pricedAt = 0;
 
 function say(text) {
 	words = text;
@@ -78,7 +77,5 @@ export function headline({ name, pill }, price, { stale, note }) {
 }
 
 export function offer(text) {
-	if (timer || Date.now() - pricedAt < PRICE_EVERY_MS) return;
-	pricedAt = Date.now();
-	say(text);
+	if (!timer && Date.now() - spokenAt >= PRICE_EVERY_MS) say(text);
 }
