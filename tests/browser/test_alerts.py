@@ -25,6 +25,7 @@ NOTED = """() => {
     OscillatorNode.prototype.start = function (...when) { sounds += 1; start.apply(this, when); };
 }"""
 MINUTE_MS = 60_000
+TOP = "(node) => node.getBoundingClientRect().top"
 
 
 def begin(tab: Tab, server: Program, **options: object) -> StandIn:
@@ -202,3 +203,25 @@ def test_of_two_tabs_one_tells_and_both_show(tab: Tab, shared: Program) -> None:
     assert told(other) == []
     other.get_by_role("button", name="Dismiss").click()
     expect(page.locator("#alerted")).to_be_hidden()
+
+
+def test_an_alert_beyond_the_prices_of_the_chart_is_named_at_its_edge(
+    tab: Tab, shared: Program
+) -> None:
+    stand = begin(tab, shared)
+    page = stand.page
+    above, below = page.locator("#beyond-top"), page.locator("#beyond-bottom")
+    add(page, "rises above", "250")
+    add(page, "falls below", "10")
+    expect(above).to_have_text("▲ above 250")
+    expect(below).to_have_text("▼ below 10")
+    for place in (above, below):
+        expect(place).to_be_in_viewport()
+    assert above.evaluate(TOP) < below.evaluate(TOP)
+    stand.tick({"A-USD": "249"})
+    stand.tick({"A-USD": "260"})
+    expect(above).to_have_text("")  # it is on the chart now
+    expect(below).to_have_text("▼ below 10")
+    stand.tick({"B-USD": "5"})
+    page.locator('tr[data-symbol="B-USD"]').click()
+    expect(below).to_have_text("")  # of another symbol

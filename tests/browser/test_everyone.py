@@ -27,7 +27,7 @@ STATIC_MOST_BYTES = 90_000
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-DAY = {"open_24h": 0.981, "high_24h": 1.012, "low_24h": 0.974, "bid": 0.9999, "ask": 1.0001}
+DAY = {"high_24h": 1.012, "low_24h": 0.974, "bid": 0.9999, "ask": 1.0001}
 #: What the pictures show: a price, its decimals, and what was traded in a day.
 COINS = {
     "BTC": (41000.0, 2, 18432.7),
@@ -124,7 +124,8 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     def live() -> None:
         for name, (price, places, volume) in COINS.items():
             day: dict[str, Any] = {"volume_24h": volume}
-            for field, factor in DAY.items():
+            dice = random.Random(name)
+            for field, factor in {**DAY, "open_24h": dice.uniform(0.975, 1.01)}.items():
                 day[field] = round(price * factor, places)
             stand.tick({f"{name}-USD": f"{price:.{places}f}"}, **day)
 
@@ -145,31 +146,32 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     draw(page, "offline")
 
 
-def walk(route: Route) -> None:
-    """Answer a request for history with a price that wanders, a gap in it, and volume."""
-    step = {"1s": 1000, "1m": 60_000, "1h": 3_600_000}[route.request.url.split("step=")[1][:2]]
-    dice = random.Random(7)
+def wander(name: str, step: int, count: int) -> list[list[float]]:
+    """Bars of a made-up market that end at its price, each market on a way of its own."""
+    price, places, _ = COINS[name]
+    dice = random.Random(name)
     now = int(time.time() * 1000) // step * step
     bars: list[list[float]] = []
-    close = 41000.0  # the newest, from which it goes back
-    for back in range(1501):
+    close = price  # the newest, from which it goes back
+    for back in range(count):
         begin = close * (1 + dice.uniform(-0.0005, 0.0005))
-        spread = abs(close - begin) + 9
+        spread = abs(close - begin) + price * 0.0002
         bar = [begin, max(begin, close) + spread, min(begin, close) - spread, close]
-        if not 700 < back < 760:
-            bars.append([now - back * step, *(round(each, 2) for each in bar), dice.randint(1, 90)])
+        written = [round(each, places) for each in bar]
+        bars.append([now - back * step, *written, dice.randint(1, 90)])
         close = begin
     bars.reverse()
-    one = "/prices/" in route.request.url
-    found: object = bars
-    if not one:
-        found = {
-            f"{name}-USD": [
-                [begin, *(round(each * price / 41000, places) for each in values[:4]), None]
-                for begin, *values in bars[-61 - at : len(bars) - at]
-            ]
-            for at, (name, (price, places, _)) in enumerate(COINS.items())
-        }
+    return bars
+
+
+def walk(route: Route) -> None:
+    """Answer a request for history; that of one symbol has a gap in it."""
+    step = {"1s": 1000, "1m": 60_000, "1h": 3_600_000}[route.request.url.split("step=")[1][:2]]
+    one = re.search(r"/prices/(\w+)-USD/history", route.request.url)
+    found: object = {f"{name}-USD": wander(name, step, 61) for name in COINS}
+    if one:
+        bars = wander(one[1], step, 1501)
+        found = bars[:-760] + bars[-700:]
     route.fulfill(body=json.dumps({"step_ms": step, "bars": found}))
 
 

@@ -71,6 +71,42 @@ def test_the_change_of_a_day_is_the_servers_and_says_since_when_a_younger_one_co
     expect(page.locator("#chart-change")).to_have_text("-5.00% since 14:13")
 
 
+#: Notes, whenever anything on the page has changed, what stands beside each other.
+NOTE_FIGURES = """() => {
+    globalThis.notes = [];
+    const text = (selector) => document.querySelector(selector)?.textContent;
+    const note = () => notes.push({
+        price: text("#chart-price .value"), quote: text("#chart-quote"), day: text("#chart-change"),
+        rowPrice: text("#rows .price .value"), rowDay: text("#rows .day"),
+    });
+    const all = { characterData: true, childList: true, subtree: true };
+    new MutationObserver(note).observe(document.getElementById("desk"), all);
+}"""
+
+
+def test_the_figures_beside_a_price_never_contradict_it(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "100"}, open_24h=100, low_24h=99, high_24h=100)
+    expect(page.locator("#chart-quote")).to_have_text("High 100 · Low 99")
+    page.evaluate(NOTE_FIGURES)
+    for price in (*range(101, 131), *range(130, 69, -1)):
+        # The bounds of the source's day come later than its prices.
+        stand.tick({"A-USD": str(price)}, open_24h=100, low_24h=99, high_24h=100)
+        page.wait_for_timeout(20)
+    expect(page.locator("#chart-price .value")).to_have_text("70")
+    notes = page.evaluate("notes")
+    assert len({note["price"] for note in notes}) > 20
+    for note in notes:
+        price = int(note["price"])
+        bounds = re.fullmatch(r"High (\d+) · Low (\d+)", note["quote"])
+        assert bounds, note
+        assert int(bounds[2]) <= price <= int(bounds[1]), note
+        assert note["day"].startswith(f"{price - 100:+}.00%" if price != 100 else "0.00%"), note
+        row = int(note["rowPrice"])
+        assert note["rowDay"] == (f"{row - 100:+}.00%" if row != 100 else "0.00%"), note
+
+
 def test_a_quote_without_the_figures_of_a_newer_server_shows_dashes(
     tab: Tab, shared: Program
 ) -> None:
