@@ -179,8 +179,9 @@ function redraw() {
 function fit() {
 	following = true;
 	$("now").hidden = true;
-	const { length } = series.data();
-	if (length) scale.setVisibleLogicalRange({ from: Math.max(0, length - range / step) - 0.5, to: length + 0.5 });
+	if (!candles.length) return;
+	const to = scale.timeToIndex(candles.at(-1).time) + 1.5;
+	scale.setVisibleLogicalRange({ from: Math.max(0.5, to - range / step) - 1, to });
 }
 
 export function draw() {

@@ -210,6 +210,8 @@ def test_an_alert_beyond_the_prices_of_the_chart_is_named_at_its_edge(
 ) -> None:
     stand = begin(tab, shared)
     page = stand.page
+    stand.tick({"A-USD": "101"})
+    expect(page.locator("#legend")).to_contain_text("C 101")
     above, below = page.locator("#beyond-top"), page.locator("#beyond-bottom")
     add(page, "rises above", "250")
     add(page, "falls below", "10")
