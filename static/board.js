@@ -214,7 +214,7 @@ export function arrange(hold = held) {
 	place();
 }
 
-/** Put the focus on a row, whether it exists or not; the browser scrolls to it. */
+/** Put the focus on a row, to which the browser scrolls. */
 function reveal(at) {
 	const { symbol } = order[at];
 	if (!rows.has(symbol)) place(at);

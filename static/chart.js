@@ -157,7 +157,7 @@ function withGaps(candles) {
 	return filled;
 }
 
-/** What fits the prices, as high as this at least, so that several of them can be named. */
+/** At least so high that several prices can be named. */
 function widened(scaled, least) {
 	if (!scaled) return null;
 	const { minValue, maxValue } = scaled.priceRange;

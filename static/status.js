@@ -66,7 +66,7 @@ export function show({ name, pill, banner = "", retry = false }) {
 	shown = pill;
 }
 
-/** The tab: the price first while it is live; else a mark, and why. */
+/** The tab: the price first while it is live, else why not. */
 export function headline({ name, pill }, price, { stale, note }) {
 	const live = name === "live" && !stale && price !== "";
 	const parts = live ? [price, note] : [`⚠ ${name === "live" && stale ? "Stale" : pill}`, price];

@@ -29,11 +29,11 @@ class Ring {
 		return NaN;
 	}
 
-	/** `[step, close]` since a time, oldest first. */
+	/** `[time, close]` since a time, oldest first. */
 	points(sinceMs = 0) {
-		const oldest = Math.max(sinceMs / this.stepMs, this.last - this.size + 1);
-		const points = Array.from(this.steps, (step, at) => [step, this.closes[at]]);
-		return points.filter(([step]) => step >= oldest).sort(([one], [two]) => one - two);
+		const oldest = Math.max(sinceMs, (this.last - this.size + 1) * this.stepMs);
+		const points = Array.from(this.steps, (step, at) => [step * this.stepMs, this.closes[at]]);
+		return points.filter(([time]) => time >= oldest).sort(([one], [two]) => one - two);
 	}
 }
 
@@ -86,8 +86,8 @@ class Series {
 	}
 
 	points() {
-		const minutes = this.minutes.points();
-		return minutes.length >= 10 ? minutes : this.seconds.points();
+		const [minutes, seconds] = [this.minutes, this.seconds].map((ring) => ring.points());
+		return minutes.length >= 10 ? minutes : [...minutes.filter(([time]) => time < seconds[0][0]), ...seconds];
 	}
 
 	write(price) {

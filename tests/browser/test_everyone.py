@@ -132,6 +132,7 @@ def test_an_old_market_a_stale_one_and_none_are_drawn_in_every_size(
     live()
     page.get_by_text("1 d", exact=True).click()
     page.get_by_role("button", name="Star ETH-USD").click()
+    page.mouse.move(1, 1)  # no crosshair in the picture
     expect(page.locator("#legend")).to_contain_text("V ")
     live()
     expect(page.locator("#state")).to_have_text("Live")

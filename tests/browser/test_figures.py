@@ -153,6 +153,17 @@ def test_changes_and_sparklines_begin_with_the_servers_minutes(tab: Tab, shared:
     expect(page.locator("#legend")).to_contain_text("V 1.5")
 
 
+def test_a_sparkline_of_a_young_market_begins_with_the_servers_minutes(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    page.route("**/history?*", with_history({"A-USD": minutes_of(100, 5)}))
+    stand.tick({"A-USD": "104"})
+    path = page.locator('tr[data-symbol="A-USD"] path')
+    expect(path).to_have_attribute("d", re.compile(r"^M0 0(L\d+ -\d+){4,6}$"))
+
+
 def test_a_time_without_prices_is_a_gap_in_the_chart(tab: Tab, shared: Program) -> None:
     stand = stand_in(tab, shared)
     page = stand.page
