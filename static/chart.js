@@ -1,4 +1,4 @@
-/** The chart of the market's charted symbol, over lightweight-charts. */
+/** The chart of the market's charted symbol. */
 
 import { $, obey, write } from "./dom.js";
 import * as format from "./format.js";
@@ -52,6 +52,7 @@ const chart = charts.createChart(box, {
 		borderVisible: false,
 		shiftVisibleRangeOnNewBar: false,
 		timeVisible: true,
+		tickMarkMaxCharacterLength: 11, // 12:34:56 PM
 		tickMarkFormatter: (time, kind) => format.clock(time * 1000, kind < charts.TickMarkType.Time ? "days" : step < 60 ? "seconds" : "minutes"),
 	},
 	localization: { timeFormatter: clock, priceFormatter: price },

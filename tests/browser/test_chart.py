@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -89,3 +90,45 @@ def test_two_fingers_zoom_the_chart_and_not_the_page(tab: Tab, shared: Program) 
     assert page.evaluate("visualViewport.scale") == 1
     now.tap()
     expect(now).to_be_hidden()
+
+
+def test_one_finger_moves_the_chart(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key, **PHONE)
+    now = page.get_by_role("button", name="Back to now")
+    expect(page.locator("#legend")).to_contain_text("C ")
+    box = page.locator("#chart").bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    for at, right in enumerate((100, 130, 170, 220)):
+        points = [{"x": box["x"] + right, "y": box["y"] + 100}]
+        kind = "touchMove" if at else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(now).to_be_visible()
+    now.tap()
+    expect(now).to_be_hidden()
+
+
+def test_the_crosshair_of_the_mouse_is_free_and_reads_the_candle_below_it(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    now = int(time.time()) * 1000
+    bars = [[now - (60 - at) * 1000, *[100 + at] * 4, None] for at in range(60)]
+    page.route(
+        "**/prices/*/history?*", lambda route: route.fulfill(json={"step_ms": 1000, "bars": bars})
+    )
+    page.evaluate(AXIS)
+    stand.tick({"A-USD": "160"})
+    legend = page.locator("#legend")
+    expect(legend).to_contain_text("C 159")
+    box = page.locator("#chart").bounding_box()
+    assert box is not None
+    page.evaluate("axis.clear()")
+    page.mouse.move(box["x"] + 4, box["y"] + 37)
+    expect(legend).to_contain_text(re.compile("C 10[0-2]$"))
+    # Its price is that of the pointer, between and beyond those of the candles.
+    wait_until(page, "axis.size > 0")
+    page.mouse.move(box["x"] + 4, box["y"] - 100)
+    expect(legend).to_contain_text("C 159")

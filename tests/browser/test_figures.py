@@ -286,7 +286,7 @@ def test_on_a_phone_a_tap_brings_the_chart_into_view(tab: Tab, shared: Program) 
     expect(page.locator("#chart")).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize("width", [360, 1366])
+@pytest.mark.parametrize("width", [348, 360, 1366])  # 348: with a scroll bar
 def test_the_tools_of_the_chart_stand_in_one_line(tab: Tab, shared: Program, width: int) -> None:
     page = tab.open(shared, key=shared.demo_key, viewport={"width": width, "height": 768})
     tops = """() => [...document.querySelectorAll(".tools > *")]

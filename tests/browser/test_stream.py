@@ -260,6 +260,37 @@ def test_a_stale_charted_symbol_marks_the_tab_and_greys_its_own_prices(
     expect(row).not_to_have_attribute("data-stale", "")
 
 
+def test_a_symbol_that_is_not_subscribed_to_any_more_does_not_keep_the_page_live(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1", "B-USD": "2"})
+    page.get_by_role("button", name="Star A-USD").click()
+    page.get_by_label("List", exact=True).select_option("★ Starred")
+    expect(page.locator("#rows .symbol")).to_have_text(["A-USD"])
+    while not any(each.get("symbols") == ["A-USD"] for each in stand.subscriptions[-1:]):
+        page.wait_for_timeout(10)
+    stand.tick({"A-USD": "1"})
+    stand.say(type="status", state="stale", source="simulated", since=1790000000000)
+    state(page, "Stale")
+
+
+def test_a_paused_chart_stays_paused_while_the_stream_comes_back(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1"})
+    page.get_by_role("button", name="Pause").click()
+    before = len(stand.subscriptions)
+    stand.stop()
+    stand.down = False
+    while len(stand.subscriptions) < before + 2:
+        page.wait_for_timeout(10)
+    stand.tick({"A-USD": "2"})
+    expect(page.locator("#rows .price .value")).to_have_text("2")
+    expect(page.locator("#paused")).to_be_visible()
+
+
 def test_a_paused_chart_says_so_everywhere(tab: Tab, shared: Program) -> None:
     page = tab.open(shared, key=shared.demo_key)
     page.get_by_role("button", name="Pause").click()
