@@ -87,7 +87,7 @@ class Series {
 
 	points() {
 		const [minutes, seconds] = [this.minutes, this.seconds].map((ring) => ring.points());
-		return minutes.length >= 10 ? minutes : [...minutes.filter(([time]) => time < seconds[0][0]), ...seconds];
+		return minutes.length >= 10 ? minutes : [...minutes.filter(([time]) => time + 60_000 <= seconds[0][0]), ...seconds];
 	}
 
 	write(price) {
