@@ -225,9 +225,11 @@ def counting(server: Program) -> Iterator[Counted]:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
+                connections.append(near)
                 threads.append(threading.Thread(target=serve, args=(near,)))
                 threads[-1].start()
 
+    connections: list[socket.socket] = []
     threads = [threading.Thread(target=accept)]
     threads[0].start()
     try:
@@ -235,6 +237,9 @@ def counting(server: Program) -> Iterator[Counted]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        for near in connections:  # what a test that failed has left open
+            with suppress(OSError):
+                near.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
 
