@@ -13,7 +13,16 @@ from tests.browser.program import Program
 
 pytestmark = pytest.mark.browser
 
-WRONG_LISTS = [5, None, "A", ["B"], ["C", 7], ["D", [7]], [{}, []], ["Mine", ["ETH-USD"]]]
+WRONG_LISTS: list[object] = [
+    5,
+    None,
+    "A",
+    ["B"],
+    ["C", 7],
+    ["D", [7]],
+    [{}, []],
+    ["Mine", ["ETH-USD"]],
+]
 DAMAGED = {
     "no_json": ("{", "{"),
     "null": ("null", "null"),
