@@ -18,7 +18,7 @@
 	};
 
 	const hear = ({ target }) => {
-		const loading = document.getElementById("boot"); // until `main.js` runs
+		const loading = document.getElementById("boot");
 		if (failed || !(target === window ? loading : target.matches("script, [rel=stylesheet]"))) return;
 		failed = true;
 		if (document.body) fail();

@@ -52,7 +52,7 @@ const chart = charts.createChart(box, {
 		borderVisible: false,
 		shiftVisibleRangeOnNewBar: false,
 		timeVisible: true,
-		tickMarkMaxCharacterLength: 11, // 12:34:56 PM
+		tickMarkMaxCharacterLength: 11,
 		tickMarkFormatter: (time, kind) => format.clock(time * 1000, kind < charts.TickMarkType.Time ? "days" : step < 60 ? "seconds" : "minutes"),
 	},
 	localization: { timeFormatter: clock, priceFormatter: price },

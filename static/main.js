@@ -148,6 +148,7 @@ function apply(changes = {}, pause = false) {
 	remember({ range });
 	paused = pause;
 	press("pause", paused);
+	$("paused").hidden = !paused;
 	press("kind", prefs.chart === "line");
 	press("density", prefs.density === "compact");
 	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
