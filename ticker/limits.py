@@ -594,6 +594,8 @@ ANSWERS_AT_ONCE: Final = 1
 
 #: Descriptors besides those of streams: HTTP, the database, the page's files, and some to spare.
 OTHER_DESCRIPTORS: Final = HTTP_CONNECTIONS + HANDSHAKE_ROOM + REFUSALS_AT_ONCE + 200
+#: With fewer a start fails somewhere, or the first request: the service itself has some thirty.
+DESCRIPTORS_LEAST: Final = 64
 #: For how many streams to ask for descriptors where no setting bounds them.
 STREAMS_UNLIMITED: Final = 100_000
 #: New objects after which the garbage collector runs: those of a thousand streams, or what is

@@ -130,3 +130,15 @@ async def fail_engine(tmp_path: Path, launch: Launch) -> int:
             code = await server.wait_async(10)
     assert len(server.events("engine_failed")) == 1
     return code
+
+
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_with_too_few_descriptors_it_refuses_to_start_in_one_line(
+    tmp_path: Path, launch: Launch
+) -> None:
+    few = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *command_of(launch)]
+    with started(launch, tmp_path / "data", command=few, listen=False) as server:
+        assert server.wait(60) != 0
+    assert "at most 40 files may be open (`ulimit -n`): 64 are needed" in server.output
+    assert "Traceback" not in server.output
+    assert not server.events("engine_failed")

@@ -65,12 +65,18 @@ def allow_descriptors(streams: int) -> None:
 
     Args:
         streams: how many may be open; 0 for no bound.
+
+    Raises:
+        ServiceError: the system lets it open too few to serve at all.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = (streams or limits.STREAMS_UNLIMITED) + limits.OTHER_DESCRIPTORS
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < limits.DESCRIPTORS_LEAST:
+        least = limits.DESCRIPTORS_LEAST
+        raise ServiceError(f"at most {allowed} files may be open (`ulimit -n`): {least} are needed")
     if allowed < needed:
         hint = "raise `ulimit -Hn`, or lower TICKER_MAX_STREAMS: at the limit, accepting pauses"
         log.warning("descriptor_limit_low", limit=allowed, needed=needed, hint=hint)
