@@ -25,6 +25,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ticker import limits
+from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import open_private
 from ticker.storage.interface import Value
 from ticker.storage.revision import HEAD, revision
@@ -34,6 +35,8 @@ from ticker.storage.sqlite_schema import TABLES
 from ticker.storage.urls import sqlite_path
 
 _RETRY_SECONDS: Final = 0.01
+#: Tables that every version of Ticker has made.
+_OURS: Final = frozenset({"alembic_version", "api_keys", "tokens"})
 #: What SQLite keeps beside the file: the log of what was written last, and its index.
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 
@@ -126,6 +129,7 @@ class SqliteDatabase:
         """
         with self._faults_told():
             made = self._make_file()
+            self._see_whose()
             self._switch_to_wal()
         if revision(self) == HEAD or self._make_tables() or revision(self) == HEAD:
             return made
@@ -226,6 +230,20 @@ class SqliteDatabase:
             with suppress(FileNotFoundError):
                 os.close(open_private(self.path.with_name(self.path.name + suffix), os.O_RDWR))
         return made
+
+    def _see_whose(self) -> None:
+        """Refuse a file that another program made, before any of it is changed.
+
+        Raises:
+            DatabaseUnavailableError: `foreign`.
+        """
+        with closing(self._connect()) as connection:
+            named = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+            found = {name for (name,) in connection.execute(named)}
+        if found and not found >= _OURS:
+            raise DatabaseUnavailableError(
+                "foreign", f"database {self.place} is another program's file: move it away"
+            )
 
     def _switch_to_wal(self) -> None:
         """Let readers and the writer work at once; the file remembers it.

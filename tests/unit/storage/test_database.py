@@ -149,7 +149,6 @@ def test_the_first_start_waits_for_another_program_that_holds_the_file(tmp_path:
         closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder,
         closing(SqliteDatabase(f"sqlite:///{path}")) as opened,
     ):
-        holder.execute("CREATE TABLE other (x)")
         holder.execute("BEGIN IMMEDIATE")
         letting_go = threading.Timer(0.2, holder.execute, ["COMMIT"])
         letting_go.start()
@@ -232,6 +231,23 @@ def test_a_file_that_is_no_database_is_one_clear_line_at_start(
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "table", ["notes", "alembic_version", "api_keys"], ids=["its own", "of Alembic", "of our name"]
+)
+def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "auth.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE {table} (text)")
+    content = path.read_bytes()
+    with (
+        closing(SqliteDatabase(f"sqlite:///{path}")) as opened,
+        pytest.raises(DatabaseUnavailableError, match="another program's file: move it away"),
+    ):
+        opened.migrate()
+    assert path.read_bytes() == content
+    assert [each.name for each in tmp_path.iterdir()] == ["auth.db"]
 
 
 def test_damage_in_the_middle_is_told(database: SqliteDatabase) -> None:
