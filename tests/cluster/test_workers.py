@@ -221,7 +221,9 @@ async def test_a_rolling_restart_resets_no_client_and_drains_one_worker_at_a_tim
 
 
 def has_ended(cluster: Cluster, count: int) -> bool:
-    """Whether so many workers have ended so far."""
+    """Whether so many workers have ended so far; fails where no more of them will."""
+    stopped = cluster.server.events("replacing_stopped")
+    assert not stopped, [*stopped, *cluster.server.lines[-60:]]
     return len(cluster.server.events("worker_ended")) >= count
 
 
