@@ -151,11 +151,11 @@ async def test_no_client_writes_a_line_of_its_own_into_the_access_log(tmp_path: 
     args = ["--access-logfile", "-"]
     with started("hypercorn", tmp_path / "data", args=args) as server:
         for target, fields, status in (
-            (f"/%0a{quote(line)}", "", 404),
-            (f"/%0d%0a{quote(line)}", "", 404),
-            ("/%1b[31m", "", 404),
-            ("/%c2%9b31m", "", 404),
-            ("/%e2%80%ae", "", 404),
+            (f"/%0a{quote(line)}", "", 200),
+            (f"/%0d%0a{quote(line)}", "", 200),
+            ("/%1b[31m", "", 200),
+            ("/%c2%9b31m", "", 200),
+            ("/%e2%80%ae", "", 200),
             ("/healthz", "User-Agent: a\x1b[31m\r\n", 400),
             ("/healthz", "Referer: a\x07\r\n", 400),
             ("/healthz", "User-Agent: \x9b31m\r\n", 200),

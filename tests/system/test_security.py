@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -223,7 +224,8 @@ def nothing_leaked(canary: Canary, *, stopped: bool) -> None:
     if server.pid != server.process.pid:
         assert any("/healthz?x-auth-token=***" in line for line in events), server.output
         assert any("/prices/***" in line for line in events), server.output
-        assert not any("/ws/ticker" in line and "101" in line for line in events)
+        # Hypercorn's access log never hears of a stream.
+        assert not any(re.search(r'/ws/ticker[^"]*\\" 101 ', line) for line in events)
     searched = {"output": "\n".join(events).encode(), "answers": b"\n".join(canary.answers), **kept}
     for name, content in searched.items():
         for secret in canary.secrets:

@@ -125,11 +125,8 @@ class Gate:
         wait = self._limiter(head).admit(limit_key(address), trio.current_time())
         if wait:
             return too_many_requests(wait)
-        if not head.method:
-            return None
-        if not head.method.isupper() or head.method == "CONNECT":
-            return NOT_IMPLEMENTED
-        return None if head.path_printable else NOT_FOUND
+        unknown = not head.method.isupper() or head.method == "CONNECT"
+        return NOT_IMPLEMENTED if head.method and unknown else None
 
     def _limiter(self, head: Head) -> Limiter:
         if head.method == "OPTIONS":

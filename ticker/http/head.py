@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
-from urllib.parse import unquote
 
 import attrs
 import h11
@@ -111,15 +110,6 @@ class Head:
         if self.target == "*":
             return self.method == "OPTIONS"
         return self.target.startswith("/") and "#" not in self.target
-
-    @property
-    def path_printable(self) -> bool:
-        """Whether its path can be written out, as an access log does, without an effect.
-
-        With the end of a line in it, be it encoded, a line of a client's own would follow.
-        """
-        path = self._whole_path
-        return "%" not in path or unquote(path).isprintable()
 
     def upgrades_to(self, protocol: str) -> bool:
         """Whether it asks to speak another protocol from here on (RFC 9110 §7.8)."""

@@ -3,6 +3,10 @@
 Rules for this module: pure. The router, the limits and the application decide by the path, and
 Quart takes what it gets out of its percent-encoding and off its leading slashes. So one reading is
 made before any of them looks: `//stream`, `/%73tream` and `http://host/stream` are `/stream`.
+
+An access log writes a path out as it is decoded, in quotes. With the end of a line in it, a line of
+a client's own would follow, and with a quote fields of its own: so these are replaced, and the path
+is found nowhere.
 """
 
 from __future__ import annotations
@@ -39,8 +43,17 @@ def with_plain_target(head: Head) -> Head:
     if not path.startswith("/"):
         return head
     if "%" in path:
-        path = quote(unquote_to_bytes(path), safe=_PATH_CHARACTERS)
+        path = quote(_printable(unquote_to_bytes(path)), safe=_PATH_CHARACTERS)
     if path.startswith("//"):
         path = f"/{path.lstrip('/')}"
     target = path + mark + query
     return head if target == head.target else head.rewritten(target, headers)
+
+
+def _printable(path: bytes) -> bytes:
+    """Return a path with U+FFFD in the place of quotes, and of what cannot be printed."""
+    text = path.decode(errors="replace")
+    if text.isprintable() and '"' not in text:
+        return path
+    shown = [each if each.isprintable() and each != '"' else "\ufffd" for each in text]
+    return "".join(shown).encode()

@@ -35,6 +35,8 @@ def placed(target: str, method: str = "GET") -> Head:
         ("/%2573tream", "/%2573tream"),
         ("/%3Fa", "/%3Fa"),
         ("/%ff%20%", "/%FF%20%25"),
+        ("/a%0d%0ab", "/a%EF%BF%BD%EF%BF%BDb"),
+        ("/%1b%22%c2%84?%0a", "/%EF%BF%BD%EF%BF%BD%EF%BF%BD?%0a"),
         ("/a?b=%73", "/a?b=%73"),
         ("/http://a.example/ws/ticker", "/http://a.example/ws/ticker"),
     ],
