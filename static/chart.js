@@ -278,7 +278,7 @@ box.onkeydown = (event) => {
 		Escape: release, 0: fit,
 	});
 };
-box.onblur = release;
+box.onblur = box.onmouseleave = release;
 box.onpointermove = ({ buttons }) => buttons && leave();
 box.addEventListener("wheel", leave, { passive: true });
 box.addEventListener("touchmove", ({ touches }) => touches.length > 1 && leave(), { passive: true });

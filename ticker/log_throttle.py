@@ -26,6 +26,16 @@ AUDIT: Final = frozenset(
         "api_key_rotated",
         "token_issued",
         "token_revoked",
+        # The life of workers, which restarts slow down: without a line an end could not be seen.
+        "signal_received",
+        "worker_started",
+        "worker_serves",
+        "worker_ended",
+        "worker_crashed",
+        "worker_killed",
+        "draining",
+        "following",
+        "feeding",
     }
 )
 

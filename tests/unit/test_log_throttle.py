@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from ticker import limits
 from ticker.log_throttle import OTHERS, Summary, Throttle
 
@@ -66,3 +68,9 @@ def test_events_without_an_address_count_by_their_name() -> None:
 def test_what_an_audit_needs_is_never_left_out() -> None:
     throttle = Throttle()
     assert all(throttle.admit("stream_opened", "192.0.2.1", "", 0.0) for _ in range(1000))
+
+
+@pytest.mark.parametrize("event", ["worker_ended", "draining", "feeding"])
+def test_every_step_in_the_life_of_workers_is_logged(event: str) -> None:
+    throttle = Throttle()
+    assert all(throttle.admit(event, "", "", 0.0) for _ in range(100))
