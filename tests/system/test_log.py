@@ -156,6 +156,8 @@ async def test_no_client_writes_a_line_of_its_own_into_the_access_log(tmp_path: 
             ("/%1b[31m", "", 200),
             ("/%c2%9b31m", "", 200),
             ("/%e2%80%ae", "", 200),
+            ('/a" 200 - "b', "", 400),
+            ('/a"200-"b', "", 200),
             ("/healthz", "User-Agent: a\x1b[31m\r\n", 400),
             ("/healthz", "Referer: a\x07\r\n", 400),
             ("/healthz", "User-Agent: \x9b31m\r\n", 200),

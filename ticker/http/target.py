@@ -20,6 +20,8 @@ from ticker.http.head import Head
 #: What a client of a proxy, or one that takes this server for one, puts before a path; a name and
 #: a password before the host are a fault (RFC 9110 §4.2.4).
 _ABSOLUTE: Final = re.compile(r"(?i:https?|wss?)://([^/?#@]+)(?=[/?]|\Z)")
+#: What a path may hold that is written in another way here.
+_CODED: Final = re.compile('[%"]')
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"
 
 
@@ -30,7 +32,7 @@ def with_plain_target(head: Head) -> Head:
     an origin server stays as it is, and begins with no slash.
     """
     target, headers = head.target, head.headers
-    if target.startswith("/") and not target.startswith("//") and "%" not in target:
+    if target.startswith("/") and not target.startswith("//") and not _CODED.search(target):
         return head
     absolute = _ABSOLUTE.match(target)
     if absolute is not None:
@@ -42,7 +44,7 @@ def with_plain_target(head: Head) -> Head:
         path = "/"  # an empty path (RFC 9110 §4.2.3)
     if not path.startswith("/"):
         return head
-    if "%" in path:
+    if _CODED.search(path):
         path = quote(_printable(unquote_to_bytes(path)), safe=_PATH_CHARACTERS)
     if path.startswith("//"):
         path = f"/{path.lstrip('/')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ticker.http.head import Head, HeadParser
@@ -82,11 +82,14 @@ def test_the_host_of_a_target_goes_before_the_header() -> None:
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30))
+@example('%0a"')
+@example('"')
 def test_the_path_is_what_quart_makes_of_it(text: str) -> None:
     target = f"/{text}"
     head = placed(target)
     quart = "/" + unquote(target.partition("?")[0]).lstrip("/")
-    assert unquote(head.path) == quart
+    shown = [each if each.isprintable() and each != '"' else "\ufffd" for each in quart]
+    assert unquote(head.path) == "".join(shown)
     assert with_plain_target(head) is head
 
 
