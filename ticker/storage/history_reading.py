@@ -90,7 +90,11 @@ class JournalStates:
         """
 
         def counts(step: str, begin: int, number: int) -> bool:
-            known = numbers.get((step, block_begin(step, begin)), 0)
+            known = numbers.get((step, block_begin(step, begin)))
+            if known is None:
+                # Its block has grown too old, maybe: what was made of it is in those of coarser
+                # steps, and would be made anew of the few seconds that the journal still has.
+                known = max(numbers.get(key, 0) for key in blocks_of(step, begin))
             return number > known and (until_ms is None or begin <= until_ms)
 
         candles.put(

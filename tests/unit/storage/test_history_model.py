@@ -96,6 +96,23 @@ def test_bars_are_what_the_prices_were_that_were_kept(
     @given(st.lists(acts, max_size=30))
     # Two lives that ended before they had read the past, in a second of the one before.
     @example([(0, ONE), "keep", "kill", (0, 3 * ONE), "keep", "kill", (0, 2 * ONE), "keep"])
+    # Seconds that the journal still has, and whose block has grown too old.
+    @example(
+        [
+            *["keep"] * 3,
+            (0, 2 * ONE),
+            "keep",
+            "read",
+            "keep",
+            (1002, ONE),
+            "keep",
+            "keep",
+            (3_600_000, ONE),
+            "keep",
+            (3_600_000, ONE),
+            (3_600_000, ONE),
+        ]
+    )
     # A clock that was ahead for an hour.
     @example([(0, ONE), (30_000, ONE), (3_600_000, ONE), "keep", (-3_600_000, ONE)])
     def holds(steps: list[Act]) -> None:
