@@ -27,7 +27,7 @@ class Transaction(Protocol):
 
     @property
     def row_lock(self) -> str:
-        """What a query ends with whose rows nobody else may change until the transaction ends.
+        """The end of a query that locks its rows until the transaction ends.
 
         Empty where there is no other writer meanwhile anyway.
         """
