@@ -78,8 +78,8 @@ def test_a_restart_is_told_and_begins_with_a_snapshot(
     server = program()
     page = blank(tab, server)
     page.evaluate(FOLLOW, {"client": {"apiKey": server.demo_key, "mode": "changes"}})
+    assert page.evaluate(WITHIN.format("client.position !== null", 5000))
     before = page.evaluate("client.position")
-    assert before["epoch"]
     server.stop(signal.SIGKILL)
     server.start()
     assert page.evaluate(WITHIN.format("(client.retryNow(), told.length > 0)", 15_000))
