@@ -111,6 +111,21 @@ async def test_a_body_that_breaks_http_is_answered_as_every_fault(
     assert response.headers["connection"] == "close"
 
 
+async def test_a_request_in_chunks_is_answered_whatever_follows_and_is_the_last(
+    server: Server,
+) -> None:
+    head = b"POST /auth/token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+    for length in (b"", b"Content-Length: 30\r\n"):
+        async with await connect(server) as stream:
+            chunks = b"2\r\n{}\r\n0\r\n\r\n"
+            await stream.send_all(head + length + b"\r\n" + chunks + request("/healthz"))
+            response, rest = await read_response(stream)
+            assert (response.status, response.error) == (400, "api_key required")
+            assert response.headers["connection"] == "close"
+            with trio.fail_after(10):
+                assert (rest, await stream.receive_some(1)) == (b"", b"")
+
+
 async def test_a_body_that_never_ends_is_answered_as_every_fault(server: Server) -> None:
     async with await connect(server) as stream:
         await stream.send_all(b"POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")

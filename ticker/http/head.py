@@ -181,6 +181,15 @@ _PLAIN: Final = re.compile(
     rb"GET (?P<target>/[!-~]*) HTTP/1\.1\r\n(?P<fields>(?:[A-Za-z0-9-]+:[ -~]*\r\n)+)\r\n"
 )
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+#: A host, or none, and a port (RFC 9110 §7.2, RFC 3986 §3.2.2).
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+)
+
+
+def is_host(text: bytes) -> bool:
+    """Whether a text may stand in `Host`; a request with any other is refused (RFC 9112 §3.2)."""
+    return _HOST.fullmatch(text) is not None
 
 
 def parse_plain(data: bytes) -> Head | None:
@@ -193,9 +202,12 @@ def parse_plain(data: bytes) -> Head | None:
     names = [name for name, _ in headers]
     if names.count(b"host") != 1 or not _BODY.isdisjoint(names):
         return None
+    if not is_host(headers[names.index(b"host")][1]):
+        return None
     return Head(data, b"", "GET", match["target"].decode("ascii"), headers, "1.1")
 
 
+_LINE_END: Final = b"\r\n"
 #: What h11 lets through in a header, and a recipient may refuse (RFC 9110 §5.5).
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -210,12 +222,21 @@ class HeadParser:
 
     def __init__(self) -> None:
         self._received = b""
+        self._may_be_empty = True
         self._parser: h11.Connection | None = None
 
     def feed(self, data: bytes) -> Head | None:
-        """Take the next bytes; return the head once it is complete."""
+        """Take the next bytes; return the head once it is complete.
+
+        One empty line before it is passed over: some clients end a body with it (RFC 9112 §2.2).
+        """
         self._received += data
         if self._parser is None:
+            if self._may_be_empty and self._received.startswith(_LINE_END):
+                self._received = self._received[len(_LINE_END) :]
+                self._may_be_empty = False
+            if not self._received or self._received == b"\r":
+                return None
             head = parse_plain(self._received)
             if head is not None:
                 return head
@@ -228,7 +249,10 @@ class HeadParser:
             return Head(self._received, b"", fault=error.error_status_hint)
         if not isinstance(event, h11.Request):
             return None
-        if any(_CONTROL.search(value) for _, value in event.headers):
+        if any(
+            _CONTROL.search(value) or (name == b"host" and not is_host(value))
+            for name, value in event.headers
+        ):
             return Head(self._received, b"", fault=400)
         rest = bytes(self._parser.trailing_data[0])
         return Head(

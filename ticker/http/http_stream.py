@@ -17,6 +17,7 @@ import trio
 
 from ticker import limits
 from ticker.http.bearer import carried_in_header
+from ticker.http.chunked import ChunkedBody
 from ticker.http.head import Head, is_for_streams, read_head
 from ticker.http.refusal import RefusedError
 from ticker.protocol.paths import HTTP_STREAM_PATH
@@ -67,6 +68,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
         self._unread = b""
         self._ready = b""
         self._body_left = 0.0
+        self._chunks: ChunkedBody | None = None
         self._body_deadline = math.inf
         self._begin(head)
 
@@ -144,23 +146,24 @@ class HttpStream(trio.abc.HalfCloseableStream):
         head = head.redacted()  # or an access log would keep a secret
         size = head.body_bytes
         self._body_left = math.inf if size is None else size
+        self._chunks = ChunkedBody(head.raw) if size is None else None
         self._answered = trio.Event()
         self._body_deadline = math.inf if size == 0 else trio.current_time() + limits.BODY_SECONDS
         # HTTP/2 over cleartext would take the connection past the seam; a server may ignore the
         # wish (RFC 9113 §3.1 retired it), and Hypercorn grants it to `Upgrade` alone, whatever
-        # `Connection` says. So would a request that follows chunks, whose end is not looked
-        # for here.
+        # `Connection` says. After chunks the connection ends, since it has to where a length came
+        # with them (RFC 9112 §6.1), and no client of this service sends any.
         last = size is None or head.first(b"upgrade") is not None
         self._ready = (head.last_request() if last else head.raw) + self._body(head.rest)
 
     def _body(self, data: bytes) -> bytes:
         """Cut a body off from what follows it, which waits for its turn as a head."""
-        left = self._body_left
-        if len(data) < left:
+        end = self._body_left if self._chunks is None else self._chunks.end_in(data)
+        if end is None or len(data) < end:
             self._body_left -= len(data)
             return data
-        mine = data[: int(left)]
-        self._unread += data[int(left) :]
+        mine = data[: int(end)]
+        self._unread += data[int(end) :]
         self._body_left = 0
         self._body_deadline = math.inf
         return mine

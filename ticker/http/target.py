@@ -15,7 +15,7 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from ticker.http.head import Head
+from ticker.http.head import Head, is_host
 
 #: What a client of a proxy, or one that takes this server for one, puts before a path; a name and
 #: a password before the host are a fault (RFC 9110 §4.2.4).
@@ -36,6 +36,8 @@ def with_plain_target(head: Head) -> Head:
         return head
     absolute = _ABSOLUTE.match(target)
     if absolute is not None:
+        if not is_host(absolute[1].encode("latin-1")):
+            return head
         target = target[absolute.end() :]
         others = tuple(header for header in headers if header[0] != b"host")
         headers = ((b"host", absolute[1].encode("latin-1")), *others)

@@ -64,6 +64,14 @@ def test_any_bytes_in_a_header_are_taken_or_left_to_the_http_server(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: user@a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\\b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: \xe9\r\nX-More: 1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
@@ -74,6 +82,23 @@ def test_any_bytes_in_a_header_are_taken_or_left_to_the_http_server(
 def test_what_is_no_request_is_left_to_the_http_server(data: bytes) -> None:
     head = parsed(data)
     assert (head.method, head.raw) == ("", data)
+
+
+@pytest.mark.parametrize("host", ["", "a", "a_b-c.d.", "a:80", "a:", "[::1]:8081", "%c3%a9.ch"])
+def test_a_host_may_be_any_that_an_address_may_hold(host: str) -> None:
+    for more in ("", "X: \xe9\r\n"):
+        head = parsed(f"GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode("latin-1"))
+        assert head.first(b"host") == host
+
+
+@pytest.mark.parametrize("first", [b"\r\n", b"\r"])
+def test_one_empty_line_before_a_request_is_passed_over_and_not_two(first: bytes) -> None:
+    parser = HeadParser()
+    assert parser.feed(first) is None
+    head = parser.feed(b"\r\n"[len(first) :] + SIMPLE)
+    assert head == parsed(SIMPLE)
+    assert parsed(b"\r\n" + SIMPLE) == head
+    assert parsed(b"\r\n\r\n" + SIMPLE).fault == 400
 
 
 @pytest.mark.parametrize(

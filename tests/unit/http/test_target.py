@@ -56,6 +56,8 @@ def test_a_target_has_one_spelling(target: str, plain: str) -> None:
         "*",
         "ftp://a/stream",
         "http:///stream",
+        "http://[::1/stream",
+        "http://a\\b/stream",
         "http:/stream",
         "?",
         "/stream#a",
