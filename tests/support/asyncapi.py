@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 import msgspec
 import yaml  # type: ignore[import-untyped]  # it has no types of its own
 
+from ticker import limits
 from ticker.protocol import messages, paths, requests
 from ticker.protocol.details import Detail, Mode
 
@@ -29,16 +30,6 @@ SAID: Final = (
 ASKED: Final = get_args(requests.Request)
 #: What answers no request.
 _OVER_HTTP: Final = frozenset({"Welcome", "Subscribed", "Epoch", "Status", "Closing"})
-_QUERY: Final = {
-    "type": "object",
-    "properties": {
-        "symbols": {"description": "With commas between them.", "type": "string"},
-        "interval_ms": {"type": "integer", "minimum": 1, "maximum": 60000},
-        "mode": {"enum": list(get_args(Mode))},
-        "detail": {"enum": list(get_args(Detail))},
-        "resume": {"description": "EPOCH:SEQ", "type": "string"},
-    },
-}
 #: What only the detail `full` shows of a quote.
 _FULL: Final = {
     "bid": "The best price that is bid.",
@@ -53,6 +44,34 @@ _REF: Final = "#/components/schemas/{name}"
 _ID: Final = {
     "description": "A number or a text, which comes back in the answer just as it was sent.",
     "type": ["number", "string", "null"],
+    "maxLength": limits.REQUEST_ID_CHARS,
+}
+_INTERVAL: Final = {"type": "integer", "minimum": 1, "maximum": limits.INTERVAL_MAX_MS}
+_QUERY: Final = {
+    "type": "object",
+    "properties": {
+        "symbols": {"description": "With commas between them.", "type": "string"},
+        "interval_ms": _INTERVAL,
+        "mode": {"enum": list(get_args(Mode))},
+        "detail": {"enum": list(get_args(Detail))},
+        "resume": {"description": "EPOCH:SEQ", "type": "string"},
+    },
+}
+#: What `ticker.protocol.requests.check` sees to, and no struct says.
+_BOUNDS: Final[dict[str, dict[str, Any]]] = {
+    "Subscribe": {
+        "symbols": {"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1},
+        "interval_ms": {**_INTERVAL, "type": ["integer", "null"]},
+    },
+    "Resume": {
+        "epoch": {"type": "string", "minLength": 1, "maxLength": limits.EPOCH_CHARS},
+        "seq": {"type": "integer", "minimum": 0, "maximum": limits.SEQ_MAX},
+    },
+}
+#: The mode `every` has no interval.
+_NO_INTERVAL: Final = {
+    "if": {"properties": {"mode": {"const": "every"}}, "required": ["mode"]},
+    "then": {"properties": {"interval_ms": {"type": "null"}}},
 }
 #: What is written without a struct (`ticker.encodings.json`).
 _TICKER: Final = {
@@ -192,8 +211,10 @@ def _schemas() -> dict[str, Any]:
         schema["description"] = schema.get("description", "").split("\n\n")[0]
         if name in with_id:
             schema["properties"]["id"] = _ID
+        schema["properties"].update(_BOUNDS.get(name, {}))
         schema["additionalProperties"] = False
         found[name] = schema
+    found["Subscribe"] |= _NO_INTERVAL
     builtins: dict[str, Any] = msgspec.to_builtins(found)
     return builtins
 

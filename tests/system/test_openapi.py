@@ -46,6 +46,12 @@ def test_the_documents_content_security_policy_is_ours(document: dict[str, Any])
     assert header["schema"]["const"] == CONTENT_SECURITY_POLICY
 
 
+@pytest.mark.parametrize("name", ["openapi.yaml", "asyncapi.yaml"])
+def test_a_document_is_in_yaml_1_2_which_has_no_merging_of_maps(name: str) -> None:
+    """Tools that read JSON's part of YAML alone, as OpenAPI 3.1 §4.2 says, would see a name."""
+    assert re.search(r"^\s*<<:", (DOCUMENT.parent / name).read_text(), re.MULTILINE) is None
+
+
 @pytest.mark.parametrize("signed_in", [True, False], ids=["with a token", "without a token"])
 def test_the_program_keeps_to_the_document(
     server: Server,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema_rs
@@ -15,7 +16,9 @@ from trio.testing import MockClock
 from tests.support import asyncapi
 from tests.support.inmemory import Client, World
 from tests.support.made_up import grant, quotes
+from ticker.encodings.json import JSON_FORMAT
 from ticker.protocol.close_codes import CloseCode
+from ticker.protocol.requests import BadMessageError
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,54 @@ def check(document: dict[str, Any], message: dict[str, Any]) -> None:
     name = next(name for name in document["components"]["schemas"] if name.lower() == kind)
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
     jsonschema_rs.Draft202012Validator(schema).validate(message)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"type": "ping"},
+        {"type": "ping", "id": "a" * 80},
+        {"type": "ping", "id": "a" * 81},
+        {"type": "ping", "id": True},
+        {"type": "ping", "more": 1},
+        {"type": "unsubscribe", "id": None},
+        {"type": "auth"},
+        {"type": "auth", "token": "t", "id": 1.5},
+        {"type": "subscribe", "symbols": []},
+        {"type": "subscribe", "symbols": None, "interval_ms": None, "mode": None},
+        {"type": "subscribe", "symbols": "BTC-USD"},
+        {"type": "subscribe", "interval_ms": 0},
+        {"type": "subscribe", "interval_ms": 1},
+        {"type": "subscribe", "interval_ms": 60000},
+        {"type": "subscribe", "interval_ms": 60001},
+        {"type": "subscribe", "interval_ms": 1.5},
+        {"type": "subscribe", "mode": "every"},
+        {"type": "subscribe", "mode": "every", "interval_ms": 10},
+        {"type": "subscribe", "mode": "changes", "interval_ms": 10, "detail": "full"},
+        {"type": "subscribe", "mode": "newest"},
+        {"type": "subscribe", "resume": {"epoch": "e", "seq": 0}},
+        {"type": "subscribe", "resume": {"epoch": "", "seq": 0}},
+        {"type": "subscribe", "resume": {"epoch": "e" * 65, "seq": 0}},
+        {"type": "subscribe", "resume": {"epoch": "e", "seq": -1}},
+        {"type": "subscribe", "resume": {"epoch": "e", "seq": 2**53 + 1}},
+        {"type": "subscribe", "resume": {"epoch": "e"}},
+    ],
+    ids=json.dumps,
+)
+def test_a_request_is_read_where_the_document_says_so_and_refused_where_not(
+    document: dict[str, Any], request_: dict[str, Any]
+) -> None:
+    try:
+        JSON_FORMAT.request(json.dumps(request_))
+        read = True
+    except BadMessageError:
+        read = False
+    try:
+        check(document, request_)
+        said = True
+    except jsonschema_rs.ValidationError:
+        said = False
+    assert said is read
 
 
 async def test_every_message_of_a_life_is_as_the_document_says(
