@@ -410,6 +410,9 @@ WRITE_SECONDS: Final = 5.0
 
 #: A client's message, in bytes: a `subscribe` naming 250 symbols fits; nothing needs more.
 MESSAGE_BYTES: Final = 4096
+#: The most that a message may have compressed: nothing makes twice as much of it, and what comes
+#: after the last block of deflate, or blocks with nothing in them, would count as no message's.
+COMPRESSED_MESSAGE_BYTES: Final = 2 * MESSAGE_BYTES
 #: Inbound messages: 20 a second in the long run, 40 at once. A bot needs a few a minute.
 MESSAGES_PER_SECOND: Final = 20
 MESSAGES_BURST: Final = 40

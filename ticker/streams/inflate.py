@@ -27,6 +27,7 @@ class BoundedInflate(Extension):
     def __init__(self) -> None:
         self._inflating: zlib._Decompress | None = None
         self._room = 0
+        self._compressed_room = 0
         self._is_data = False
 
     def enabled(self) -> bool:
@@ -50,6 +51,7 @@ class BoundedInflate(Extension):
             return CloseReason.PROTOCOL_ERROR
         if opcode in {Opcode.TEXT, Opcode.BINARY}:
             self._room = limits.MESSAGE_BYTES
+            self._compressed_room = limits.COMPRESSED_MESSAGE_BYTES
             self._inflating = zlib.decompressobj(-_WINDOW_BITS) if rsv.rsv1 else None
         return RsvBits(rsv1=True, rsv2=False, rsv3=False)
 
@@ -75,6 +77,10 @@ class BoundedInflate(Extension):
 
     def _inflate(self, data: bytes) -> bytes | CloseReason:
         assert self._inflating is not None  # noqa: S101 - the callers looked
+        self._compressed_room -= len(data)
+        if self._compressed_room < 0:
+            # zlib keeps all that follows the last block, and empty blocks become nothing.
+            return CloseReason.MESSAGE_TOO_BIG
         try:
             inflated = self._inflating.decompress(bytes(data), self._room + 1)
         except zlib.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 import zlib
 
@@ -70,6 +71,40 @@ def test_a_bomb_is_refused_with_1009_and_takes_no_memory(size: int) -> None:
     assert isinstance(event, CloseConnection)
     assert event.code == 1009
     assert peak < 300_000
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [(b"\x03\x00", b"x"), (b"", b"\0\0\0\xff\xff")],
+    ids=["after the last block", "empty blocks"],
+)
+def test_what_inflates_to_nothing_is_bounded_too(begin: bytes, more: bytes) -> None:
+    """zlib would keep what comes after the last block, and copy it all at each further piece."""
+    inbound = Inbound(compressed=True)
+    endless = b"\xc1\xff\0\0\1\0\0\0\0\0" + bytes(4)  # 2^40 bytes, and a mask of nothing
+    inbound.feed(endless + begin + more * 50, 0.0)
+    assert list(inbound.events()) == []
+    inbound.feed(more * limits.COMPRESSED_MESSAGE_BYTES, 0.0)
+    event = list(inbound.events())[-1]
+    assert isinstance(event, CloseConnection)
+    assert event.code == 1009
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_a_message_of_the_full_size_is_taken_however_badly_it_is_compressed(level: int) -> None:
+    text = random.Random(1).randbytes(limits.MESSAGE_BYTES).hex()[: limits.MESSAGE_BYTES]
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15)
+    cut = [text[at : at + 64].encode() for at in range(0, len(text), 64)]
+    payload = b"".join(
+        compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH) for piece in cut
+    )
+    assert heard(client_frame(TEXT, payload[:-4], rsv=RSV1)) == [text]
+
+
+def test_a_message_may_end_with_a_last_block() -> None:
+    """RFC 7692 §7.2.3.4's own example."""
+    payload = bytes.fromhex("f348cdc9c9070000")
+    assert heard(*[client_frame(TEXT, payload, rsv=RSV1)] * 2) == ["Hello", "Hello"]
 
 
 @pytest.mark.parametrize(
