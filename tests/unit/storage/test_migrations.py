@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 import ticker.storage
 from ticker.storage import keys, schema
@@ -26,7 +27,9 @@ KEY = keys.KeyRecord("key", b"h" * 32, "ada", "user", demo=False, created_at=1.0
 
 
 def test_the_last_migration_leads_to_the_schema_of_today(database: SqliteDatabase) -> None:
-    with create_engine(f"sqlite:///{database.path}").connect() as connection:
+    # A pool would keep its connection beyond the test.
+    engine = create_engine(f"sqlite:///{database.path}", poolclass=NullPool)
+    with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == HEAD
