@@ -84,8 +84,7 @@ class Engine:
                 self.nursery.start_soon(self._market.broadcast.run)
             else:
                 self.nursery.start_soon(self._role.run)
-                with trio.move_on_after(limits.FOLLOWING_SECONDS):
-                    await self._role.ready.wait()
+                await self._role.wait_ready()
             self.nursery.start_soon(self._market.past.run)
             if self._keeper is not None:
                 self.nursery.start_soon(self._keeper.run)

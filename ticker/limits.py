@@ -541,12 +541,16 @@ RELAY_LATE_SECONDS: Final = 1.0
 FEED_LOST_SECONDS: Final = 1.25
 #: How long a follower waits before it looks for a feeder again, which is being elected meanwhile.
 ELECTION_PAUSE_SECONDS: Final = 0.01
+#: How often, with such a pause each time, a worker without the market leaves the free lock to a
+#: sibling that has it: 3 s, by when one that hangs has been killed (`WORKER_SILENT_SECONDS`).
+LEFT_TO_SIBLINGS: Final = 300
 #: How long a feeder that ends goes on while a sibling makes ready to succeed it, and the others go
 #: over to that one. Nothing is silent meanwhile.
 HANDOVER_SECONDS: Final = 1.0
-#: How long a start waits for the first prices of a feeder, so that the first subscribers of this
-#: worker can be brought on from where they were.
+#: How long a start waits to hear of a feeder, each time anew, and how long in all, until it has the
+#: market: so the first subscribers of this worker can be brought on from where they were.
 FOLLOWING_SECONDS: Final = 2.0
+FOLLOWING_MOST_SECONDS: Final = 20.0
 #: What the kernel may hold for a follower: some hundred ticks of 250 symbols that stand still.
 RELAY_BUFFER_BYTES: Final = 212_992
 #: A packet of the relay; a part of a keyframe has at most so many rows of about 100 bytes.

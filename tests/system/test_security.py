@@ -216,7 +216,7 @@ def nothing_leaked(canary: Canary, *, stopped: bool) -> None:
     # Where it belongs; the demo key's file is gone with the demo key.
     assert kept.pop("key-pepper")
     databases = {f"{name}.db{end}" for name in ("auth", "history") for end in ("", "-wal", "-shm")}
-    shared = {"server.lock", "start.lock", "feeder.lock", "limits.table"}
+    shared = {"server.lock", "start.lock", "feeder.lock", "market.lock", "limits.table"}
     assert set(kept) <= databases | shared, set(kept)
     assert kept["auth.db"]
     (told,) = [line for line in server.lines if line.startswith("{") and tells_demo_key(line)]

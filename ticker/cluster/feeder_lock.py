@@ -41,8 +41,11 @@ class FeederLock:
         """Whether this process feeds the others."""
         return self._descriptor is not None
 
-    def take(self) -> bool:
+    def take(self, fit: Callable[[], bool] = lambda: True) -> bool:
         """Try to take it; says whether it is held now.
+
+        Args:
+            fit: whether this process is to have it, asked while no other one can take it.
 
         Raises:
             OSError, UnsafeFileError: the file cannot be used.
@@ -51,13 +54,13 @@ class FeederLock:
             return True
         descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _locked(descriptor) or not fit():
+                os.close(descriptor)
+                return False
             self._begin_term(descriptor)
-        except OSError as error:
+        except BaseException:
             os.close(descriptor)
-            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise
-            return False
+            raise
         self._descriptor = descriptor
         return True
 
@@ -93,3 +96,14 @@ class FeederLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock a file unless another process has; says whether it did."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+            raise
+        return False
+    return True

@@ -4,7 +4,9 @@ Theory of operation. The worker that holds the lock in the data directory (`feed
 listens for its siblings (`relay`) and does what its `Upstream` says. All others follow: they
 publish what they hear (`mirror`). When the leader ends, the kernel frees the lock and closes its
 connections; each follower has by then read all that was sent to it, and the first to take the lock
-leads. It goes on from its own market with the next sequence number, in an epoch of its own.
+leads. It goes on from its own market with the next sequence number, in an epoch of its own. One
+that has no market yet leaves the lock to a sibling that has one (`market_lock`), unless none of
+those takes it.
 
 A leader that is asked to end (`resign`) does not leave it to that: it leads on until a sibling that
 it chose listens in its place and all others are there, and then hands the lock over, by
@@ -39,6 +41,7 @@ from ticker import limits
 from ticker.cluster.feeder_lock import FeederLock
 from ticker.cluster.following import Following, RelayLostError, SleptError
 from ticker.cluster.leader import Leader
+from ticker.cluster.market_lock import MarketLock
 from ticker.cluster.market_messages import Hello, Message, RelayMessageError, decode, encode
 from ticker.cluster.mirror import GapError, Mirror
 from ticker.market.market import Market
@@ -104,6 +107,8 @@ class Role:
         self._market = market
         self._upstream = upstream
         self._lock = FeederLock(data_dir)
+        self._market_lock = MarketLock(data_dir)
+        self._left_to_siblings = 0
         self._path = data_dir / RELAY_SOCKET
         self._scope = trio.CancelScope()
         self._upstream_scope = trio.CancelScope()
@@ -122,12 +127,29 @@ class Role:
         Raises:
             OSError, UnsafeFileError: the lock or the relay's socket cannot be used.
         """
-        with self._scope:
-            while True:
-                if self._lock.take():
-                    await self._lead()
-                else:
-                    await self._follow()
+        try:
+            with self._scope:
+                while True:
+                    if self._lock.take(self._may_lead):
+                        await self._lead()
+                    else:
+                        await self._follow()
+        finally:
+            self._market_lock.release()
+
+    async def wait_ready(self) -> None:
+        """Wait until there is a market here, or nothing has been heard of one for a while.
+
+        A long past takes its time, the more so on a machine with much to do.
+        """
+        began = trio.current_time()
+        with trio.move_on_at(began + limits.FOLLOWING_MOST_SECONDS):
+            while not self.ready.is_set():
+                heard_at = max(began, self.mirror.heard_at)
+                with trio.move_on_at(heard_at + limits.FOLLOWING_SECONDS):
+                    await self.ready.wait()
+                if self.mirror.heard_at <= heard_at:
+                    return
 
     def stop(self) -> None:
         """Let a sibling lead, and follow none: this worker is about to end."""
@@ -154,6 +176,13 @@ class Role:
                     await self._handed_over.wait()
         self.stop()
 
+    def _may_lead(self) -> bool:
+        """Whether this worker has the market, or no sibling does that would take the free lock."""
+        if self.mirror.synced or not self._market_lock.shared():
+            return True
+        self._left_to_siblings += 1
+        return self._left_to_siblings > limits.LEFT_TO_SIBLINGS
+
     async def _lead(self) -> None:
         """Lead with a lock that was free."""
         try:
@@ -172,6 +201,7 @@ class Role:
 
     async def _rule(self) -> None:
         """Do what the upstream says until this worker has handed over, or is to stop."""
+        self._market_lock.release()  # the lock of the feeder says more
         with self._upstream_scope, self.leader.until_silent(self._hand_over):
             await self._upstream.run(self.leader, self.mirror, self._lock.term)
         await trio.sleep_forever()  # `resign` stops this worker
@@ -230,6 +260,8 @@ class Role:
             await self.mirror.idle()
             return
         await publish([decode(message) for message in heard])
+        if self.mirror.synced:
+            self._market_lock.share()
         self._report("")
 
     async def _succeed(self, following: Following) -> None:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
+from unittest.mock import patch
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.support.frames import TEXT
 from tests.support.inmemory import Client, World, world
 from tests.support.made_up import SYMBOLS, WALL, quotes
 from tests.support.waiting import eventually
+from ticker import limits
+from ticker.cluster import unix_socket
 from ticker.cluster.feeder_lock import FeederLock
 from ticker.cluster.following import Following
-from ticker.cluster.market_messages import Changes, Conditions, Heartbeat, Hello, Keyframe, encode
+from ticker.cluster.market_messages import (
+    Changes,
+    Conditions,
+    Heartbeat,
+    Hello,
+    Keyframe,
+    Message,
+    Past,
+    encode,
+)
 from ticker.cluster.mirror import GapError, Mirror
 from ticker.cluster.relay import Relay
-from ticker.cluster.role import RELAY_SOCKET
+from ticker.cluster.role import RELAY_SOCKET, Role
 from ticker.cluster.siblings import Siblings
 from ticker.market.candles import STEPS
 from ticker.market.epochs import Span
@@ -321,9 +336,13 @@ async def test_a_feeder_that_ends_while_another_makes_ready_leaves_it_the_lock(
         assert lock_is_held(tmp_path)
 
 
-def relay_of(running: World) -> Relay:
+def role_of(running: World) -> Role:
     assert running.service.role is not None
-    return running.service.role.leader.relay
+    return running.service.role
+
+
+def relay_of(running: World) -> Relay:
+    return role_of(running).leader.relay
 
 
 def lock_is_held(data_dir: Path) -> bool:
@@ -331,3 +350,85 @@ def lock_is_held(data_dir: Path) -> bool:
     taken = lock.take()
     lock.release()
     return not taken
+
+
+@asynccontextmanager
+async def without_a_feeder(data_dir: Path) -> AsyncIterator[tuple[World, World]]:
+    """Run a worker that heard a feeder until that one ended, and one that began after it.
+
+    The lock is free, but the first of them does not come to take it, as on a machine with too much
+    to do, until `patch.stopall`.
+    """
+    lock = FeederLock(data_dir)
+    async with workers(data_dir, 2) as (feeder, knowing):
+        await level(feeder, knowing)
+        patch.object(role_of(knowing)._lock, "take", return_value=False).start()
+        try:
+            role_of(feeder)._lock.share(lambda held: lock.adopt(os.dup(held)))
+            role_of(feeder).stop()
+            with Siblings(data_dir, 3) as siblings:
+                async with trio.open_nursery() as nursery:
+                    source = (SourceSpec("scripted"),)
+                    blank = World(Settings(source=source, data_dir=data_dir), siblings)
+                    await nursery.start(blank.engine.run)
+                    assert not role_of(blank).ready.is_set()
+                    lock.release()
+                    yield knowing, blank
+                    nursery.cancel_scope.cancel()
+        finally:
+            patch.stopall()
+
+
+async def test_a_worker_without_the_market_leaves_the_lead_to_a_sibling_that_has_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with without_a_feeder(tmp_path) as (knowing, blank):
+        epoch, seq = knowing.market.hub.published.epoch, knowing.market.hub.published.seq
+        await trio.sleep(1)
+        assert not feeding(blank)
+        patch.stopall()
+        await eventually(lambda: feeding(knowing), "the one that has it")
+        await level(knowing, blank)
+        assert blank.market.hub.published.seq > seq
+        assert blank.market.hub.resumable("changes", epoch, seq)
+    assert autojump_clock.current_time() < 10
+
+
+async def test_a_sibling_that_has_the_market_and_hangs_is_not_waited_for_for_ever(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with without_a_feeder(tmp_path) as (knowing, blank):
+        seq, began = knowing.market.hub.published.seq, trio.current_time()
+        await eventually(lambda: feeding(blank), "the one that has nothing")
+        assert autojump_clock.current_time() - began > limits.WORKER_SILENT_SECONDS
+        # Once the other one hears it, no number is given twice.
+        await eventually(lambda: same(knowing, blank), "both")
+        assert blank.market.hub.published.seq > seq
+
+
+async def test_a_start_waits_for_a_past_that_comes_slowly(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async def tell_slowly() -> None:
+        """Be a feeder with much to tell, and little time to do so."""
+        with unix_socket.listen(tmp_path / RELAY_SOCKET, socket.SOCK_SEQPACKET) as listening:
+            await trio.lowlevel.wait_readable(listening)
+            with listening.accept()[0] as follower:
+                parts: list[Message] = [Past(1, 0, [])] * 4
+                for message in (*parts, KEYFRAME):
+                    await trio.sleep(limits.RELAY_SILENT_SECONDS * 0.9)
+                    follower.send(encode(message))
+                await trio.sleep_forever()
+
+    lock = FeederLock(tmp_path)
+    assert lock.take()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell_slowly)
+        with Siblings(tmp_path, 2) as siblings:
+            settings = Settings(source=(SourceSpec("scripted"),), data_dir=tmp_path)
+            late = World(settings, siblings)
+            await nursery.start(late.engine.run)
+            assert late.market.hub.resumable("changes", "a", 10)
+            assert autojump_clock.current_time() > limits.FOLLOWING_SECONDS
+            nursery.cancel_scope.cancel()
+    lock.release()
