@@ -24,6 +24,7 @@ from ticker.client.connection import open_connection, reason_of_end
 from ticker.client.credentials import Credentials
 from ticker.client.disconnects import (
     ConsumerBehind,
+    ForeignAnswer,
     ProtocolViolation,
     QueryRefused,
     Retry,
@@ -216,6 +217,8 @@ class Client:
         self._counts.last_fault = str(fault)
         if isinstance(fault, StaleToken):
             self._credentials.reject(str(fault))
+        if isinstance(fault, ForeignAnswer) and not self._counts.connections:
+            raise ProtocolError(f"{fault}; check the URL", fault.status)
         if isinstance(fault, ProtocolViolation):
             self._violations += 1
             if self._violations == PROTOCOL_VIOLATIONS:

@@ -36,6 +36,20 @@ class StaleToken(Retry):
     """Connect again with a new token."""
 
 
+class ForeignAnswer(Retry):
+    """An answer that no Ticker server gives, be it the wrong URL or a proxy's page of maintenance.
+
+    It is final where there has been no stream, and passes where there has been one.
+
+    Attributes:
+        status: of the answer.
+    """
+
+    def __init__(self, cause: str, status: int) -> None:
+        super().__init__(cause)
+        self.status = status
+
+
 class ProtocolViolation(Retry):
     """The peer broke the protocol: worth another try, but not for ever."""
 
@@ -97,9 +111,7 @@ def _of_status(status: int, retry_after: str, what: str) -> Retry | TickerError:
     passing = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
     if status in passing or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Retry(f"{what} is not available now ({status})", seconds_of(retry_after))
-    return ProtocolError(
-        f"{what} answered with status {status}, as no Ticker server does; check the URL", status
-    )
+    return ForeignAnswer(f"{what} answered with status {status}, as no Ticker server does", status)
 
 
 def seconds_of(retry_after: str) -> float:
@@ -109,7 +121,7 @@ def seconds_of(retry_after: str) -> float:
         return bounded_wait(float(text))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:  # the zone "-0000"
         moment = moment.replace(tzinfo=UTC)

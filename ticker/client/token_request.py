@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from ticker.client.credentials import IssuedToken
-from ticker.client.disconnects import ProtocolViolation, Retry, of_exchange
+from ticker.client.disconnects import ForeignAnswer, Retry, of_exchange
 from ticker.client.errors import TickerError, UntrustedServerError
 from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
 from ticker.client.server_address import Address
@@ -71,7 +71,7 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) <= EXCHANGE_BYTES:
             body += chunk
     if len(body) > EXCHANGE_BYTES:
-        raise ProtocolViolation("the token endpoint's answer is too long")
+        raise ForeignAnswer("the token endpoint's answer is too long", HTTPStatus.OK)
     return bytes(body)
 
 
@@ -79,9 +79,9 @@ def _read(body: bytes) -> IssuedToken:
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeError):
-        raise ProtocolViolation("the token endpoint's answer holds no token") from None
+        raise ForeignAnswer("the token endpoint's answer holds no token", HTTPStatus.OK) from None
     if not (answer.token.isascii() and answer.token.isprintable()) or answer.expires_in <= 0:
-        raise ProtocolViolation("the token endpoint's answer holds no usable token")
+        raise ForeignAnswer("the token endpoint's answer holds no usable token", HTTPStatus.OK)
     return IssuedToken(answer.token, answer.expires_in)
 
 

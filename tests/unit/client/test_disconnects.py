@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ticker.client import AuthenticationError, ForbiddenError, ProtocolError, TickerError
 from ticker.client.disconnects import (
+    ForeignAnswer,
     Retry,
     StaleToken,
     of_close,
@@ -45,11 +46,11 @@ def test_any_close_code_is_met(code: int, reason: str | None) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, ProtocolError),
+        (400, ForeignAnswer),
         (401, StaleToken),
         (403, ForbiddenError),
-        (404, ProtocolError),
-        (301, ProtocolError),
+        (404, ForeignAnswer),
+        (301, ForeignAnswer),
         (408, Retry),
         (429, Retry),
         (500, Retry),
@@ -64,11 +65,11 @@ def test_a_refused_handshake_is_met_by_its_status(status: int, kind: type[Except
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, ProtocolError),
+        (400, ForeignAnswer),
         (401, AuthenticationError),
         (403, ForbiddenError),
-        (404, ProtocolError),
-        (413, ProtocolError),
+        (404, ForeignAnswer),
+        (413, ForeignAnswer),
         (429, Retry),
         (503, Retry),
     ],
@@ -79,7 +80,9 @@ def test_a_refused_exchange_is_met_by_its_status(status: int, kind: type[Excepti
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("", 0), ("7", 7), (" 7 ", 7), ("-7", 0), ("soon", 0), ("٣", 0), ("9" * 400, 300)],
+    [("", 0), ("7", 7), (" 7 ", 7), ("-7", 0), ("soon", 0), ("٣", 0), ("9" * 400, 300)]
+    + [(f"Mon, 01 Jan 2026 00:00:00 {zone}", 0) for zone in ("+" + "9" * 20, "+9999", "-0000")]
+    + [("Mon, 01 Jan 0001 00:00:00 +2359", 0), ("Fri, 31 Dec 9999 23:59:59 -2359", 300)],
 )
 def test_retry_after_is_read_in_seconds_and_within_reason(header: str, seconds: float) -> None:
     assert seconds_of(header) == seconds

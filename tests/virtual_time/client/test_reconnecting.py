@@ -27,7 +27,7 @@ from ticker.client import (
     Unsubscribed,
     Welcome,
 )
-from ticker.client.disconnects import Retry
+from ticker.client.disconnects import ForeignAnswer, Retry
 from ticker.client.requests import Subscribe, Unsubscribe
 
 if TYPE_CHECKING:
@@ -169,6 +169,32 @@ async def test_a_server_that_is_none_of_ours_raises_on_entering(
         async with peer.client():
             pytest.fail("there is no stream")
     assert caught.value.code == 404
+
+
+@pytest.mark.parametrize("status", [200, 302, 404])
+async def test_the_page_of_a_proxy_between_two_streams_is_no_end(
+    autojump_clock: MockClock, peer: Peer, upto: Upto, status: int
+) -> None:
+    away = rejecting_with(status)
+    peer.plan(closing_with(1012), *[away] * 5, steady)
+    async with peer.client() as client:
+        await upto(client, Welcome)
+        await upto(client, Welcome)
+        assert str(status) in (client.statistics().last_fault or "")
+
+
+async def test_the_page_of_a_proxy_in_place_of_a_token_is_no_end_between_two_streams(
+    autojump_clock: MockClock, peer: Peer, upto: Upto
+) -> None:
+    peer.plan(closing_with(4001), steady)
+    peer.exchanges.extend([3600.0, *[ForeignAnswer("holds no token", 200)] * 5, 3600.0])
+    async with peer.client() as client:
+        await upto(client, Welcome)
+        await upto(client, Welcome)
+    peer.exchanges.append(ForeignAnswer("holds no token", 200))
+    with pytest.raises(ProtocolError, match="check the URL"):
+        async with peer.client():
+            pytest.fail("there is no stream")
 
 
 @pytest.mark.parametrize("status", [429, 503])

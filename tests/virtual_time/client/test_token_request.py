@@ -13,10 +13,10 @@ import trio
 import trustme
 from trio.testing import MockClock
 
-from ticker.client import AuthenticationError, Client, ProtocolError, UntrustedServerError, connect
+from ticker.client import AuthenticationError, Client, UntrustedServerError, connect
 from ticker.client.connection import dial
 from ticker.client.credentials import IssuedToken
-from ticker.client.disconnects import ProtocolViolation, Retry
+from ticker.client.disconnects import ForeignAnswer, Retry
 from ticker.client.limits import EXCHANGE_BYTES, EXCHANGE_SECONDS
 from ticker.client.server_address import parse_address
 from ticker.client.token_request import exchange_key
@@ -53,7 +53,7 @@ async def test_a_busy_server_says_for_how_long() -> None:
 
 
 async def test_a_redirect_is_not_followed_with_the_key() -> None:
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ForeignAnswer):
         await exchange(httpx.Response(307, headers={"Location": "http://elsewhere.test/"}))
 
 
@@ -70,8 +70,8 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
         b" " * (EXCHANGE_BYTES + 1),
     ],
 )
-async def test_an_answer_that_holds_no_token_is_a_protocol_violation(body: bytes) -> None:
-    with pytest.raises(ProtocolViolation):
+async def test_an_answer_that_holds_no_token_is_that_of_another_server(body: bytes) -> None:
+    with pytest.raises(ForeignAnswer):
         await exchange(httpx.Response(200, content=body))
 
 
