@@ -85,36 +85,42 @@ def record(
 
 
 def _record_exchange(settings: Settings, file: Path, source: str) -> None:
+    writer = CaptureWriter(file)
     try:
         feed = _feed(settings, source)
-        with CaptureWriter(file) as writer:
+        with writer:
             symbols = ", ".join(feed.symbols)
             click.echo(f"recording {symbols} from {source} into {file}; Ctrl-C stops", err=True)
             trio.run(_record, feed, writer, settings)
     except SourceConfigError as error:
         raise click.UsageError(str(error)) from None
     except CaptureError as error:
+        if writer.written:
+            _sum_up(writer)
         raise click.ClickException(str(error)) from None
     _sum_up(writer)
 
 
 def _record_stream(stream: AbstractAsyncContextManager[Client], file: Path, url: str) -> None:
+    writer = CaptureWriter(file)
+    recording = StreamRecording(writer)
     try:
-        with CaptureWriter(file) as writer:
-            recording = StreamRecording(writer)
+        with writer:
             click.echo(f"recording every tick of {url} into {file}; Ctrl-C stops", err=True)
             trio.run(_until_signal, recording, stream)
     except (CaptureError, TickerError) as error:
+        if writer.written:
+            _sum_up(writer, recording.gaps)
         raise click.ClickException(str(error)) from None
-    _sum_up(writer)
-    if recording.gaps:
-        places = "place" if recording.gaps == 1 else "places"
-        click.echo(f"ticks are missing in {recording.gaps} {places}", err=True)
+    _sum_up(writer, recording.gaps)
 
 
-def _sum_up(writer: CaptureWriter) -> None:
+def _sum_up(writer: CaptureWriter, gaps: int = 0) -> None:
+    """Say what was recorded, also where a fault ended that, maybe after hours."""
     left_out = f", {writer.skipped} left out" if writer.skipped else ""
     click.echo(f"{writer.written} messages recorded{left_out}", err=True)
+    if gaps:
+        click.echo(f"ticks are missing in {gaps} {'place' if gaps == 1 else 'places'}", err=True)
 
 
 async def _until_signal(

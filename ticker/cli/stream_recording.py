@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 import attrs
 import msgspec
 
-from ticker.client import Client, Message, Price, Reconnected, Ticker
+from ticker.client import Client, Message, Price, Ticker
 from ticker.market.sources.recorder import CaptureWriter
 from ticker.protocol.decimals import encode_json
 
@@ -18,8 +18,8 @@ class StreamRecording:
     """What was recorded of a stream.
 
     Attributes:
-        gaps: how often ticks are missing, since the stream was away for longer than the server
-            remembers, or the server had started anew.
+        gaps: how often ticks may be missing, since the stream was away for longer than the server
+            remembers, or another process took the market over: a snapshot begins anew then.
     """
 
     writer: CaptureWriter
@@ -40,9 +40,9 @@ class StreamRecording:
         """Write what holds a price, under the time at which the server published it."""
         async for message in messages:
             if isinstance(message, Ticker) and message.data:
+                if message.snapshot and self._held:
+                    self.gaps += 1
                 self._write(message)
-            elif isinstance(message, Reconnected) and not message.resumed:
-                self.gaps += 1
 
     def _write(self, tick: Ticker) -> None:
         if tick.snapshot:
