@@ -630,3 +630,7 @@ DOCTOR_SECONDS: Final = 3600.0
 #: calls of a tick, each of which gives the lock up, are 5 ms then, and the thread is done after
 #: half a second still.
 LOADING_SWITCH_SECONDS: Final = 0.00005
+#: The niceness at which a worker loads its modules while another one serves in its place: a third
+#: of the share of a process that sends frames. With less a start might take longer than
+#: `WORKER_START_SECONDS` on a machine with much else to do.
+LOADING_NICENESS: Final = 5

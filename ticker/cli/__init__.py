@@ -11,6 +11,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+#: What a worker's environment holds (`server/handover.py`, which is not for other commands).
+_HANDOVER: Final = "TICKER_WORKER_HANDOVER"
 
 
 def main(args: list[str] | None = None) -> int:
@@ -20,6 +24,10 @@ def main(args: list[str] | None = None) -> int:
         args: of the command line; this process's own where there are none.
     """
     with quitting_on_interrupt():
+        if _HANDOVER in os.environ:
+            from ticker.cli import quiet_start  # noqa: PLC0415 - only for workers
+
+            quiet_start.load()
         from ticker.cli.program import run  # noqa: PLC0415 - see above
     return run(args)
 

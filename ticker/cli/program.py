@@ -22,7 +22,7 @@ from ticker.settings.errors import SettingsError
 
 
 @contextmanager
-def _loading() -> Iterator[None]:
+def loading() -> Iterator[None]:
     """Load the modules of a command, in two thirds of the time.
 
     They are there to stay: the garbage collector does not go through them, neither meanwhile nor
@@ -90,7 +90,7 @@ class _Commands(click.Group):
         if home is None:
             return None
         if home.module not in sys.modules:
-            with quitting_on_interrupt(), _loading():
+            with quitting_on_interrupt(), loading():
                 import_module(home.module)
         command = getattr(sys.modules[home.module], cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - _COMMANDS says so

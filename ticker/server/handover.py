@@ -1,14 +1,12 @@
 """What a supervisor and its workers agree on: what is handed over, and what is said through it.
 
-Rules for this module: values only.
+Rules for this module: values only, and nothing that takes long to import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 #: The environment variable that tells a worker what it was handed: see `Handover`.
 HANDOVER: Final = "TICKER_WORKER_HANDOVER"
@@ -20,28 +18,33 @@ ENDING: Final = b"e"
 SUCCEEDED: Final = b"r"
 
 
-@attrs.frozen
-class Handover:
-    """What a worker is handed by its supervisor: its number, from 1, and three descriptors.
+class Handover(NamedTuple):
+    """What a worker is told by its supervisor: its number, from 1, and three descriptors.
 
     Attributes:
         number: which worker it is.
         listening: its listening socket.
         alive: where it writes `SERVING`, and then `ALIVE` every `limits.WORKER_ALIVE_SECONDS`.
         leash: ends when it is to drain.
+        replaces: whether another worker serves in its place until it does.
     """
 
     number: int
     listening: int
     alive: int
     leash: int
+    replaces: bool = False
 
     def environment(self) -> dict[str, str]:
         """Return the environment variable that tells a process of it."""
-        return {HANDOVER: f"{self.number}:{self.listening}:{self.alive}:{self.leash}"}
+        told = (self.number, self.listening, self.alive, self.leash, int(self.replaces))
+        return {HANDOVER: ":".join(map(str, told))}
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Handover | None:
         """Read what this process was handed; None where it is no supervisor's worker."""
         text = environ.get(HANDOVER)
-        return cls(*map(int, text.split(":"))) if text else None
+        if not text:
+            return None
+        number, listening, alive, leash, replaces = map(int, text.split(":"))
+        return cls(number, listening, alive, leash, bool(replaces))

@@ -59,8 +59,13 @@ class Worker(Protocol):
         """End it at once."""
 
 
-#: Starts the worker of a number on a listening socket.
-Start = Callable[[int, socket.socket], Awaitable[Worker]]
+class Start(Protocol):
+    """Starts a worker: see `worker_process.WorkerProcess.start`."""
+
+    def __call__(
+        self, number: int, listening: socket.socket, /, *, replaces: bool
+    ) -> Awaitable[Worker]:
+        """Start the worker of a number; says whether another one serves until it does."""
 
 
 class Place:
@@ -72,21 +77,29 @@ class Place:
     """
 
     def __init__(
-        self, number: int, listening: socket.socket, start: Start, policy: RestartPolicy
+        self,
+        number: int,
+        listening: socket.socket,
+        start: Start,
+        policy: RestartPolicy,
+        *,
+        replaces: bool = False,
     ) -> None:
         self.number = number
         self.status = 0
         self._listening = listening
         self._start = start
         self._policy = policy
+        # Whether the worker of another place serves the socket until this one's first does.
+        self._replaces = replaces
         self._worker: Worker | None = None
         self._left = trio.Event()
         self._succeeded = False
         self._ended = trio.Event()
 
     def another(self) -> Place:
-        """Return another place on the same socket."""
-        return Place(self.number, self._listening, self._start, self._policy)
+        """Return another place on the same socket, which is to replace this one."""
+        return Place(self.number, self._listening, self._start, self._policy, replaces=True)
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run a worker, and another each time it crashes, until `leave`; started once one serves.
@@ -99,6 +112,7 @@ class Place:
 
         def serves() -> None:
             nonlocal served
+            self._replaces = False
             log.info("worker_serves", worker=self.number)
             if not served:
                 served = True
@@ -143,7 +157,9 @@ class Place:
 
     async def _run(self, serves: Callable[[], None]) -> int:
         """Run one worker to its end; returns its status."""
-        worker = self._worker = await self._start(self.number, self._listening)
+        worker = self._worker = await self._start(
+            self.number, self._listening, replaces=self._replaces
+        )
         try:
             if self._left.is_set():  # meanwhile
                 worker.retire(succeeded=self._succeeded)

@@ -28,11 +28,25 @@ class WorkerProcess:
         self._leash = leash
 
     @classmethod
-    async def start(cls, command: Sequence[str], number: int, listening: socket.socket) -> Self:
-        """Start a worker on a listening socket."""
+    async def start(
+        cls,
+        command: Sequence[str],
+        number: int,
+        listening: socket.socket,
+        *,
+        replaces: bool = False,
+    ) -> Self:
+        """Start a worker on a listening socket.
+
+        Args:
+            command: what to run.
+            number: of the worker.
+            listening: its socket.
+            replaces: whether another worker serves on that socket until this one does.
+        """
         alive, its_alive = os.pipe2(os.O_CLOEXEC)
         its_leash, leash = os.pipe2(os.O_CLOEXEC)
-        handover = Handover(number, listening.fileno(), its_alive, its_leash)
+        handover = Handover(number, listening.fileno(), its_alive, its_leash, replaces)
         try:
             process = await trio.lowlevel.open_process(
                 command,

@@ -39,11 +39,13 @@ class MadeUp:
         gone_at: when it had ended.
         status: what it ended with.
         drains: how many seconds it takes to end by itself; None for one that never does.
+        replaces: whether it was told that another one serves until it does.
     """
 
     number: int
     starts: float
     drains: float | None
+    replaces: bool
     began: float = attrs.field(factory=trio.current_time)
     served_at: float | None = None
     retired: bool | None = None
@@ -94,10 +96,10 @@ class Scene:
         self.supervisor = Supervisor(self._start, sockets, POLICY, grace=GRACE)
         self.ended = trio.Event()
 
-    async def _start(self, number: int, listening: socket.socket) -> MadeUp:
+    async def _start(self, number: int, listening: socket.socket, *, replaces: bool) -> MadeUp:
         assert listening.fileno() != -1
         await trio.lowlevel.checkpoint()
-        worker = MadeUp(number, START, self.drains)
+        worker = MadeUp(number, START, self.drains, replaces)
         self.workers.append(worker)
         if self.fails is not None:
             worker.end(self.fails)
@@ -220,6 +222,7 @@ async def test_sighup_replaces_one_after_the_other_each_by_one_that_serves(
         assert scene.serving() == [1, 2, 3]
         old, new = scene.workers[:3], scene.workers[3:]
     assert [each.retired for each in old] == [True] * 3
+    assert [each.replaces for each in scene.workers] == [False] * 3 + [True] * 3
     by_number = {each.number: each for each in new}
     assert [each.retired_at for each in old] == [by_number[e.number].served_at for e in old]
     assert scene.most_draining() == 1
