@@ -41,19 +41,31 @@ function baseOf(url) {
 }
 
 async function request(url, options) {
-	let response;
+	let response, text;
 	try {
 		const signal = AbortSignal.timeout(REQUEST_MS);
-		response = await fetch(url, { cache: "no-store", credentials: "omit", signal, ...options });
-		if (response.ok) return await response.json();
+		// No redirect is followed: a key is for this server alone.
+		const safe = { cache: "no-store", credentials: "omit", redirect: "manual", signal };
+		response = await fetch(url, { ...safe, ...options });
+		text = await response.text();
 	} catch {
 		throw new TickerError("unreachable", "the server cannot be reached", { terminal: false });
 	}
-	const { status: code, statusText, headers } = response;
-	const { error = statusText } = await response.json().catch(() => ({}));
+	const answer = objectIn(text);
+	if (response.ok && answer) return answer;
+	const { status: code, headers } = response;
+	const error = answer?.error ?? `status ${code}, as from no Ticker server`;
 	const terminal = code < 500 && ![408, 425, 429].includes(code);
 	const retryAfterMs = Number(headers.get("Retry-After")) * 1000 || 0;
 	throw new TickerError(KINDS[code] ?? "unexpected", error, { terminal, retryAfterMs, code });
+}
+
+function objectIn(text) {
+	try {
+		return Object(JSON.parse(text));
+	} catch {
+		return null;
+	}
 }
 
 /** Exchange an API key for `{token, user_id, role, expires_in}`. */
@@ -176,13 +188,16 @@ export class TickerClient extends EventTarget {
 				if (this.#closed) return;
 				wait = await this.#afterStream(await this.#stream(token));
 			} catch (error) {
-				if (error.terminal !== false) return this.#end(error);
+				if (error.terminal !== false && !this.#passes(error)) return this.#end(error);
 				wait = { reason: error.kind, ms: error.retryAfterMs };
 			}
 			if (wait.reason && !this.#closed) await this.#pause(wait);
 			if (!this.#closed) this.#become({ name: "connecting" });
 		}
 	}
+
+	/** Once there has been a stream, what no Ticker server says is a proxy's word. */
+	#passes = ({ kind }) => kind === "unexpected" && !this.#settleOpened;
 
 	#pause({ reason, ms = 0 }) {
 		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
@@ -434,7 +449,7 @@ export class Tokens {
 		try {
 			await this.#renew();
 		} catch (error) {
-			if (error.terminal) throw error;
+			if (error.terminal && error.kind !== "unexpected") throw error;
 			const left = Math.min(BACKOFF_MOST_MS, this.#endsAt - Date.now());
 			this.#tryAt = Date.now() + error.retryAfterMs + Math.max(BACKOFF_FIRST_MS, (left / 2) * Math.random());
 		}
@@ -454,6 +469,8 @@ export class Tokens {
 	}
 
 	#accept({ token, expires_in: seconds = Infinity }) {
+		const usable = typeof token === "string" && /^[!-~]+$/.test(token);
+		if (!usable) throw new TickerError("unexpected", "there is no token in the answer");
 		const lifeMs = seconds * 1000;
 		this.held = token;
 		this.#endsAt = Date.now() + lifeMs;
