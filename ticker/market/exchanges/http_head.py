@@ -78,7 +78,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     value = headers.get("retry-after", "")
     try:
         seconds = float(value) if value.isdecimal() else _until(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(seconds, 0.0), FEED_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else 0.0
 
