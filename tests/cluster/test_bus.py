@@ -12,8 +12,8 @@ import trustme
 
 from tests.support.redis_server import VALKEY, RedisServer, free_port, redis_server, sentinels
 from ticker import limits
-from ticker.cluster.bus import Bus, open_bus
-from ticker.cluster.bus_values import BusUnavailableError, Elected, Held, Snapshot, SupersededError
+from ticker.cluster.bus import BusUnavailableError, Elected, Held, Snapshot, SupersededError
+from ticker.cluster.redis_bus import RedisBus, open_bus
 from ticker.settings.bus_address import parse_bus
 
 
@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServ
 
 
 @asynccontextmanager
-async def nodes(url: str, *names: str) -> AsyncIterator[list[Bus]]:
+async def nodes(url: str, *names: str) -> AsyncIterator[list[RedisBus]]:
     async with (
         open_bus(parse_bus(url), "market", names[0]) as first,
         open_bus(parse_bus(url), "market", names[1]) as two,
@@ -34,7 +34,7 @@ async def nodes(url: str, *names: str) -> AsyncIterator[list[Bus]]:
         yield [first, two]
 
 
-async def elected(bus: Bus) -> int:
+async def elected(bus: RedisBus) -> int:
     with trio.fail_after(10):
         while True:
             answer = await bus.elect()

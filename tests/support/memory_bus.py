@@ -1,7 +1,7 @@
 """Redis as far as the bus asks it, in memory and virtual time, with all that may go wrong.
 
-What the scripts of `ticker.cluster.bus` do in one step is done here in one step. What they do on a
-real server is looked at in `tests/cluster`; here it is what machines make of it.
+What the scripts of `ticker.cluster.redis_bus` do in one step is done here in one step. What they do
+on a real server is looked at in `tests/cluster`; here it is what machines make of it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import copy
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import trio
 
 from ticker import limits
-from ticker.cluster.bus import Bus
-from ticker.cluster.bus_values import (
+from ticker.cluster.bus import (
     BEGINNING,
+    Bus,
     BusUnavailableError,
     Elected,
     Entry,
@@ -145,7 +145,7 @@ class MemoryLink:
     async def connected(self) -> AsyncIterator[Bus]:
         """Connect, until the block is left; what was sent may arrive after that."""
         await self.ask(lambda: None)
-        yield cast("Bus", MemoryBus(self))
+        yield MemoryBus(self)
 
     async def ask(self, command: Callable[[], Any], seconds: float = limits.BUS_SECONDS) -> Any:
         """Do a command at the server, within a time, maybe late."""
@@ -185,7 +185,7 @@ class MemoryLink:
 
 
 class MemoryBus:
-    """The same methods as `Bus`."""
+    """The bus in memory."""
 
     def __init__(self, link: MemoryLink) -> None:
         self._link = link
@@ -247,6 +247,6 @@ class MemoryBus:
                 await self._redis.added.park()
         return []
 
-    async def register(self, _status: bytes) -> None:
+    async def register(self, _status: bytes, /) -> None:
         """See `Bus`."""
         await trio.lowlevel.checkpoint()

@@ -19,8 +19,8 @@ from tests.support.programs import needed
 from tests.support.redis_server import free_port
 from tests.support.server import environment, script
 from tests.support.waiting import wait_until
-from ticker.cluster.bus import open_bus
-from ticker.cluster.bus_values import BusUnavailableError, Elected
+from ticker.cluster.bus import BusUnavailableError, Elected
+from ticker.cluster.redis_bus import open_bus
 from ticker.settings.bus_address import parse_bus
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"

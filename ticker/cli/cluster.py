@@ -88,7 +88,7 @@ def _row(worker: WorkerStatus) -> tuple[str, ...]:
 
 
 def _nodes(settings: Settings) -> list[dict[str, Any]]:
-    from ticker.cluster.bus_values import BusUnavailableError  # noqa: PLC0415 - an extra
+    from ticker.cluster.bus import BusUnavailableError  # noqa: PLC0415 - an extra
     from ticker.cluster.node import nodes_of  # noqa: PLC0415 - the same
 
     try:

@@ -13,8 +13,7 @@ from typing import NoReturn
 import trio
 
 from ticker import limits
-from ticker.cluster.bus import Bus
-from ticker.cluster.bus_values import BusUnavailableError, Snapshot, SupersededError
+from ticker.cluster.bus import Bus, BusUnavailableError, Snapshot, SupersededError
 from ticker.cluster.market_messages import Changes, Conditions, Heartbeat, Message, keyframe, pack
 from ticker.cluster.mirror import Mirror
 from ticker.market.condition import Condition

@@ -29,16 +29,16 @@ import structlog
 import trio
 
 from ticker import limits
-from ticker.cluster.bus import Bus
-from ticker.cluster.bus_feeder import Feeder
-from ticker.cluster.bus_values import (
+from ticker.cluster.bus import (
     BEGINNING,
+    Bus,
     BusUnavailableError,
     Elected,
     Entry,
     Held,
     SupersededError,
 )
+from ticker.cluster.bus_feeder import Feeder
 from ticker.cluster.leader import Leader
 from ticker.cluster.market_messages import Keyframe, Message, RelayMessageError, unpack
 from ticker.cluster.mirror import GapError, Mirror

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ticker.cluster.bus import open_bus
 from ticker.cluster.machines import Machines
+from ticker.cluster.redis_bus import open_bus
 from ticker.market.market import Market
 from ticker.security.secrets_file import SecretFileError, read_line, write_line
 from ticker.settings.bus_address import parse_bus
