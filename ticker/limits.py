@@ -391,6 +391,8 @@ HEAD_SECONDS: Final = 5.0
 BODY_SECONDS: Final = 10.0
 #: A request body: an API key is 100 bytes.
 BODY_BYTES: Final = 4096
+#: What is read of a chunked body at once: 700 chunks of a byte, which h11 takes 4 ms for.
+CHUNKED_READ_BYTES: Final = 4096
 #: Requests of one address that may come at once, as a multiple of its rate in a second: a page
 #: with everything on it, for some people behind one address.
 HTTP_BURST_TIMES: Final = 5

@@ -92,6 +92,9 @@ class HttpStream(trio.abc.HalfCloseableStream):
             return data
         if self._body_left == 0:
             return await self._next_head()
+        if self._chunks is not None:
+            # Looking for the end in many tiny chunks takes a thousand times as long as copying.
+            max_bytes = limits.CHUNKED_READ_BYTES
         with trio.move_on_at(self._body_deadline):
             data = bytes(await self._stream.receive_some(max_bytes))
             return self._body(data)
