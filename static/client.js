@@ -106,6 +106,7 @@ export class TickerClient extends EventTarget {
 	#renewed = false; // a token was refused before its time
 	#wanted;
 	#granted = false;
+	#held; // the symbols of the subscription in force
 	#epoch;
 	#asked;
 	#sentId; // of what was asked for last; none for the handshake's query
@@ -315,6 +316,13 @@ export class TickerClient extends EventTarget {
 	#confirmed(answer) {
 		const held = new Set(answer.symbols);
 		for (const symbol of this.latest.keys()) if (!held.has(symbol)) this.latest.delete(symbol);
+		// Of symbols that were not held, as where a role may see more now, all would be missing that stands still.
+		const lacking = answer.resumed && this.#held && answer.symbols.some((symbol) => !this.#held.has(symbol));
+		this.#held = held;
+		if (lacking) {
+			this.position = null;
+			return this.#hangUp();
+		}
 		this.#wanted = this.#sent.get(answer.id) ?? this.#wanted;
 		this.#sent.delete(answer.id);
 		if (answer.id === this.#sentId) {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ticker.client.disconnects import ProtocolViolation
+from ticker.client.disconnects import ProtocolViolation, Retry
 from ticker.client.messages import (
     Epoch,
     Message,
@@ -41,6 +41,7 @@ class Book:
         """Begin without a price, after the frame that a program says it has."""
         self.position = position
         self._epoch = ""
+        self._held: frozenset[str] | None = None  # the symbols of the subscription in force
         self._prices: dict[str, Price] = {}
         self._stale: dict[str, Status] = {}  # by source
         self.latest: Mapping[str, Price] = MappingProxyType(self._prices)
@@ -50,6 +51,8 @@ class Book:
 
         Raises:
             ProtocolViolation: it is a frame of changes that does not follow the last one.
+            Retry: symbols were resumed that were not held, as where a role may see more than
+                before: what has not changed of them would be missing.
         """
         match message:
             case Ticker():
@@ -63,15 +66,24 @@ class Book:
                 self._epoch = epoch or ""
             case Epoch(epoch=epoch):
                 self._epoch = epoch
-            case Subscribed(symbols=symbols, epoch=epoch, resumed=resumed):
-                self._epoch = epoch or self._epoch
-                if not resumed:
-                    self.position = None
-                for symbol in self._prices.keys() - set(symbols):
-                    del self._prices[symbol]
+            case Subscribed():
+                self._hold(message)
             case Unsubscribed():
+                self._held = frozenset()
                 self._prices.clear()
                 self.position = None
+
+    def _hold(self, answer: Subscribed) -> None:
+        """Hold the symbols of a subscription, and let go of all others."""
+        self._epoch = answer.epoch or self._epoch
+        if not answer.resumed:
+            self.position = None
+        for symbol in self._prices.keys() - set(answer.symbols):
+            del self._prices[symbol]
+        held, self._held = self._held, frozenset(answer.symbols)
+        if answer.resumed and held is not None and not self._held <= held:
+            self.position = None
+            raise Retry("there are symbols that were not held before")
 
     def _apply(self, frame: Ticker) -> None:
         held, self.position = self.position, None

@@ -8,7 +8,9 @@ import pytest
 
 from ticker.client import Price
 from ticker.client.book import Book
+from ticker.client.disconnects import Retry
 from ticker.client.messages import Status, Subscribed, Ticker, Unsubscribed, Welcome
+from ticker.client.requests import Resume
 
 
 def tick(*symbols: str, source: str | None = None, snapshot: bool = False) -> Ticker:
@@ -32,6 +34,18 @@ def test_a_subscription_lets_go_of_what_it_does_not_hold() -> None:
     assert set(book.latest) == {"B-USD"}
     book.take(Unsubscribed())
     assert book.latest == {}
+
+
+def test_what_is_resumed_has_no_symbol_that_was_not_held() -> None:
+    """What stands still of it would be missing."""
+    book = Book()
+    book.take(Subscribed(symbols=("A-USD", "B-USD"), epoch="one"))
+    book.take(tick("A-USD", "B-USD", snapshot=True))
+    book.take(Subscribed(symbols=("B-USD",), epoch="one", resumed=True))
+    assert book.position == Resume("one", 1)
+    with pytest.raises(Retry):
+        book.take(Subscribed(symbols=("B-USD", "C-USD"), epoch="one", resumed=True))
+    assert book.position is None
 
 
 @pytest.mark.parametrize(
