@@ -132,6 +132,8 @@ FEED_CONNECTS: Final = 60
 FEED_CONNECTS_SECONDS: Final = 300.0
 #: Of these, what is for REST: it keeps its connection, unless the exchange closes it.
 FEED_REST_CONNECTS: Final = 20
+#: ... and for candles, which can wait.
+FEED_CANDLES_CONNECTS: Final = 10
 #: The least time between two requests on a connection: Binance disconnects at 5 a second.
 FEED_REQUEST_SECONDS: Final = 0.25
 #: The head of an HTTP answer: as most servers bound it.
@@ -139,6 +141,8 @@ FEED_HEAD_BYTES: Final = 16 * 1024
 #: The longest answer of REST: all that Binance lists takes about 6 MiB.
 FEED_REST_BYTES: Final = 24 * 1024 * 1024
 FEED_REST_CHUNK_BYTES: Final = 64 * 1024
+#: The longest answer about candles: the longest that is documented has 1,000 of 200 bytes.
+FEED_CANDLES_BYTES: Final = 1024 * 1024
 #: Larger answers are read in a thread: 256 KiB take about a millisecond.
 FEED_REST_THREAD_BYTES: Final = 256 * 1024
 #: ... and of candles, which take longer: 100 of them.
@@ -177,8 +181,6 @@ FEED_REST_RETRY_MAX_SECONDS: Final = 300.0
 FEED_LOOK_SECONDS: Final = 1.0
 #: Symbols named in one line about them; the rest is counted.
 FEED_NAMED_SYMBOLS: Final = 5
-#: Questions for candles in a row: proofs of prices, which have to be in time, wait behind them.
-FEED_BACKFILL_QUESTIONS: Final = 4
 #: A subscription that ought to bring a price at once is given this long before REST is asked.
 FEED_SNAPSHOT_SECONDS: Final = 3.0
 #: Symbols asked about one by one; beyond that, the whole catalogue is one question.

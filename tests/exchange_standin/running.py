@@ -17,6 +17,7 @@ from tests.exchange_standin.serving import in_memory
 from tests.exchange_standin.standin import StandIn
 from ticker.market.backfill import Backfill
 from ticker.market.exchanges.feed import Feed
+from ticker.market.exchanges.feed_errors import FeedError
 from ticker.market.quote import Quote
 from ticker.market.sources import SourceContext, SourceError, load_source, open_batches
 from ticker.supervision import RestartPolicy, supervise
@@ -57,6 +58,7 @@ class Running:
         reasons: why symbols have no price, now.
         stops: when each of its lives ended.
         refused: no connection can be opened.
+        rest_fault: what goes wrong when one to REST is opened.
         heard: every message.
     """
 
@@ -68,7 +70,14 @@ class Running:
     reasons: dict[str, str] = attrs.field(factory=dict)
     stops: list[float] = attrs.field(factory=list)
     refused: bool = False
+    rest_fault: Exception | None = None
     heard: list[bytes | str] = attrs.field(factory=list)
+
+    def dial_fault(self, url: str) -> Exception | None:
+        """Return what goes wrong when a connection to an address is opened."""
+        if self.refused:
+            return FeedError("exchange: refused")
+        return self.rest_fault if url.startswith("http") else None
 
     async def until(self, symbol: str, price: str) -> Quote:
         """Return the first quote of a symbol at a price."""
@@ -149,7 +158,7 @@ async def running(
             dialect = feed.dialect
             if dialect.lifetime_seconds is not None and lifetime is not None:
                 dialect = attrs.evolve(dialect, lifetime_seconds=lifetime)
-            dial = in_memory(exchange, nursery, lambda: run.refused)
+            dial = in_memory(exchange, nursery, run.dial_fault)
             run.feed = attrs.evolve(feed, dialect=dialect, dial=dial, tap=run.heard.append)
 
             async def play() -> None:

@@ -20,7 +20,6 @@ from trio.testing import memory_stream_pair
 
 from tests.exchange_standin.standin import StandIn
 from ticker.market.exchanges.dial import Dial
-from ticker.market.exchanges.feed_errors import FeedError
 from ticker.market.exchanges.proxy import Proxy
 
 T = TypeVar("T")
@@ -30,15 +29,17 @@ PATIENCE_SECONDS = 30
 
 
 def in_memory(
-    exchange: StandIn, nursery: trio.Nursery, refused: Callable[[], bool] = lambda: False
+    exchange: StandIn,
+    nursery: trio.Nursery,
+    fault: Callable[[str], Exception | None] = lambda _url: None,
 ) -> Dial:
     """Return what a feed dials with to reach a stand-in without a socket."""
 
     async def dial(url: str, proxy: Proxy | None) -> trio.abc.Stream:
-        del url, proxy
+        del proxy
         await trio.lowlevel.checkpoint()
-        if refused():
-            raise FeedError("exchange: refused")
+        if (error := fault(url)) is not None:
+            raise error
         ours, theirs = memory_stream_pair()
         nursery.start_soon(exchange.serve, theirs)
         return ours

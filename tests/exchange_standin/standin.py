@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -66,6 +66,11 @@ class Line(trio.abc.Stream):
         await self.inner.aclose()
 
 
+def about_candles(target: str) -> bool:
+    """Tell whether a question of REST is about candles, at whatever exchange."""
+    return any(word in target for word in ("candles", "OHLC", "klines"))
+
+
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -83,6 +88,7 @@ class StandIn:
         system: the state of the whole exchange, where it tells one.
         upgrade: what it answers instead of an upgrade, as it stands; the connection stays open.
         rest_answer: what REST answers instead, as it stands; empty for nothing at all.
+        candles_instead: answers a question about candles in its place; the connection ends after.
         unlisted: REST has an empty catalogue.
         shuts_down: announces the end of each connection right after its acknowledgement.
         clock: the time of its trades, in milliseconds since the epoch.
@@ -104,6 +110,7 @@ class StandIn:
     system: str = "online"
     upgrade: bytes | None = None
     rest_answer: bytes | None = None
+    candles_instead: Callable[[trio.abc.Stream], Awaitable[None]] | None = None
     unlisted: bool = False
     shuts_down: bool = False
     clock: Callable[[], int] = wall_ms
@@ -147,6 +154,10 @@ class StandIn:
         if self.rest_answer is not None:
             await stream.send_all(self.rest_answer)
             await trio.sleep_forever()
+        if self.candles_instead is not None and about_candles(target):
+            await self.candles_instead(stream)
+            await stream.aclose()
+            return
         parts = urlsplit(target)
         markets = {} if self.unlisted else self.markets
         status, answer = "200 OK", b"{}"

@@ -1,4 +1,4 @@
-"""How often a source connects: its budget of connections, and pauses that grow.
+"""How often a source connects and asks: its budget of connections, turns, and pauses that grow.
 
 Rules: pure; times are arguments, in seconds of any one clock.
 """
@@ -17,7 +17,7 @@ from ticker.limits import (
     REFUSED_SYMBOL_SECONDS,
 )
 
-__all__ = ["ConnectBudget", "growing_pause", "replacement_pause"]
+__all__ = ["ConnectBudget", "RestTurns", "growing_pause", "replacement_pause"]
 
 
 @attrs.define
@@ -43,6 +43,30 @@ class ConnectBudget:
             self._opened.popleft()
         self._opened.append(at)
         return at - now
+
+
+@attrs.define
+class RestTurns:
+    """When REST may be asked the next question, whichever task asks and in whichever life.
+
+    Attributes:
+        seconds: the least time between two questions.
+        not_before: until then the exchange wants none at all.
+    """
+
+    seconds: float
+    not_before: float = 0.0
+    _free: float = 0.0
+
+    def claim(self, now: float) -> float:
+        """Take the next turn and return how long to wait for it."""
+        at = max(now, self._free)
+        self._free = at + self.seconds
+        return at - now
+
+    def put_off(self, until: float) -> None:
+        """Learn that the exchange wants no question before a time."""
+        self.not_before = max(self.not_before, until)
 
 
 def replacement_pause(short_lives: int) -> float:

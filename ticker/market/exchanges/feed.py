@@ -10,14 +10,26 @@ the proofs'.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 import attrs
 import structlog
 import trio
 
-from ticker.limits import FEED_BATCH_SECONDS, FEED_REPLACE_RETRY_SECONDS
-from ticker.market.exchanges.connect_pauses import ConnectBudget, is_short, replacement_pause
+from ticker.limits import (
+    FEED_BATCH_SECONDS,
+    FEED_CANDLES_BYTES,
+    FEED_REPLACE_RETRY_SECONDS,
+    FEED_REST_BYTES,
+)
+from ticker.market.backfill import Backfill
+from ticker.market.exchanges.candle_questions import CandleQuestions
+from ticker.market.exchanges.connect_pauses import (
+    ConnectBudget,
+    RestTurns,
+    is_short,
+    replacement_pause,
+)
 from ticker.market.exchanges.dial import Dial, dial
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.exchange_socket import connected
@@ -71,7 +83,8 @@ class Feed:
     memory: FeedMemory = attrs.field(
         default=attrs.Factory(
             lambda self: FeedMemory(
-                ConnectBudget(self.dialect.connects, self.dialect.connects_seconds)
+                ConnectBudget(self.dialect.connects, self.dialect.connects_seconds),
+                RestTurns(self.dialect.rest.seconds),
             ),
             takes_self=True,
         )
@@ -112,9 +125,18 @@ class Feed:
         await trio.sleep(self.memory.rest_budget.claim(trio.current_time()))
         await self.within_budget()
 
+    async def within_candles_budget(self) -> None:
+        """Wait until one more connection to REST for candles is."""
+        await trio.sleep(self.memory.candles_budget.claim(trio.current_time()))
+        await self.within_budget()
+
 
 class _Life:
-    """One life of a feed: a connection, the one that is to replace it, and REST beside them."""
+    """One life of a feed: a connection, the one that is to replace it, and REST beside them.
+
+    Candles are asked for on a connection of their own: one that does not answer holds up no proof
+    of a price.
+    """
 
     def __init__(self, feed: Feed, state: FeedState) -> None:
         self._feed = feed
@@ -126,6 +148,8 @@ class _Life:
         async with trio.open_nursery() as nursery:
             current = self._current = await self._open(nursery)
             nursery.start_soon(self._ask)
+            if self._feed.context.backfill is not None:
+                nursery.start_soon(self._fill, self._feed.context.backfill)
             short_lives = 0
             while True:
                 with trio.move_on_after(self._feed.dialect.lifetime_seconds or math.inf):
@@ -161,7 +185,7 @@ class _Life:
 
     async def _ask(self) -> None:
         feed = self._feed
-        client = RestClient(feed.rest_url, feed.rest_proxy, feed.dial, feed.within_rest_budget)
+        client = self._client(feed.within_rest_budget)
         questions = Questions(
             feed.dialect,
             self._state,
@@ -169,12 +193,35 @@ class _Life:
             client.ask,
             self._check_holdings,
             feed.context.report,
-            feed.context.backfill,
         )
         try:
             await questions.run()
         finally:
             await client.aclose()
+
+    async def _fill(self, backfill: Backfill) -> None:
+        feed = self._feed
+        client = self._client(feed.within_candles_budget, FEED_CANDLES_BYTES)
+        questions = CandleQuestions(
+            feed.dialect, self._state, client.ask, feed.context.report, backfill
+        )
+        try:
+            await questions.run()
+        finally:
+            await client.aclose()
+
+    def _client(
+        self, before_connecting: Callable[[], Awaitable[None]], most_bytes: int = FEED_REST_BYTES
+    ) -> RestClient:
+        feed = self._feed
+        return RestClient(
+            feed.rest_url,
+            feed.rest_proxy,
+            feed.dial,
+            before_connecting,
+            feed.memory.turns,
+            most_bytes,
+        )
 
     async def _check_holdings(self) -> None:
         holdings = self._feed.dialect.holdings

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Final
 
 import h11
@@ -16,9 +17,18 @@ from trio_websocket import ConnectionClosed, HandshakeError
 from wsproto.utilities import ProtocolError
 
 from ticker.exception_groups import causes, first
+from ticker.market.exchanges.decoding import BadMessage, Unavailable
 from ticker.market.sources import SourceError
 
-__all__ = ["BROKEN", "FeedError", "MessageTooBigError", "StatusError", "one_fault", "why"]
+__all__ = [
+    "BROKEN",
+    "FeedError",
+    "MessageTooBigError",
+    "StatusError",
+    "is_wrong",
+    "one_fault",
+    "why",
+]
 
 #: What a connection raises that does not work, or not any more.
 BROKEN: Final = (
@@ -31,6 +41,10 @@ BROKEN: Final = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
 )
+
+
+#: Answers to a question that is wrong, rather than to one too many.
+_WRONG: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
 
 
 class FeedError(SourceError):
@@ -78,3 +92,10 @@ def why(error: BaseException) -> str:
         return f"closed with {error.reason.code} {error.reason.reason or ''}".rstrip()
     *_, cause = causes(error)
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def is_wrong(error: StatusError | BadMessage) -> bool:
+    """Tell whether a question to REST is wrong, rather than one too many or at a bad time."""
+    if isinstance(error, StatusError):
+        return error.status in _WRONG
+    return not isinstance(error, Unavailable)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from ticker.limits import FEED_CONNECTS_SECONDS, FEED_REST_CONNECTS
-from ticker.market.exchanges.connect_pauses import ConnectBudget
+from ticker.limits import FEED_CANDLES_CONNECTS, FEED_CONNECTS_SECONDS, FEED_REST_CONNECTS
+from ticker.market.exchanges.connect_pauses import ConnectBudget, RestTurns
 from ticker.market.exchanges.dialect import Listing
 from ticker.market.exchanges.subscriptions import Refusals
 
@@ -48,6 +48,8 @@ class FeedMemory:
     Attributes:
         budget: when it may connect again, for whatever.
         rest_budget: when it may connect to REST again; less, so that some is left for streams.
+        candles_budget: the same for candles, so that the past takes nothing from the proofs.
+        turns: when REST may be asked.
         catalogue: what the whole catalogue said, and when.
         refused: symbols whose subscription the exchange refused.
         unlisted: symbols that its catalogue does not have.
@@ -55,8 +57,12 @@ class FeedMemory:
     """
 
     budget: ConnectBudget
+    turns: RestTurns
     rest_budget: ConnectBudget = attrs.field(
         factory=lambda: ConnectBudget(FEED_REST_CONNECTS, FEED_CONNECTS_SECONDS)
+    )
+    candles_budget: ConnectBudget = attrs.field(
+        factory=lambda: ConnectBudget(FEED_CANDLES_CONNECTS, FEED_CONNECTS_SECONDS)
     )
     catalogue: tuple[Sequence[Listing], float] | None = None
     refused: Refusals = attrs.field(factory=Refusals)

@@ -7,14 +7,11 @@ exchange can say on the connection itself what it is subscribed to, that is aske
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
 from typing import Final
 
 import trio
 
 from ticker.limits import (
-    FEED_BACKFILL_QUESTIONS,
-    FEED_CANDLES_THREAD_BYTES,
     FEED_CATALOGUE_SECONDS,
     FEED_DETAIL_CHARACTERS,
     FEED_LISTINGS_AT_ONCE,
@@ -24,19 +21,14 @@ from ticker.limits import (
     FEED_REST_THREAD_BYTES,
     FEED_STATUS_SECONDS,
 )
-from ticker.market.backfill import Backfill, Span
-from ticker.market.candles import ExactBar
 from ticker.market.exchanges.connect_pauses import growing_pause, is_short
-from ticker.market.exchanges.decoding import BadMessage, Unavailable
+from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.dialect import Dialect, Listing
-from ticker.market.exchanges.feed_errors import FeedError, StatusError
+from ticker.market.exchanges.feed_errors import FeedError, StatusError, is_wrong
 from ticker.market.exchanges.feed_memory import FeedMemory
 from ticker.market.exchanges.feed_state import FeedState
 
 __all__ = ["Questions"]
-
-#: Answers to a question that is wrong, rather than to one too many.
-_WRONG: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
 
 
 class Questions:
@@ -50,7 +42,6 @@ class Questions:
         ask: Callable[[str], Awaitable[bytes]],
         check_holdings: Callable[[], Awaitable[None]],
         report: Callable[[str, str], None],
-        backfill: Backfill | None = None,
     ) -> None:
         """Prepare; `run` begins.
 
@@ -60,16 +51,14 @@ class Questions:
             memory: the symbols that its catalogue does not have.
             ask: asks a path and returns the body.
             check_holdings: asks on the connection what it is subscribed to.
-            report: is told of `no_catalogue`, `no_rest_price` and `no_candles`.
-            backfill: what of the past is to be filled; None for nothing.
+            report: is told of `no_catalogue` and `no_rest_price`.
         """
         self._dialect: Final = dialect
         self._state: Final = state
         self._memory: Final = memory
-        self._ask_path: Final = ask
+        self._ask: Final = ask
         self._check_holdings: Final = check_holdings
         self._report: Final = report
-        self._backfill: Final = backfill
         self._began = self._catalogue_due = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -83,8 +72,6 @@ class Questions:
             SourceConfigError: the catalogue has none of the symbols.
         """
         self._began = self._catalogue_due = trio.current_time()
-        if self._backfill is not None:
-            self._backfill.begin([each for names in self._state.names.values() for each in names])
         while True:
             now = trio.current_time()
             if now >= self._not_before:
@@ -95,7 +82,6 @@ class Questions:
             if quiet := self._state.to_prove(trio.current_time()):
                 await self._prove(quiet)
             await self._ask_details()
-            await self._fill_gaps()
             self._state.tell_reasons()
             await trio.sleep(FEED_LOOK_SECONDS)
 
@@ -152,14 +138,18 @@ class Questions:
         try:
             body = await self._ask(rest.listings(names))
             if len(body) > FEED_REST_THREAD_BYTES:
-                return await trio.to_thread.run_sync(rest.read_listings, body)
-            return rest.read_listings(body)
+                found = await trio.to_thread.run_sync(rest.read_listings, body)
+            else:
+                found = rest.read_listings(body)
         except (StatusError, BadMessage) as error:
-            if names is not None and _is_wrong(error):
+            if names is not None and is_wrong(error):
                 return []  # it does not know one of them: the whole of it tells which
             self._fail("no_catalogue", str(error), error)
         except FeedError as error:
             self._fail("no_catalogue", str(error), error)
+        else:
+            self._succeed()
+            return found
         return None
 
     # --- prices
@@ -180,7 +170,7 @@ class Questions:
             try:
                 answers = rest.read_prices(await self._ask(path), listings)
             except (StatusError, BadMessage) as error:
-                if _is_wrong(error):
+                if is_wrong(error):
                     self._report("no_rest_price", str(error)[:FEED_DETAIL_CHARACTERS])
                     continue  # it has no price of this one
                 self._fail("no_rest_price", str(error), error)
@@ -189,6 +179,7 @@ class Questions:
                 self._fail("no_rest_price", str(error), error)
                 return False
             answered = True
+            self._succeed()
             doubt = self._state.asked(answers, asked_at)
             if doubt is not None:
                 if not is_short(trio.current_time() - self._began):
@@ -212,59 +203,12 @@ class Questions:
             self._details_due = now + pause
             await self._compare(served)
 
-    # --- the past
-
-    async def _fill_gaps(self) -> None:
-        """Ask for some of the candles that our own bars lack."""
-        rest = self._dialect.rest
-        if self._backfill is None or rest.candles is None:
-            return
-        for _ in range(FEED_BACKFILL_QUESTIONS):
-            found = None if trio.current_time() < self._not_before else self._next_gap()
-            if found is None:
-                return
-            listing, span = found
-            path = rest.candles(listing, span.step.name, span.begin, span.end)
-            bars: Sequence[ExactBar] = ()
-            try:
-                bars = await self._read_candles(await self._ask(path))
-            except (StatusError, BadMessage) as error:
-                if not _is_wrong(error):
-                    self._fail("no_candles", str(error), error)
-                    return
-                # It has none of these, or none that make sense.
-                self._report("no_candles", str(error)[:FEED_DETAIL_CHARACTERS])
-            except FeedError as error:
-                self._fail("no_candles", str(error), error)
-                return
-            await self._backfill.fill(span, bars)
-
-    async def _read_candles(self, body: bytes) -> Sequence[ExactBar]:
-        if len(body) > FEED_CANDLES_THREAD_BYTES:
-            return await trio.to_thread.run_sync(self._dialect.rest.read_candles, body)
-        return self._dialect.rest.read_candles(body)
-
-    def _next_gap(self) -> tuple[Listing, Span] | None:
-        """Return a span to ask about, and what the exchange calls its symbol."""
-        assert self._backfill is not None  # noqa: S101 - the caller has looked
-        rest, known = self._dialect.rest, self._state.listings
-        for name in self._state.served():
-            for symbol in self._state.names[name]:
-                span = self._backfill.next(
-                    self._dialect.name, symbol, rest.candles_at_once, rest.candles_reach
-                )
-                if span is not None:
-                    return known.get(name) or Listing(name, self._state.meant(name)), span
-        return None
-
     # --- one question
 
-    async def _ask(self, path: str) -> bytes:
-        body = await self._ask_path(path)
+    def _succeed(self) -> None:
+        """Note that there was an answer that made sense."""
         self._failures = 0
         self._memory.record.rest_fault = None
-        await trio.sleep(self._dialect.rest.seconds)
-        return body
 
     def _fail(self, kind: str, reason: str, error: Exception | None = None) -> None:
         """Note that there was no answer; the next question waits."""
@@ -277,10 +221,3 @@ class Questions:
             self._catalogue_due = self._not_before
         self._memory.record.rest_fault = reason
         self._report(kind, reason[:FEED_DETAIL_CHARACTERS])
-
-
-def _is_wrong(error: StatusError | BadMessage) -> bool:
-    """Tell whether a question is wrong, rather than one too many or at a bad time."""
-    if isinstance(error, StatusError):
-        return error.status in _WRONG
-    return not isinstance(error, Unavailable)

@@ -16,7 +16,7 @@ from tests.exchange_standin import COINBASE, Market
 from ticker.market.exchanges.binance import BINANCE, MOST_STREAMS
 from ticker.market.exchanges.bitstamp import DIALECT as BITSTAMP
 from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
-from ticker.market.exchanges.connect_pauses import ConnectBudget
+from ticker.market.exchanges.connect_pauses import ConnectBudget, RestTurns
 from ticker.market.exchanges.decoding import BadMessage
 from ticker.market.exchanges.dialect import Dialect
 from ticker.market.exchanges.events import PriceSeen
@@ -154,7 +154,7 @@ def test_more_symbols_than_a_connection_to_binance_takes_are_refused() -> None:
 def test_a_second_of_a_flood_costs_far_less_than_a_second_and_leaves_one_quote() -> None:
     async def hear() -> None:
         context = SourceContext(symbols={}, report=lambda kind, _: pytest.fail(kind))
-        memory = FeedMemory(ConnectBudget(1, 1))
+        memory = FeedMemory(ConnectBudget(1, 1), RestTurns(1))
         state = FeedState(COINBASE_DIALECT, {"BTC-USD": ["BTC-USD"]}, memory, context)
         flood = [COINBASE.price(Market("BTC-USD", f"42000.{i % 100:02}", i)) for i in range(20_000)]
         started = time.process_time()

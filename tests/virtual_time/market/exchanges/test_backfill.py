@@ -28,7 +28,7 @@ WITH_CANDLES = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read every answer at once: virtual time does not wait for threads."""
-    monkeypatch.setattr("ticker.market.exchanges.rest_questions.FEED_CANDLES_THREAD_BYTES", 10**9)
+    monkeypatch.setattr("ticker.market.exchanges.candle_questions.FEED_CANDLES_THREAD_BYTES", 10**9)
 
 
 class Filled:
