@@ -105,7 +105,6 @@ export const symbols = () => alerts.map(({ symbol }) => symbol);
 
 export const note = () => unseen().map((text) => `🔔 ${text}`)[0];
 
-/** Where those of a symbol come true, as `{price, title}`. */
 export const lines = (series) =>
 	alerts
 		.filter(({ symbol }) => symbol === series.symbol)

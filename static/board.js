@@ -187,7 +187,6 @@ export function measure() {
 	place();
 }
 
-/** Follow the symbols of the list, or all while something is searched for. */
 export function sync(hold = held) {
 	const young = !known.size;
 	const list = typed() ? market.symbols : (listed() ?? market.series.keys());
@@ -214,7 +213,6 @@ export function arrange(hold = held) {
 	place();
 }
 
-/** Put the focus on a row, to which the browser scrolls. */
 function reveal(at) {
 	const { symbol } = order[at];
 	if (!rows.has(symbol)) place(at);

@@ -125,7 +125,6 @@ function drawLines() {
 	drawn = lines.map((line) => series.createPriceLine({ ...line, color: style.accent, lineStyle: charts.LineStyle.Dashed }));
 }
 
-/** Name the lines beyond an edge. */
 function drawBeyond() {
 	const named = (arrow, isBeyond) =>
 		lines.filter(({ price }) => isBeyond(series.priceToCoordinate(price))).map(({ title }) => `${arrow} ${title}`).join(" · ");
@@ -238,7 +237,6 @@ function leave() {
 	$("now").hidden = false;
 }
 
-/** Move by candles, and show so many times as many. */
 function move(by, factor = 1) {
 	leave();
 	const { from, to } = scale.getVisibleLogicalRange();
@@ -252,7 +250,6 @@ export function clear() {
 	load();
 }
 
-/** Draw so many seconds, or freeze what is shown. */
 export function show(seconds, freeze) {
 	if (range === seconds && frozen === freeze) return;
 	[range, frozen] = [seconds, freeze];

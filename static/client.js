@@ -41,31 +41,23 @@ function baseOf(url) {
 }
 
 async function request(url, options) {
-	let response, text;
+	let response, answer;
 	try {
 		const signal = AbortSignal.timeout(REQUEST_MS);
 		// No redirect is followed: a key is for this server alone.
 		const safe = { cache: "no-store", credentials: "omit", redirect: "manual", signal };
 		response = await fetch(url, { ...safe, ...options });
-		text = await response.text();
-	} catch {
-		throw new TickerError("unreachable", "the server cannot be reached", { terminal: false });
+		answer = Object(await response.json());
+	} catch (error) {
+		if (!(error instanceof SyntaxError))
+			throw new TickerError("unreachable", "the server cannot be reached", { terminal: false });
 	}
-	const answer = objectIn(text);
 	if (response.ok && answer) return answer;
 	const { status: code, headers } = response;
 	const error = answer?.error ?? `status ${code}, as from no Ticker server`;
 	const terminal = code < 500 && ![408, 425, 429].includes(code);
 	const retryAfterMs = Number(headers.get("Retry-After")) * 1000 || 0;
 	throw new TickerError(KINDS[code] ?? "unexpected", error, { terminal, retryAfterMs, code });
-}
-
-function objectIn(text) {
-	try {
-		return Object(JSON.parse(text));
-	} catch {
-		return null;
-	}
 }
 
 /** Exchange an API key for `{token, user_id, role, expires_in}`. */
@@ -106,7 +98,7 @@ export class TickerClient extends EventTarget {
 	#renewed = false; // a token was refused before its time
 	#wanted;
 	#granted = false;
-	#held; // the symbols of the subscription in force
+	#held; // symbols of the last subscription
 	#epoch;
 	#asked;
 	#sentId; // of what was asked for last; none for the handshake's query
@@ -189,16 +181,15 @@ export class TickerClient extends EventTarget {
 				if (this.#closed) return;
 				wait = await this.#afterStream(await this.#stream(token));
 			} catch (error) {
-				if (error.terminal !== false && !this.#passes(error)) return this.#end(error);
+				// Once there has been a stream, what no Ticker server says is a proxy's word.
+				const passes = error.kind === "unexpected" && !this.#settleOpened;
+				if (error.terminal !== false && !passes) return this.#end(error);
 				wait = { reason: error.kind, ms: error.retryAfterMs };
 			}
 			if (wait.reason && !this.#closed) await this.#pause(wait);
 			if (!this.#closed) this.#become({ name: "connecting" });
 		}
 	}
-
-	/** Once there has been a stream, what no Ticker server says is a proxy's word. */
-	#passes = ({ kind }) => kind === "unexpected" && !this.#settleOpened;
 
 	#pause({ reason, ms = 0 }) {
 		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
@@ -316,8 +307,8 @@ export class TickerClient extends EventTarget {
 	#confirmed(answer) {
 		const held = new Set(answer.symbols);
 		for (const symbol of this.latest.keys()) if (!held.has(symbol)) this.latest.delete(symbol);
-		// Of symbols that were not held, as where a role may see more now, all would be missing that stands still.
-		const lacking = answer.resumed && this.#held && answer.symbols.some((symbol) => !this.#held.has(symbol));
+		// Of a symbol that was not held, as for a wider role, only changes would come.
+		const lacking = answer.resumed && this.#held && [...held].some((symbol) => !this.#held.has(symbol));
 		this.#held = held;
 		if (lacking) {
 			this.position = null;
@@ -477,8 +468,7 @@ export class Tokens {
 	}
 
 	#accept({ token, expires_in: seconds = Infinity }) {
-		const usable = typeof token === "string" && /^[!-~]+$/.test(token);
-		if (!usable) throw new TickerError("unexpected", "there is no token in the answer");
+		if (!token?.match?.(/^[!-~]+$/)) throw new TickerError("unexpected", "there is no token in the answer");
 		const lifeMs = seconds * 1000;
 		this.held = token;
 		this.#endsAt = Date.now() + lifeMs;

@@ -57,7 +57,6 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 		else closeup = stream(symbols, 0, { ticker: (message) => onCloseup(market.tick(message)) });
 	}
 
-	/** Bars, asked for again where the server is busy. */
 	async function get(path) {
 		for (;;) {
 			try {
@@ -69,7 +68,6 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 		}
 	}
 
-	/** The last hour of each symbol with a price, once. */
 	async function seed() {
 		const fresh = [...market.series.values()].filter(({ seq }) => seq >= 0).map(({ symbol }) => symbol);
 		const symbols = fresh.filter((symbol) => !seeded.has(symbol));

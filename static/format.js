@@ -32,7 +32,6 @@ export const change = (ratio) => (Number.isFinite(ratio) ? percent(ratio) : NONE
 
 const UNITS = [["h", 3600, 2], ["min", 60, 2], ["s", 1, 0]];
 
-/** In the largest unit that it fills at least twice. */
 export function duration(seconds) {
 	const whole = Math.max(0, Math.round(seconds));
 	const [unit, size] = UNITS.find(([, size, times]) => whole >= size * times);
@@ -49,7 +48,6 @@ const clocks = {
 
 export const clock = (ms, precision = "seconds") => clocks[precision](ms);
 
-/** Since when a change counts, where not a whole day. */
 export const since = (ms) => (ms ? `since ${clock(ms, "minutes")}` : "");
 
 export const count = number();

@@ -47,7 +47,6 @@ function draw(now) {
 
 const drawSoon = () => (frame ||= requestAnimationFrame(draw));
 
-/** The price and what stands beside it, of one quote. */
 function drawHead() {
 	const { day, price, spread, quote } = market.charted;
 	const { bid, ask, open_24h: open, high_24h: high, low_24h: low, volume_24h: volume, since } = quote;

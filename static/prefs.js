@@ -19,7 +19,6 @@ export const prefs = {
 	...load(NAME),
 };
 const isText = (value) => typeof value === "string";
-// What was kept may be of another version, or damaged.
 prefs.lists = [prefs.lists].flat().filter((list) => isText(list?.[0]) && Array.isArray(list[1]) && list[1].every(isText));
 
 export function remember(changes) {

@@ -45,7 +45,6 @@ channel.onmessage = ({ data: { type, key } }) => {
 	if (type === "ended") on.ended();
 };
 
-/** Resolves to null where no tab has a key. */
 export const askOthers = () =>
 	new Promise((resolve) => {
 		answer = resolve;

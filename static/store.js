@@ -21,7 +21,6 @@ class Ring {
 		this.last = Math.max(this.last, step);
 	}
 
-	/** At a step or before. */
 	closeAt(step) {
 		for (let at = Math.min(step, this.last); at > this.last - this.size; at--) {
 			if (this.steps[at % this.size] === at) return this.closes[at % this.size];
@@ -29,7 +28,6 @@ class Ring {
 		return NaN;
 	}
 
-	/** `[time, close]` since a time, oldest first. */
 	points(sinceMs = 0) {
 		const oldest = Math.max(sinceMs, (this.last - this.size + 1) * this.stepMs);
 		const points = Array.from(this.steps, (step, at) => [step * this.stepMs, this.closes[at]]);
