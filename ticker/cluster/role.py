@@ -179,6 +179,7 @@ class Role:
     def _may_lead(self) -> bool:
         """Whether this worker has the market, or no sibling does that would take the free lock."""
         if self.mirror.synced or not self._market_lock.shared():
+            self._left_to_siblings = 0
             return True
         self._left_to_siblings += 1
         return self._left_to_siblings > limits.LEFT_TO_SIBLINGS
