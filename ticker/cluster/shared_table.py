@@ -12,8 +12,11 @@ or with a bucket that has run empty, is free for the next subject.
 One lock guards every change: a lock on a byte of the file (`F_OFD_SETLK` of fcntl(2)), which
 the kernel releases when a process ends, however it ends. It is held for a few microseconds. A
 worker that is stopped in just that moment must not stop the others: taking the lock is tried for
-`limits.SHARED_LOCK_SECONDS`, then the change is made without it, which may let one too many in,
-and is counted. A worker shows that it lives by a lock on the byte of its column.
+`limits.SHARED_LOCK_SECONDS`, then the change is made without it, and counted. So that this lets
+none too many in, a place is always taken first, in the worker's own column, and given back where
+the sum is beyond the limit then: of two that take the last place at once, at least one sees
+both, and one too few may be in, never one too many. A worker shows that it lives by a lock on
+the byte of its column.
 
 Rules for this module: bytes in a map; no event loop, and the caller brings the time.
 """
@@ -122,15 +125,18 @@ class SharedTable:
         digests = [_digest(subject) for subject in subjects]
         with self._changing():
             rows: list[int] = []
-            for place, (digest, limit) in enumerate(zip(digests, most, strict=True)):
+            for digest in digests:
                 row = self._find(digest)
-                if row is not None and limit and self._total(row) >= limit:
-                    raise LimitReachedError(place)
                 rows.append(self._free_row(digest, rows) if row is None else row)
             for row, digest in zip(rows, digests, strict=True):
                 start = _COUNTS_AT + row * _COUNT_ROW
                 self._map[start : start + _DIGEST_BYTES] = digest
                 self._counts[self._cell(row)] += 1
+            for place, (row, limit) in enumerate(zip(rows, most, strict=True)):
+                if limit and self._total(row) > limit:
+                    for taken in rows:
+                        self._counts[self._cell(taken)] -= 1
+                    raise LimitReachedError(place)
 
     def give_back(self, subjects: Sequence[str]) -> None:
         """Give a place of each of some subjects back, which this worker took."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,13 +78,16 @@ def test_four_workers_admit_exactly_a_thousand_and_the_dead_ones_places_are_free
             each.stdin.write("go\n")
             each.stdin.flush()
         answers = [each.stdout.readline().split() for each in workers if each.stdout is not None]
-        assert sum(int(taken) for taken, _ in answers) == 1000
-        assert table.count("all") == 1000
+        # each time that the lock could not be had in time may let one too few in, never one too many
+        contended = sum(int(times) for _, times in answers)
+        admitted = sum(int(taken) for taken, _ in answers)
+        assert 1000 - contended <= admitted <= 1000
+        assert table.count("all") == admitted
         victim = workers[1]
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         assert table.reclaim() == 1
-        assert table.count("all") == 1000 - int(answers[1][0])
+        assert table.count("all") == admitted - int(answers[1][0])
         assert table.reclaim() == 0
     finally:
         for each in workers:
@@ -100,6 +104,32 @@ def test_a_worker_that_is_stopped_while_it_changes_the_table_stops_no_other(
         assert time.monotonic() - began < 1
     assert table.contended == 1
     assert table.count("all") == 1
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_two_that_take_the_last_place_without_the_lock_do_not_both_have_it(
+    path: Path, table: SharedTable, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    with SharedTable(path) as stopped, SharedTable(path) as other, stopped._changing():
+        admitted = 0
+
+        def take_too(row: int) -> int:
+            nonlocal admitted
+            seen = total(row) if before else 0
+            with suppress(LimitReachedError):
+                other.take(["all"], [1])
+                admitted += 1
+            return seen if before else total(row)
+
+        total = table._total
+        table.take(["all"], [0])  # a row is there
+        table.give_back(["all"])
+        monkeypatch.setattr(table, "_total", take_too)
+        with suppress(LimitReachedError):
+            table.take(["all"], [1])
+            admitted += 1
+        assert admitted <= 1
+        assert other.count("all") == admitted
 
 
 def test_a_rate_is_one_for_all_workers(path: Path, table: SharedTable) -> None:
