@@ -78,7 +78,7 @@ def test_four_workers_admit_exactly_a_thousand_and_the_dead_ones_places_are_free
             each.stdin.write("go\n")
             each.stdin.flush()
         answers = [each.stdout.readline().split() for each in workers if each.stdout is not None]
-        # each time that the lock could not be had in time may let one too few in, never one too many
+        # where the lock could not be had in time, one too few may be in, never one too many
         contended = sum(int(times) for _, times in answers)
         admitted = sum(int(taken) for taken, _ in answers)
         assert 1000 - contended <= admitted <= 1000
@@ -106,20 +106,20 @@ def test_a_worker_that_is_stopped_while_it_changes_the_table_stops_no_other(
     assert table.count("all") == 1
 
 
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("moment", ["before the sum", "after the sum"])
 def test_two_that_take_the_last_place_without_the_lock_do_not_both_have_it(
-    path: Path, table: SharedTable, monkeypatch: pytest.MonkeyPatch, before: bool
+    path: Path, table: SharedTable, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     with SharedTable(path) as stopped, SharedTable(path) as other, stopped._changing():
         admitted = 0
 
         def take_too(row: int) -> int:
             nonlocal admitted
-            seen = total(row) if before else 0
+            seen = total(row)
             with suppress(LimitReachedError):
                 other.take(["all"], [1])
                 admitted += 1
-            return seen if before else total(row)
+            return seen if moment == "after the sum" else total(row)
 
         total = table._total
         table.take(["all"], [0])  # a row is there
