@@ -45,7 +45,7 @@ def main() -> int:
         _keep(name, machine, rounds, absent, options.json)
         if options.record:
             for document in DOCUMENTS:
-                report.record(document, name, text)
+                report.record(document, name, f"{text}\n\nTaken {machine[0]}")
                 report.record(document, "machine", "\n".join(f"- {line}" for line in machine))
     return 1 if failures else 0
 
