@@ -70,7 +70,8 @@ def table(
             for figure in scenario.figures.values()
         ]
         if scenario.ratio_of:
-            cells[1:1] = _ratio(scenario, rounds, variant.label)
+            base = variant.base or scenario.base
+            cells[1:1] = _ratio(scenario, rounds, variant.label, base)
         lines.append(f"| {variant.label} | {' | '.join(cells)} |")
     partly = [label for label in missing if any(label in runs for runs in rounds)]
     lines += [f"\n{label}: {missing[label]}" for label in partly]
@@ -79,13 +80,15 @@ def table(
     return "\n".join(lines)
 
 
-def _ratio(scenario: Scenario, rounds: Sequence[Mapping[str, Run]], label: str) -> list[str]:
+def _ratio(
+    scenario: Scenario, rounds: Sequence[Mapping[str, Run]], label: str, base: str
+) -> list[str]:
     figure = scenario.figures[scenario.ratio_of]
     values = [figure(runs[label]) for runs in rounds if label in runs]
     ratios = [
-        figure(runs[label]) / figure(runs[scenario.base])
+        figure(runs[label]) / figure(runs[base])
         for runs in rounds
-        if label in runs and scenario.base in runs and figure(runs[scenario.base])
+        if label in runs and base in runs and figure(runs[base])
     ]
     spread = f"{_number(min(values))} … {_number(max(values))}"
     return [f"{statistics.median(ratios):.2f}" if ratios else "", spread]

@@ -82,12 +82,13 @@ def _rounds(
 
 
 def _narrowed(scenario: Scenario, only: Sequence[str]) -> Scenario:
-    """Leave out every line but those asked for and the one the ratios are to."""
+    """Leave out every line but those asked for and those the ratios are to."""
     if not only:
         return scenario
+    bases = {scenario.base, *(variant.base for variant in scenario.variants)}
 
     def wanted(variant: Variant) -> bool:
-        return variant.label in only or variant.server in only or variant.label == scenario.base
+        return variant.label in only or variant.server in only or variant.label in bases
 
     return replace(scenario, variants=[v for v in scenario.variants if wanted(v)])
 

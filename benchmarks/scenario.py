@@ -25,12 +25,14 @@ class Variant:
     Attributes:
         label: how the line is called; unique in its scenario.
         server: who serves.
+        base: the line that its ratio is to, where that is not the scenario's.
     """
 
     label: str
     server: str
     need: Need
     load: Load
+    base: str = ""
 
 
 @dataclass(frozen=True)

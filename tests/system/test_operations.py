@@ -86,7 +86,9 @@ def test_metrics_may_have_a_listener_of_their_own(launch: Launch, tmp_path: Path
         head = httpx.head(f"{url}/metrics")
         assert (head.status_code, head.content) == (200, b"")
         assert int(head.headers["content-length"]) > 0
-        assert httpx.post(f"{url}/metrics").status_code == 405
+        refused = httpx.post(f"{url}/metrics")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+        assert said_to(port, b"\x16\x03\x01 no HTTP\r\n\r\n").startswith(b"HTTP/1.1 400 ")
         for other in ("/", "/healthz", "/prices", "/auth/token"):
             assert httpx.get(url + other).status_code == 404
         # Those who say nothing, or go on for ever, keep no other out for long.
@@ -97,6 +99,13 @@ def test_metrics_may_have_a_listener_of_their_own(launch: Launch, tmp_path: Path
             for idler in idlers:
                 idler.close()
         assert server.stop() == 0
+
+
+def said_to(port: int, data: bytes) -> bytes:
+    """Return all that a listener answers to some bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as connection:
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 def _status(url: str) -> int:

@@ -216,8 +216,8 @@ class Leader:
 
     def _days(self, tick: LoggedTick) -> Sequence[Day]:
         """Return the figures of 24 hours of what a tick changed, as they were then."""
-        symbols = self._market.book.symbols
-        return [Day(symbols[at], tick.days[at]) for at in tick.changed["full"]] if tick.days else ()
+        symbols, changed = self._market.book.symbols, tick.changed["full"] if tick.days else ()
+        return [Day(symbols[at], day) for at, day in zip(changed, tick.days, strict=True)]
 
     def _logged(
         self, prev: int, seq: int, time_ms: int, quotes: Sequence[Quote], days: Sequence[Day] = ()

@@ -188,8 +188,8 @@ class Hub:
         published.tick(seq, time_ms, taken, days)
         changed = published.changed
         if changed["full"]:
-            shown = published.changed_quotes()
-            self.log.add(LoggedTick(seq, time_ms, changed, shown, published.days), now)
+            shown, figures = published.changed_quotes(), published.changed_days()
+            self.log.add(LoggedTick(seq, time_ms, changed, shown, figures), now)
         # Who is ready is settled before the first frame goes out: a subscriber that comes or
         # resumes during the fan-out has a frame of this very tick already.
         due = self._schedule.due(self._topics.values(), seq, overtaken=overtaken)

@@ -67,8 +67,7 @@ class Published:
         seq: the tick's number; 0 before the first, when nothing is published.
         time_ms: when it was published, in milliseconds since the epoch of Unix.
         quotes: the quote of each symbol at that tick, in the book's places; None before its first.
-        days: the figures of 24 hours from our own bars at that tick, in the same places; replaced
-            as a whole where one of them changes, so that who keeps it keeps what was.
+        days: the figures of 24 hours from our own bars at that tick, in the same places.
         changed: the places in which the last tick changed something that a detail shows.
     """
 
@@ -95,7 +94,7 @@ class Published:
         self.seq = self._before = 0
         self.time_ms = time_ms
         self.quotes: list[Quote | None] = [None] * len(book.symbols)
-        self.days: tuple[Details | None, ...] = (None,) * len(book.symbols)
+        self.days: list[Details | None] = [None] * len(book.symbols)
         self.changed: Mapping[Detail, tuple[int, ...]] = dict.fromkeys(DETAILS, ())
 
     def get(self, symbol: str) -> Quote | None:
@@ -159,7 +158,8 @@ class Published:
             book = self._book
             days = {place: book.days[place] for place in book.take_moved_days()}
         if days:
-            self.days = tuple(days.get(place, day) for place, day in enumerate(self.days))
+            for place, day in days.items():
+                self.days[place] = day
             rest += self._differing(days.keys() - {*price, *rest})
         changed = tuple(price)
         self.changed = {"price": changed, "full": (*changed, *rest) if rest else changed}
@@ -191,10 +191,9 @@ class Published:
         ]
         if not proved:
             self.quotes[:] = [None] * len(self.quotes)
-        days: list[Details | None] = list(self.days) if proved else [None] * len(self.days)
+            self.days[:] = [None] * len(self.days)
         for place, row in placed:
-            self.quotes[place], days[place] = row.quote, row.day
-        self.days = tuple(days)
+            self.quotes[place], self.days[place] = row.quote, row.day
         self._changed_at = {
             "price": {p: at for at, p in sorted((row.price_seq, p) for p, row in placed)},
             "full": {p: at for at, p in sorted((row.full_seq, p) for p, row in placed)},
@@ -223,6 +222,10 @@ class Published:
         """Return the quotes of what the last tick changed that the detail `full` shows."""
         # There is none without a quote among them.
         return tuple(map(self.quotes.__getitem__, self.changed["full"]))  # type: ignore[arg-type]
+
+    def changed_days(self) -> tuple[Details | None, ...]:
+        """Return their figures of 24 hours from our own bars."""
+        return tuple(map(self.days.__getitem__, self.changed["full"]))
 
     def _differing(self, places: Iterable[int]) -> list[int]:
         """Return those of some places whose figures of 24 hours are those of our own bars."""

@@ -26,7 +26,7 @@ class LoggedTick(msgspec.Struct, frozen=True, gc=False):
         time_ms: when it was published, in milliseconds since the epoch.
         changed: the places that changed in what a detail shows.
         quotes: the quotes that the detail `full` shows changed, in that order.
-        days: the figures of 24 hours from our own bars, of all places.
+        days: their figures of 24 hours from our own bars; empty where these are not known.
     """
 
     seq: int
@@ -48,8 +48,8 @@ class LoggedTick(msgspec.Struct, frozen=True, gc=False):
         """Give the place and the quote of what it changed in what a detail shows."""
         pairs: Iterator[tuple[int, Quote]] = zip(self.changed["full"], self.quotes, strict=True)
         if detail == "full":
-            days = self.days
-            return ((at, in_full(quote, days[at] if days else None)) for at, quote in pairs)
+            days = self.days or (None,) * len(self.quotes)
+            return ((at, in_full(quote, day)) for (at, quote), day in zip(pairs, days, strict=True))
         if self.changed[detail] is self.changed["full"]:
             return pairs
         changed = frozenset(self.changed[detail])

@@ -25,6 +25,7 @@ from ticker.web.operations import METRICS_TYPE, metrics_text
 log = structlog.get_logger()
 
 _PATH: Final = "/metrics"
+_METHODS: Final = ("GET", "HEAD")
 _KEY: Final = "metrics"
 
 
@@ -89,16 +90,20 @@ async def _listen(endpoint: Endpoint, *, shared: bool) -> list[trio.SocketListen
 async def _response(service: Service, cache: AnswerCache, head: Head) -> bytes:
     """Return a whole HTTP response; the connection closes after it."""
     status, kind = HTTPStatus.OK, METRICS_TYPE
-    if head.path != _PATH:
-        status, kind, body = HTTPStatus.NOT_FOUND, "application/json", b'{"error":"not found"}'
-    elif head.method not in {"GET", "HEAD"}:
-        status, kind = HTTPStatus.METHOD_NOT_ALLOWED, "application/json"
-        body = b'{"error":"method not allowed"}'
-    else:
+    if head.fault:
+        status = HTTPStatus(head.fault)
+    elif head.path != _PATH:
+        status = HTTPStatus.NOT_FOUND
+    elif head.method not in _METHODS:
+        status = HTTPStatus.METHOD_NOT_ALLOWED
+    if status is HTTPStatus.OK:
         symbols = service.market.book.symbols
         body = (await cache.get(_KEY, lambda: metrics_text(service, symbols))).body
+    else:
+        kind, body = "application/json", f'{{"error":"{status.phrase.lower()}"}}'.encode()
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
+        *([f"allow: {', '.join(_METHODS)}"] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
         f"content-type: {kind}",
         f"content-length: {len(body)}",
         "cache-control: no-store",

@@ -162,3 +162,36 @@ def test_a_day_that_moved_without_a_price_changes_the_detail_full_of_who_is_show
     shown = published.in_full("AAA-USD")
     assert shown is not None
     assert (shown.open_24h, shown.high_24h, shown.since) == (Decimal(5), Decimal(5), None)
+
+
+class CountedDays(dict[int, Details | None]):
+    """Figures of 24 hours that count how often they are asked for."""
+
+    asked = 0
+
+    def get(self, *args: object) -> object:  # type: ignore[override]
+        self.asked += 1
+        return super().get(*args)  # type: ignore[call-overload]
+
+    def __getitem__(self, place: int) -> Details | None:
+        self.asked += 1
+        return super().__getitem__(place)
+
+
+def test_a_tick_looks_at_the_figures_that_moved_however_many_stand_still() -> None:
+    book = Book([f"A{number}-USD" for number in range(1000)])
+    published = Published(book, time_ms=0)
+    days = CountedDays({7: Details(open_24h=Decimal(1))})
+    published.tick(1, 1, (), days)
+    assert published.days[7] == Details(open_24h=Decimal(1))
+    assert days.asked <= 2
+
+
+def test_what_was_logged_of_the_figures_of_24_hours_stays_as_it_was() -> None:
+    book = Book(SYMBOLS)
+    published = Published(book, time_ms=0)
+    first, second = Details(open_24h=Decimal(1)), Details(open_24h=Decimal(2))
+    published.tick(1, 1, [quote("BBB-USD", 5)], {1: first})
+    logged = published.changed_days()
+    published.tick(2, 2, [quote("BBB-USD", 6)], {1: second})
+    assert (logged, published.changed_days()) == ((first,), (second,))

@@ -71,7 +71,9 @@ def feeding(running: World) -> bool:
 def same(*all_of_them: World) -> bool:
     """Whether all have published the same."""
     published = [each.market.hub.published for each in all_of_them]
-    return len({(p.epoch, p.seq, p.time_ms, tuple(p.quotes), p.days) for p in published}) == 1
+    return (
+        len({(p.epoch, p.seq, p.time_ms, tuple(p.quotes), tuple(p.days)) for p in published}) == 1
+    )
 
 
 async def level(*all_of_them: World) -> None:
