@@ -49,6 +49,7 @@ class Candles(KeptBars):
         "_low",
         "_noted",
         "_open",
+        "_told",
         "_volume",
         "day",
     )
@@ -60,6 +61,7 @@ class Candles(KeptBars):
         self._volume: Decimal | None = None
         self._aside: list[ExactBar] = []
         self._noted = 0  # of those aside, taken by `take_unsaved`
+        self._told = False  # whether it has told of the second that is being filled, as it is
         self.day: Details | None = None
 
     def add(self, time_ms: int, price: Decimal, volume: Decimal | None = None) -> bool:
@@ -75,6 +77,7 @@ class Candles(KeptBars):
             yet; then `day` is due to be made anew.
         """
         begin = time_ms - time_ms % 1_000
+        self._told = False
         if begin != self._begin:
             self._lay_aside()
             self._begin = begin
@@ -220,15 +223,18 @@ class Candles(KeptBars):
         """Return what has changed since this was asked last, as it is now: for who keeps it.
 
         What was laid aside, and the second that is being filled, are told as they are, without
-        being put into the bars: that can wait.
+        being put into the bars: that can wait. A market that stands still is told of once.
 
         Returns:
             The name of each bar's step, its begin, and itself; None for those of an exchange.
         """
         if self.unsaved is None:
             return []
-        filling = [] if self._begin is None else [self._filling(self._begin)]
         aside = self._aside
+        changed = self._begin is not None and not self._told
+        if not changed and not self.unsaved and self._noted == len(aside):
+            return []
+        filling = [self._filling(self._begin)] if changed and self._begin is not None else []
         last = self._series[SECOND.name].last_begin()
         begins = [bar[0] for bar in (*aside, *filling)]
         if not all(map(lt, begins if last is None else [last, *begins], begins[last is None :])):
@@ -246,7 +252,7 @@ class Candles(KeptBars):
             bar = None if name.endswith("*") else self._series[name].get(begin)
             told.append((name, begin, None if bar is None else self.exact(bar)))
         told += ((SECOND.name, bar[0], bar) for bar in (*aside[self._noted :], *filling))
-        self._noted = len(aside)
+        self._noted, self._told = len(aside), True
         return told
 
     def _filling(self, begin: int) -> ExactBar:

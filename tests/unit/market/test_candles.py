@@ -232,3 +232,22 @@ def test_keeping_leaves_the_second_that_is_filled_apart_also_after_a_part_of_it_
     told = candles.take_unsaved()
     kept.put((step, bar) for step, _, bar in told if bar is not None)
     assert shown(kept, now=NOW + 10_000) == shown(candles, now=NOW + 10_000)
+
+
+def test_a_market_that_stands_still_is_told_of_once() -> None:
+    candles = Candles()
+    candles.unsaved = set()
+    candles.add(NOW, Decimal(1))
+    first = (SECOND.name, NOW, (NOW, *[Decimal(1)] * 4, None))
+    assert candles.take_unsaved() == [first]
+    assert candles.take_unsaved() == []
+    candles.add(NOW + 100, Decimal(2))
+    (again,) = candles.take_unsaved()
+    assert again[2] is not None
+    assert list(again[2][1:5]) == [Decimal(1), Decimal(2), Decimal(1), Decimal(2)]
+    candles.add(NOW + 1000, Decimal(3))
+    assert [begin for _, begin, _ in candles.take_unsaved()] == [NOW, NOW + 1000]
+    assert candles.take_unsaved() == []
+    candles.settle()  # as a reader has it done
+    assert {begin for _, begin, _ in candles.take_unsaved()} <= {NOW, NOW + 1000}
+    assert candles.take_unsaved() == []

@@ -524,6 +524,25 @@ async def test_a_block_that_makes_no_sense_is_a_damaged_file(tmp_path: Path) -> 
     assert kept.keeper.statistics().failed == {"corrupted": 1}
 
 
+async def test_a_market_that_stands_still_writes_nothing_and_is_kept_all_the_same(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(tmp_path)
+    await kept.keeper.load()
+    kept.price("5.5")
+    await kept.keeper._keep()
+    kept.now = NOW + 3_600_000
+    kept.price("6.5")
+    for _ in range(4):
+        await kept.keeper._keep()
+    assert len(kept.store.journal()) == 2
+    remove(tmp_path)
+    for _ in range(3):  # the first finds another file
+        await kept.keeper._keep()
+    other = await again(kept, tmp_path)
+    assert other.everything() == kept.everything()
+
+
 async def test_a_file_that_went_away_is_written_anew_from_memory(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     await kept.keeper.load()
