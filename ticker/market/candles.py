@@ -231,10 +231,10 @@ class Candles(KeptBars):
         if self.unsaved is None:
             return []
         aside = self._aside
-        changed = self._begin is not None and not self._told
-        if not changed and not self.unsaved and self._noted == len(aside):
+        begun = None if self._told else self._begin
+        if begun is None and not self.unsaved and self._noted == len(aside):
             return []
-        filling = [self._filling(self._begin)] if changed and self._begin is not None else []
+        filling = [] if begun is None else [self._filling(begun)]
         last = self._series[SECOND.name].last_begin()
         begins = [bar[0] for bar in (*aside, *filling)]
         if not all(map(lt, begins if last is None else [last, *begins], begins[last is None :])):
