@@ -188,7 +188,7 @@ def test_a_worker_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
         server.process.kill()
         server.process.wait(10)
         wait_until(lambda: not Path(f"/proc/{server.pid}").exists(), "the end of the worker")
-        assert server.events("draining")
+        server.wait_event("draining")
 
 
 @launches

@@ -164,6 +164,7 @@ def test_token_requests_are_limited_by_the_address_that_the_proxy_saw(proxied: S
         assert status == 429
         assert 0 < int(headers["retry-after"]) <= 1200
     assert ask_for_token(proxied, BOB)[0] == 200
+    proxied.wait_event("token_issued", count=5)
     assert {event["address"] for event in proxied.events("token_issued")} == {
         "127.0.0.1",
         ADA,

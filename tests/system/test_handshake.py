@@ -303,6 +303,7 @@ async def test_a_token_may_come_in_query_or_cookie_where_that_is_on(tmp_path: Pa
             handshake(server, headers=cookie),
         ):
             assert (await ask(server, request)).status == 101
+        await eventually(lambda: len(server.events("stream_opened")) == 2, "both lines")
         assert token not in server.output
 
 

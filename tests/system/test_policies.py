@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.raw import RawStream, ask, handshake, opened
 from tests.support.server import Server, create_key, environment, script, started, ticker
+from tests.support.waiting import eventually
 
 #: Three of the four symbols for guests, by a rule; one of those is taken away by another.
 SETTINGS: Final = """
@@ -132,10 +133,11 @@ async def test_whom_nothing_lets_connect_is_refused_before_any_upgrade(
     assert (response.status, response.error) == (403, "forbidden")
     expected = 200 if role == "reader" else 403
     assert prices(shop, tokens[role])[0] == expected
-    refused = [
-        event for event in shop.events("handshake_refused") if event["reason"] == "forbidden"
-    ]
-    assert refused
+
+    def refused() -> bool:
+        return any(e["reason"] == "forbidden" for e in shop.events("handshake_refused"))
+
+    await eventually(refused, "the refusal in the log")
 
 
 async def test_who_may_connect_but_subscribe_to_nothing_is_sent_no_price(
