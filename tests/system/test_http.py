@@ -113,8 +113,7 @@ def test_without_its_database_the_server_lives_on(tmp_path: Path) -> None:
         assert client.get("/prices", headers=bearer(token)).status_code == 200
         (data / "away.db").rename(data / "auth.db")
         assert exchanged(client, key).status_code == 200
-        refused = server.metrics()['ticker_token_requests_refused_total{reason="database"}']
-        assert refused == 1
+        server.wait_metric('ticker_token_requests_refused_total{reason="database"}', 1)
 
 
 def test_too_many_tries_are_told_when_to_come_back(tmp_path: Path) -> None:
@@ -508,7 +507,7 @@ def test_a_connection_is_kept_for_many_requests(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         for _ in range(5):
             assert client.get("/healthz").status_code == 200
-        assert server.metrics()["ticker_connections_open"] == 2
+        server.wait_metric("ticker_connections_open", 2)
 
 
 async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:

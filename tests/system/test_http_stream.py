@@ -241,7 +241,7 @@ def test_streams_are_counted_and_limited_and_end_with_their_token(tmp_path: Path
                 assert message["code"] == 4001
                 assert response.until(b"\n") is None
         server.wait_metric("ticker_streams_open", 0)
-        assert server.metrics()['ticker_streams_closed_total{code="4001"}'] == 2
+        server.wait_metric('ticker_streams_closed_total{code="4001"}', 2)
 
 
 def test_a_drain_says_when_to_come_back_and_ends_the_response(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.support.server import (
     environment,
     started,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 #: How the log is ill: what a shell does to both outputs before the program starts.
 _REDIRECTIONS: Final = {
@@ -129,7 +129,9 @@ async def test_a_log_that_cannot_be_written_changes_nothing(
             await stream.until("status", state="live")
             await stream.until("ticker")
             if how != "never-read":
-                assert server.metrics()["ticker_log_dropped_total"] > 0
+                await eventually(
+                    lambda: server.metrics()["ticker_log_dropped_total"] > 0, "lines dropped"
+                )
             server.send_signal(signal.SIGTERM)
             await stream.until("closing")
             assert await stream.closed() == 1012

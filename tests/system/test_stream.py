@@ -166,7 +166,7 @@ async def test_subscribe_replaces_the_subscription(launched: Server) -> None:
             assert [entry["symbol"] for entry in tick["data"]] == ["ETH-USD", "BTC-USD"]
         assert all("snapshot" not in tick for tick in ticks)
         assert {tick["seq"] % 10 for tick in ticks} == {0}
-        assert launched.metrics()["ticker_subscriptions"] == 1
+        await eventually(lambda: launched.metrics()["ticker_subscriptions"] == 1, "it counted once")
 
 
 @pytest.mark.parametrize(
@@ -406,10 +406,13 @@ async def test_an_expired_token_ends_with_4001(tmp_path: Path) -> None:
 
         nursery.start_soon(renewing)
         began = trio.current_time()
-        async with opened(server, server.new_token()) as stream:
+        token = server.new_token()
+        issued = trio.current_time()
+        async with opened(server, token) as stream:
             assert (await stream.message())["expires_in"] == 2
             assert await stream.closed() == 4001
-            assert 1.5 <= trio.current_time() - began <= 4
+            assert trio.current_time() - began >= 1.5
+            assert trio.current_time() - issued <= 4
 
 
 @pytest.mark.parametrize("what", ["tokens", "keys"])
@@ -460,10 +463,9 @@ async def test_a_crash_of_the_source_is_told_and_no_client_is_lost(tmp_path: Pat
                 assert seqs == sorted(set(seqs))
                 last = max(last, *seqs)
             assert server.request("GET", "/readyz")[0] == 200
-            metrics = server.metrics()
-            assert metrics['ticker_source_restarts_total{source="simulated"}'] == 1
-            assert metrics['ticker_source_up{source="simulated"}'] == 1
-            assert metrics["ticker_streams_open"] == 2
+            server.wait_metric('ticker_source_up{source="simulated"}', 1)
+            server.wait_metric("ticker_streams_open", 2)
+            assert server.metrics()['ticker_source_restarts_total{source="simulated"}'] == 1
         assert len(server.events("source_crashed")) == 1
 
 
