@@ -37,15 +37,23 @@ class ShownBar(msgspec.Struct, frozen=True, gc=False):
 
 
 def end_of(ours: Kept, theirs: Kept, step: Step, first: int) -> int:
-    """Return the time after the newest bar of a step, or `first` where there is none."""
-    kept = (ours[step.name], theirs.get(step.name))
+    """Return the time after the newest bar of a step, or `first` where there is none.
+
+    An hour may be there by an exchange's minutes alone.
+    """
+    kept = [ours[step.name], theirs.get(step.name)]
+    if step is HOUR:
+        kept.append(theirs.get(MINUTE.name))
     begins = [series.last_begin() for series in kept if series is not None]
     newest = max((begin for begin in begins if begin is not None), default=None)
-    return first if newest is None else newest + step.ms
+    return first if newest is None else step.begin(newest) + step.ms
 
 
 def merged(ours: Kept, theirs: Kept, step: Step, begin: int, end: int) -> list[tuple[Bar, bool]]:
-    """Return ours and, where there is none, theirs, and for each whether any of it is theirs."""
+    """Return ours and, where there is none, theirs, and for each whether any of it is theirs.
+
+    Bars are chosen by when they begin; what they say does not depend on `begin` and `end`.
+    """
     other = theirs.get(step.name)
     found = {} if other is None else {bar[0]: (bar, True) for bar in other.between(begin, end)}
     found.update((bar[0], (bar, False)) for bar in ours[step.name].between(begin, end))
@@ -57,16 +65,21 @@ def merged(ours: Kept, theirs: Kept, step: Step, begin: int, end: int) -> list[t
 def _hours_of_both(
     ours: Kept, theirs: Kept, begin: int, end: int
 ) -> Iterator[tuple[int, tuple[Bar, bool]]]:
-    """Fold the hours of which some minutes are theirs."""
+    """Fold the hours, beginning in that time, of which some minutes are theirs."""
     minutes = theirs[MINUTE.name]
     complete = max(ours[MINUTE.name].complete_from, minutes.complete_from)
-    hours = {HOUR.begin(number * MINUTE.ms) for number in minutes.columns(begin, end)[0]}
-    for hour in hours:
-        if hour < max(begin, complete):
+    whole = (_next_hour(begin), _next_hour(end))  # all minutes of those hours
+    for hour in {HOUR.begin(number * MINUTE.ms) for number in minutes.columns(*whole)[0]}:
+        if hour < complete:
             continue
         both = merged(ours, theirs, MINUTE, hour, hour + HOUR.ms)
         if any(marked for _, marked in both):
             yield hour, (fold([bar for bar, _ in both], hour), True)
+
+
+def _next_hour(time_ms: int) -> int:
+    """Return when the first hour begins that begins at a time or later."""
+    return HOUR.begin(time_ms + HOUR.ms - 1)
 
 
 def written(
