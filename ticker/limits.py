@@ -113,6 +113,11 @@ FEED_BATCH_SECONDS: Final = 0.01
 FEED_JUMP: Final = Decimal("0.5")
 #: ... by the next price, or by this long without another.
 FEED_HOLD_MS: Final = 3000
+#: Quotes of one symbol that go on at once, four a second: those of a minute that the network held
+#: up. Beyond that the oldest are left out.
+FEED_BATCH_QUOTES: Final = 240
+#: Trades of one symbol that were left out and may still come: what a busy one has in a second.
+FEED_MISSING_TRADES: Final = 1000
 #: How far an exchange's clock may be ahead of this one: more is nonsense from one of the two.
 FEED_CLOCK_AHEAD_MS: Final = 60_000
 #: Bitcoin's first block, 2009-01-03: no price of a coin is older.

@@ -45,6 +45,7 @@ from ticker.market.exchanges.decoding import (
     UNREADABLE,
     BadMessage,
     Entries,
+    Tolerant,
     decoded,
     good_ones,
 )
@@ -63,6 +64,7 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
+    volume_or_none,
 )
 from ticker.market.exchanges.exchange import Exchange
 from ticker.market.exchanges.joined_names import split_joined
@@ -171,8 +173,8 @@ class _Price(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Message)
-_trades = msgspec.json.Decoder(_Trade)
-_days = msgspec.json.Decoder(_Day)
+_trades = Tolerant(_Trade, ("time", "size"))
+_days = Tolerant(_Day, ("price", "bid", "ask", "open", "high", "low", "volume", "change"))
 _books = msgspec.json.Decoder(_Book)
 _streams = msgspec.json.Decoder(list[str])
 _info = msgspec.json.Decoder(_Info)
@@ -210,7 +212,8 @@ def _streamed(kind: str, message: _Message, data: bytes | str | msgspec.Raw) -> 
             trade = _trades.decode(data)
             number = trade.aggregate if trade.trade is None else trade.trade
             name, price = checked_name(trade.symbol), checked_price(trade.price)
-            return (PriceSeen(name, price, _milliseconds(trade.time), number, trade.size),)
+            size = volume_or_none(trade.size)
+            return (PriceSeen(name, price, _milliseconds(trade.time), number, size),)
         case "ticker" | "24hrTicker":
             return _of_day(_days.decode(data))
         case "bookTicker":

@@ -30,7 +30,7 @@ from ticker.market.exchanges.decoding import (
     UNREADABLE,
     BadMessage,
     Entries,
-    decoded_amply,
+    Tolerant,
     good_ones,
     whole_number,
 )
@@ -46,10 +46,10 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
+    volume_or_none,
 )
 from ticker.market.exchanges.exchange import Exchange
 from ticker.market.exchanges.joined_names import split_joined
-from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
@@ -85,9 +85,6 @@ class _Market(msgspec.Struct):
 class _Ticker(msgspec.Struct):
     last: Decimal
     pair: str = ""
-
-
-class _Ample(_Ticker):
     open_24: Decimal | None = None
     high: Decimal | None = None
     low: Decimal | None = None
@@ -96,12 +93,11 @@ class _Ample(_Ticker):
 
 
 _decoder = msgspec.json.Decoder(_Message)
-_datas = msgspec.json.Decoder(_Data)
+_DETAILS: Final = ("open_24", "high", "low", "volume", "percent_change_24")
+_datas = Tolerant(_Data, ("price_str", "amount_str", "microtimestamp"))
 _markets = Entries(_Market)
-_tickers = Entries(_Ticker)
-_amples = msgspec.json.Decoder(list[_Ample])
-_ticker = msgspec.json.Decoder(_Ticker)
-_ample = msgspec.json.Decoder(_Ample)
+_tickers = Entries(_Ticker, _DETAILS)
+_ticker = Tolerant(_Ticker, _DETAILS)
 
 
 def parse(raw: bytes | str) -> Sequence[Event]:
@@ -124,7 +120,8 @@ def _read(message: _Message) -> Event:
             price = checked_price(trade.price if trade.price_str is None else trade.price_str)
             micros = whole_number(trade.microtimestamp)
             time_ms = None if micros is None else micros // 1000
-            return PriceSeen(checked_name(name), price, time_ms, trade.id, trade.amount_str)
+            size = volume_or_none(trade.amount_str)
+            return PriceSeen(checked_name(name), price, time_ms, trade.id, size)
         case "bts:subscription_succeeded":
             return Subscribed((name,) if name else ())
         case "bts:error":
@@ -197,34 +194,24 @@ def _one_by_one(listings: Sequence[Listing]) -> Sequence[Question]:
 def _read_prices(body: bytes, asked: Sequence[Listing]) -> Mapping[str, RestPrice]:
     if body.lstrip()[:1] == b"{":
         try:
-            return {asked[0].name: _price(decoded_amply(_ample, _ticker, body))}
+            return {asked[0].name: _price(_ticker.decode(body))}
         except UNREADABLE as error:
             raise BadMessage(str(error)) from None
-    tickers: Sequence[_Ticker]
-    try:
-        tickers = _amples.decode(body)
-    except UNREADABLE:
-        tickers = _tickers.decode(body)
+    tickers = _tickers.decode(body)
     names = {listing.keys[0]: listing.name for listing in asked}
     ours = (ticker for ticker in tickers if ticker.pair in names)
     return dict(good_ones(lambda each: (names[each.pair], _price(each)), ours))
 
 
 def _price(ticker: _Ticker) -> RestPrice:
-    return RestPrice(
-        checked_price(ticker.last),
-        details=_details(ticker) if isinstance(ticker, _Ample) else None,
-    )
-
-
-def _details(ticker: _Ample) -> Details:
-    return checked_details(
+    details = checked_details(
         open_24h=ticker.open_24,
         high_24h=ticker.high,
         low_24h=ticker.low,
         volume_24h=ticker.volume,
         change_24h=ticker.percent_change_24,
     )
+    return RestPrice(checked_price(ticker.last), details=details)
 
 
 DIALECT: Final = Dialect(

@@ -38,8 +38,8 @@ from ticker.market.exchanges.decoding import (
     UNREADABLE,
     BadMessage,
     Entries,
+    Tolerant,
     decoded,
-    decoded_amply,
     good_ones,
 )
 from ticker.market.exchanges.dialect import Dialect, Listing, Question, Rest, RestPrice
@@ -86,9 +86,6 @@ class _Message(_Ticker):
     reason: str = ""
     channel: str = ""
     events: list[_Tickers] = []
-
-
-class _Ample(_Message):
     best_bid: Decimal | None = None
     best_ask: Decimal | None = None
     open_24h: Decimal | None = None
@@ -108,8 +105,8 @@ class _Product(msgspec.Struct):
     post_only: bool = False
 
 
-_decoder = msgspec.json.Decoder(_Message)
-_amples = msgspec.json.Decoder(_Ample)
+_DETAILS: Final = ("best_bid", "best_ask", "open_24h", "high_24h", "low_24h", "volume_24h")
+_decoder = Tolerant(_Message, ("time", *_DETAILS))
 _products = Entries(_Product)
 _one_product = msgspec.json.Decoder(_Product)
 _ticker = msgspec.json.Decoder(_Ticker)
@@ -123,7 +120,7 @@ def parse(raw: bytes | str) -> Sequence[Event]:
         BadMessage: it is not what the documentation describes.
     """
     try:
-        return _read(decoded_amply(_amples, _decoder, raw))
+        return _read(_decoder.decode(raw))
     except UNREADABLE as error:
         raise BadMessage(str(error)) from None
 
@@ -155,11 +152,11 @@ def _price(ticker: _Ticker) -> PriceSeen:
         checked_price(ticker.price),
         milliseconds(ticker.time),
         ticker.trade_id,
-        details=_details(ticker) if isinstance(ticker, _Ample) else Details(),
+        details=_details(ticker) if isinstance(ticker, _Message) else Details(),
     )
 
 
-def _details(ticker: _Ample) -> Details:
+def _details(ticker: _Message) -> Details:
     return checked_details(
         bid=ticker.best_bid,
         ask=ticker.best_ask,

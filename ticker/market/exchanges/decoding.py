@@ -15,15 +15,14 @@ __all__ = [
     "UNREADABLE",
     "BadMessage",
     "Entries",
+    "Tolerant",
     "Unavailable",
     "decoded",
-    "decoded_amply",
     "good_ones",
     "whole_number",
 ]
 
 _T = TypeVar("_T")
-_A = TypeVar("_A")
 _R = TypeVar("_R")
 
 #: What reading raises on bytes that are not what is looked for: no JSON, JSON of another shape,
@@ -55,28 +54,58 @@ def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes | str | msgspec.Raw) -
         raise Unavailable(f"no JSON: {error}") from None
 
 
-def decoded_amply(
-    ample: msgspec.json.Decoder[_A], bare: msgspec.json.Decoder[_T], raw: bytes | str
-) -> _A | _T:
-    """Decode with all details or, where one of them is malformed, without any.
+class Tolerant(Generic[_T]):
+    """Decodes an object some of whose fields may be malformed: each of those is left out.
 
-    A price is not to be lost for what comes with it.
-
-    Raises:
-        msgspec.MsgspecError: it cannot be decoded without them either.
+    A price is not to be lost for what comes with it, nor one detail for another.
     """
-    try:
-        return ample.decode(raw)
-    except msgspec.ValidationError:
-        return bare.decode(raw)
+
+    def __init__(self, kind: type[_T], spare: Iterable[str] = ()) -> None:
+        """Prepare.
+
+        Args:
+            kind: a struct.
+            spare: its fields, each with a default, that may be left out.
+        """
+        self._whole = msgspec.json.Decoder(kind)
+        self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._spare: dict[str, msgspec.json.Decoder[object]] = {
+            field.encode_name: msgspec.json.Decoder(field.type)
+            for field in (msgspec.structs.fields(kind) if spare else ())  # type: ignore[arg-type]
+            if field.name in spare
+        }
+
+    def decode(self, raw: bytes | str | msgspec.Raw) -> _T:
+        """Return the object.
+
+        Raises:
+            UNREADABLE: it is none, whatever is left out.
+        """
+        try:
+            return self._whole.decode(raw)
+        except UNREADABLE:
+            if not self._spare:
+                raise
+        fields = self._fields.decode(raw)
+        good = {name: value for name, value in fields.items() if self._fits(name, value)}
+        return self._whole.decode(msgspec.json.encode(good))
+
+    def _fits(self, name: str, value: msgspec.Raw) -> bool:
+        try:
+            if name in self._spare:
+                self._spare[name].decode(value)
+        except UNREADABLE:
+            return False
+        return True
 
 
 class Entries(Generic[_T]):
     """Decodes a list whose entries do not depend on each other."""
 
-    def __init__(self, kind: type[_T]) -> None:
+    def __init__(self, kind: type[_T], spare: Iterable[str] = ()) -> None:
+        """Prepare; an entry is decoded as by `Tolerant` where not all are as they should be."""
         self._all: msgspec.json.Decoder[list[_T]] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
-        self._one = msgspec.json.Decoder(kind)
+        self._one = Tolerant(kind, spare)
         self._raw = msgspec.json.Decoder(list[msgspec.Raw])
 
     def decode(self, raw: bytes | str | msgspec.Raw) -> Sequence[_T]:
@@ -87,7 +116,7 @@ class Entries(Generic[_T]):
         """
         try:
             return self._all.decode(raw)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, ArithmeticError):
             raws = decoded(self._raw, raw)
             return good_ones(self._one.decode, raws)
         except UNREADABLE as error:

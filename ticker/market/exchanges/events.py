@@ -37,6 +37,7 @@ __all__ = [
     "checked_price",
     "milliseconds",
     "price_or_none",
+    "volume_or_none",
 ]
 
 
@@ -48,7 +49,7 @@ class PriceSeen(msgspec.Struct, frozen=True, gc=False):
         price: of the last trade.
         time_ms: the exchange's time.
         number: grows with every trade of the symbol where the exchange numbers them.
-        size: what the last trade traded, in the base currency.
+        size: what the last trade traded, in the base currency, where that can be true.
         details: what else it says of the symbol.
     """
 
@@ -163,7 +164,7 @@ def checked_details(
         price_or_none(open_24h),
         high_24h,
         low_24h,
-        volume_24h if volume_24h is not None and _possible_volume(volume_24h) else None,
+        volume_or_none(volume_24h),
         change_24h if _possible(change_24h) else None,
     )
 
@@ -206,13 +207,20 @@ def checked_bar(
     opening, high, low, close = map(checked_price, (opening, high, low, close))
     if not low <= min(opening, close) <= max(opening, close) <= high or begin_ms < 0:
         raise BadMessage(f"candle at {begin_ms}")
-    if volume is not None and (not _possible_volume(volume)):
+    checked = volume_or_none(volume)
+    if volume is not None and checked is None:
         raise BadMessage(f"volume {str(volume)[:40]}")
-    return begin_ms, opening, high, low, close, volume
+    return begin_ms, opening, high, low, close, checked
 
 
-def _possible_volume(volume: Decimal) -> bool:
-    return volume.is_finite() and (volume == 0 or (_possible(volume) and volume > 0))
+def volume_or_none(volume: Decimal | None) -> Decimal | None:
+    """Return what can have been traded: zero or more, in digits as a price has; else None.
+
+    So it is short as text, however zero was written.
+    """
+    if not _possible(volume) or volume < 0:
+        return None
+    return volume if volume or not volume.is_signed() else -volume
 
 
 def checked_name(symbol: str) -> str:

@@ -102,7 +102,9 @@ class Feed:
         return {symbol: other for symbol, other in meant.items() if symbol != other}
 
     async def batches(self) -> AsyncGenerator[Sequence[Quote], None]:
-        """Yield the newest quote of each symbol that has news, at most once in 10 ms.
+        """Yield the quotes of each symbol that has news, its newest last, at most once in 10 ms.
+
+        A second that its bar is made of has four at most.
 
         Raises:
             FeedError: the feed is not what it should be, in a way that starting anew may mend.

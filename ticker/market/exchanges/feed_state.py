@@ -51,7 +51,11 @@ class FeedState:
         self._unlisted: Final = memory.unlisted
         self._context: Final = context
         self._filter: Final = PriceFilter(
-            dialect.name, names, context.report, every_trade=dialect.every_trade
+            dialect.name,
+            names,
+            context.report,
+            every_trade=dialect.every_trade,
+            consecutive=dialect.consecutive,
         )
         self._told: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
@@ -67,7 +71,7 @@ class FeedState:
     # --- what `batches` takes
 
     async def news(self) -> list[Quote]:
-        """Wait for news and return the newest quote of each symbol that has some."""
+        """Wait for news and return what there is of each symbol that has some, its newest last."""
         while not self._filter:
             self._news = trio.Event()
             await self._news.wait()

@@ -60,7 +60,6 @@ from ticker.market.exchanges.events import (
     milliseconds,
 )
 from ticker.market.exchanges.exchange import Exchange
-from ticker.market.quote import Details
 
 __all__ = ["DIALECT", "create", "parse"]
 
@@ -88,9 +87,6 @@ class _Ticker(msgspec.Struct):
     symbol: str
     last: Decimal
     timestamp: datetime | None = None
-
-
-class _Ample(_Ticker):
     bid: Decimal | None = None
     ask: Decimal | None = None
     high: Decimal | None = None
@@ -143,8 +139,9 @@ class _Answer(msgspec.Struct):
 _Row: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal | None, int]
 
 _decoder = msgspec.json.Decoder(_Message)
-_tickers = Entries(_Ticker)
-_amples = msgspec.json.Decoder(list[_Ample])
+_tickers = Entries(
+    _Ticker, ("timestamp", "bid", "ask", "high", "low", "volume", "change", "change_pct")
+)
 _statuses = msgspec.json.Decoder(list[_Status])
 _old_tickers = msgspec.json.Decoder(tuple[int, _OldTicker, str, str])
 _answers = msgspec.json.Decoder(_Answer)
@@ -179,7 +176,7 @@ def _renamed(pair: str) -> str:
 def _read(message: _Message) -> Sequence[Event]:
     match message.channel, message.method or message.event:
         case "ticker", _:
-            return good_ones(_price, _seen(message.data))
+            return good_ones(_price, _tickers.decode(message.data))
         case ("heartbeat", _) | ("", "heartbeat"):
             return (Alive(),)
         case "status", _:
@@ -195,35 +192,24 @@ def _read(message: _Message) -> Sequence[Event]:
             return (Ignored(channel or method),)
 
 
-def _seen(data: msgspec.Raw) -> Sequence[_Ticker]:
-    try:
-        return _amples.decode(data)
-    except msgspec.ValidationError:
-        return _tickers.decode(data)
-
-
 def _price(ticker: _Ticker) -> PriceSeen:
     return PriceSeen(
         checked_name(ticker.symbol),
         checked_price(ticker.last),
         milliseconds(ticker.timestamp),
-        details=_details(ticker) if isinstance(ticker, _Ample) else Details(),
+        details=checked_details(
+            bid=ticker.bid,
+            ask=ticker.ask,
+            open_24h=_open(ticker),
+            high_24h=ticker.high,
+            low_24h=ticker.low,
+            volume_24h=ticker.volume,
+            change_24h=ticker.change_pct,
+        ),
     )
 
 
-def _details(ticker: _Ample) -> Details:
-    return checked_details(
-        bid=ticker.bid,
-        ask=ticker.ask,
-        open_24h=_open(ticker),
-        high_24h=ticker.high,
-        low_24h=ticker.low,
-        volume_24h=ticker.volume,
-        change_24h=ticker.change_pct,
-    )
-
-
-def _open(ticker: _Ample) -> Decimal | None:
+def _open(ticker: _Ticker) -> Decimal | None:
     try:
         return None if ticker.change is None else ticker.last - ticker.change
     except ArithmeticError:

@@ -51,6 +51,7 @@ from ticker.market.exchanges.events import (
     checked_details,
     checked_name,
     checked_price,
+    volume_or_none,
 )
 from ticker.market.exchanges.exchange import Exchange
 
@@ -108,7 +109,7 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Message)
-_tickers = Entries(_Ticker)
+_tickers = Entries(_Ticker, ("ts", "size", "bid", "ask", "open", "high", "low", "volume"))
 _instruments = Entries(_Instrument)
 _answers = msgspec.json.Decoder(_Answer)
 
@@ -152,7 +153,7 @@ def _price(ticker: _Ticker) -> PriceSeen:
         checked_name(ticker.inst_id),
         checked_price(ticker.last),
         whole_number(ticker.ts),
-        size=_number(ticker.size),
+        size=volume_or_none(_number(ticker.size)),
         details=checked_details(
             bid=_number(ticker.bid),
             ask=_number(ticker.ask),

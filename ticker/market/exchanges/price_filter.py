@@ -1,12 +1,15 @@
 """What of an exchange's prices may be believed, and the newest of each symbol.
 
-Rules: pure; the time is an argument. Prices are conflated here, so that however many
-come in, at most one a symbol goes on. A price that is affirmed anew (the exchange says
+Rules: pure; the time is an argument. Prices are conflated here (`conflation.py`), so that however
+many come in, few of a symbol go on. A price that is affirmed anew (the exchange says
 that its last trade still is the last one) is passed on again with its own time and the
 new time of receipt: that is what tells a quiet market from a stale price.
 
 What an exchange tells besides the price goes with the quote. Told alone, it is passed on with the
 last price as that was, neither younger nor older; the same trade told again is no trade.
+
+What was traded is known where every trade comes with its size and none was left out: else the next
+quote says that it is not.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from ticker.limits import (
     FEED_JUMP,
     FEED_JUMP_TICKS,
 )
+from ticker.market.exchanges.conflation import Conflated
 from ticker.market.exchanges.events import PriceSeen
+from ticker.market.exchanges.trade_numbers import MissingTrades
 from ticker.market.quote import Details, Quote
 
 __all__ = ["PriceFilter"]
@@ -48,6 +53,7 @@ class PriceFilter:
         report: Callable[[str, str], None],
         *,
         every_trade: bool = False,
+        consecutive: bool = False,
     ) -> None:
         """Begin with no price.
 
@@ -56,24 +62,27 @@ class PriceFilter:
             names: what each symbol of the exchange is called here, maybe several names.
             report: told of each price that is not believed.
             every_trade: whether every trade comes with its size, which is then added up.
+            consecutive: whether their numbers have no gaps.
         """
         self._source = source
         self._names = names
         self._report = report
         self._last: dict[str, PriceSeen] = {}
         self._held: dict[str, _Held] = {}
-        self._pending: dict[str, Quote] = {}
+        self._conflated = {symbol: Conflated() for symbol in names}
+        self._news: dict[str, None] = {}
         self._ticks: dict[str, Decimal] = {}
         self._every_trade = every_trade
+        self._missing = {symbol: MissingTrades() for symbol in names if consecutive}
+        self._untold: set[str] = set()  # since its last price a trade was left out
         self._details: dict[str, Details] = {}
         self._received: dict[str, int] = {}
         self._told: dict[str, int] = {}  # the last time that an exchange told
         self._late: dict[str, int] = {}  # since when its prices are of an earlier time
-        self._traded: dict[str, Decimal] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to hand out."""
-        return bool(self._pending)
+        return bool(self._news)
 
     def set_tick(self, symbol: str, tick: Decimal) -> None:
         """Learn the smallest step of a symbol's price; without it, its last digit is taken."""
@@ -86,9 +95,8 @@ class PriceFilter:
 
     def withhold(self, symbol: str) -> None:
         """Do not hand out what was taken in of a symbol."""
-        self._traded.pop(symbol, None)
-        for name in self._names[symbol]:
-            self._pending.pop(name, None)
+        self._conflated[symbol].take()
+        self._news.pop(symbol, None)
 
     def note(self, symbol: str, details: Details) -> None:
         """Learn what an exchange tells of a symbol besides its price."""
@@ -97,7 +105,7 @@ class PriceFilter:
         self._details[symbol] = details
         last = self._last.get(symbol)
         if last is not None:
-            self._hand_out(last, self._received[symbol])
+            self._renew(last, self._received[symbol])
 
     def take(self, seen: PriceSeen, now_ms: int) -> None:
         """Take in one price."""
@@ -105,7 +113,10 @@ class PriceFilter:
             self._report("unexpected_symbol", seen.symbol)
             return
         last = self._last.get(seen.symbol)
-        if last is not None and (_overtaken(seen, last) or self._told_late(seen, now_ms)):
+        if last is not None and _overtaken(seen, last):
+            self._take_late(seen, last, now_ms)
+            return
+        if last is not None and self._told_late(seen, now_ms):
             return
         if last is not None and _told_again(seen, last):
             seen = msgspec.structs.replace(last, details=seen.details)
@@ -113,8 +124,11 @@ class PriceFilter:
             seen = self._with_sane_time(seen, now_ms)
         held = self._held.pop(seen.symbol, None)
         believed = last is None or self._near(seen, last)
-        if not believed and held is not None:
-            believed = self._near(seen, held.quote)
+        if held is not None and not believed and self._near(seen, held.quote):
+            believed = True
+            self._accept(held.quote, now_ms)  # it was no mistake
+        elif held is not None:
+            self._untold.add(seen.symbol)
         if believed:
             self._accept(seen, now_ms)
             return
@@ -141,14 +155,18 @@ class PriceFilter:
             return False
         if price is not None and price != last.price:
             return False
-        self._hand_out(last, now_ms)
+        self._renew(last, now_ms)
         return True
 
     def batch(self) -> list[Quote]:
-        """Return the newest quote of each symbol with news since the last batch."""
-        batch = list(self._pending.values())
-        self._pending.clear()
-        self._traded.clear()
+        """Return what there is of each symbol with news since the last batch, its newest last."""
+        batch: list[Quote] = []
+        for symbol in self._news:
+            quotes = self._conflated[symbol].take()
+            batch += quotes
+            for name in self._names[symbol][1:]:
+                batch += [msgspec.structs.replace(quote, symbol=name) for quote in quotes]
+        self._news.clear()
         return batch
 
     def _near(self, seen: PriceSeen, other: PriceSeen) -> bool:
@@ -190,30 +208,60 @@ class PriceFilter:
         self._last[seen.symbol] = seen
         if seen.details is not None:
             self._details[seen.symbol] = seen.details
-        if self._every_trade and seen.size is not None and not _same_trade(seen, last):
-            before = self._traded.get(seen.symbol, Decimal(0))
-            self._traded[seen.symbol] = before + seen.size
-        self._hand_out(seen, now_ms)
+        if self._every_trade and _same_trade(seen, last):
+            self._renew(seen, now_ms)
+            return
+        quote = self._quote(seen, now_ms, self._traded(seen, last))
+        self._conflated[seen.symbol].add(quote)
+        self._note_news(seen.symbol, now_ms)
 
-    def _hand_out(self, seen: PriceSeen, received_ms: int) -> None:
-        symbol = seen.symbol
+    def _traded(self, seen: PriceSeen, last: PriceSeen | None) -> Decimal | None:
+        """Return what was traded since the last price; None where that is not known."""
+        if not self._every_trade:
+            return None
+        symbol, left_out = seen.symbol, False
+        if last is not None and last.number is not None and seen.number is not None:
+            missing = self._missing.get(symbol)
+            left_out = missing is not None and missing.pass_over(last.number, seen.number)
+        if symbol in self._untold:
+            self._untold.discard(symbol)
+            left_out = True
+        return None if left_out else seen.size
+
+    def _take_late(self, seen: PriceSeen, last: PriceSeen, now_ms: int) -> None:
+        """Count a trade, which came after newer ones, where it was missing."""
+        missing = self._missing.get(seen.symbol)
+        if missing is None or seen.number is None or not missing.came(seen.number):
+            return
+        if seen.time_ms is not None and self._near(seen, last):
+            received_ms = self._received[seen.symbol]
+            late = self._quote(seen, now_ms, seen.size)
+            self._conflated[seen.symbol].add_late(late, self._quote(last, received_ms))
+            self._news[seen.symbol] = None
+
+    def _renew(self, last: PriceSeen, received_ms: int) -> None:
+        """Hand the last price out again, without a trade."""
+        self._conflated[last.symbol].renew(self._quote(last, received_ms))
+        self._note_news(last.symbol, received_ms)
+
+    def _note_news(self, symbol: str, received_ms: int) -> None:
         self._received[symbol] = received_ms
-        details, traded = self._details.get(symbol), self._traded.get(symbol)
-        time_ms = received_ms if seen.time_ms is None else seen.time_ms
-        for name in self._names[symbol]:
-            self._pending[name] = Quote(
-                name,
-                seen.price,
-                time_ms,
-                received_ms,
-                self._source,
-                details=details,
-                traded=traded,
-            )
+        self._news[symbol] = None
+
+    def _quote(self, seen: PriceSeen, received_ms: int, traded: Decimal | None = None) -> Quote:
+        return Quote(
+            self._names[seen.symbol][0],
+            seen.price,
+            received_ms if seen.time_ms is None else seen.time_ms,
+            received_ms,
+            self._source,
+            details=self._details.get(seen.symbol),
+            traded=traded,
+        )
 
 
 def _same_trade(seen: PriceSeen, last: PriceSeen | None) -> bool:
-    """Tell whether a trade is the last one, as the connection before may have told it too."""
+    """Tell whether a trade is the last one, as the connection before may have told it, too."""
     return last is not None and seen.number is not None and seen.number == last.number
 
 

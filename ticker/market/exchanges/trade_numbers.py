@@ -1,6 +1,7 @@
-"""Gaps in the numbers of trades, on one connection. Pure.
+"""Gaps in the numbers of trades. Pure.
 
-A gap loses trades, never the newest price for long: it is reported, and nothing else.
+A gap loses trades, never the newest price for long: it is reported, and what was traded meanwhile
+is not known. A trade that comes late after all still counts in the second that it is of.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ticker.limits import FEED_MISSING_TRADES
 from ticker.market.exchanges.events import Alive, PriceSeen
 
-__all__ = ["TradeNumbers"]
+__all__ = ["MissingTrades", "TradeNumbers"]
 
 
 class TradeNumbers:
-    """Compares each trade's number with the one before it."""
+    """Compares each trade's number with the one before it, on one connection."""
 
     def __init__(self, report: Callable[[str, str], None], *, consecutive: bool) -> None:
         """Begin with no trade.
@@ -49,3 +51,25 @@ class TradeNumbers:
             self._report("gap", f"{alive.symbol} trade {announced} left out")
             self._last[alive.symbol] = announced
         self._announced[alive.symbol] = alive.number
+
+
+class MissingTrades:
+    """The newest numbers of one symbol's trades that were passed over and have not come since."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, None] = {}
+
+    def pass_over(self, after: int, before: int) -> bool:
+        """Note the numbers between two trades; return whether there are any."""
+        for number in range(max(after + 1, before - FEED_MISSING_TRADES), before):
+            self._numbers[number] = None
+        while len(self._numbers) > FEED_MISSING_TRADES:
+            del self._numbers[next(iter(self._numbers))]
+        return before > after + 1
+
+    def came(self, number: int) -> bool:
+        """Learn that a trade came after newer ones; return whether it was missing."""
+        if number not in self._numbers:
+            return False
+        del self._numbers[number]
+        return True

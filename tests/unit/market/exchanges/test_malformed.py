@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 
 from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX, Manners, Market
 from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
 from ticker.market.exchanges.decoding import BadMessage, Unavailable
 from ticker.market.exchanges.dialect import Dialect, Listing
-from ticker.market.exchanges.events import DetailsSeen, PriceSeen, checked_details
+from ticker.market.exchanges.events import Alive, DetailsSeen, PriceSeen, checked_details
 from ticker.market.exchanges.kraken import DIALECT as KRAKEN_DIALECT
 from ticker.market.exchanges.okx import DIALECT as OKX_DIALECT
 from ticker.market.exchanges.recorded import dialects
@@ -164,12 +165,141 @@ def test_a_heartbeat_without_a_number_proves_no_price() -> None:
         COINBASE_DIALECT.parse('{"type":"heartbeat","product_id":"BTC-USD"}')
 
 
-def test_malformed_details_take_those_of_before_away() -> None:
+def test_a_malformed_detail_is_left_out_and_not_what_was_told_before() -> None:
     [seen] = COINBASE_DIALECT.parse(
         '{"type":"ticker","product_id":"BTC-USD","price":"5","best_bid":"x","best_ask":"6"}'
     )
     assert isinstance(seen, PriceSeen)
-    assert seen.details == checked_details()
+    assert seen.details == checked_details(ask=Decimal(6))
+
+
+DETAILS = {
+    "coinbase": (
+        '{"type":"ticker","product_id":"BTC-USD","price":"100.5","trade_id":7,%s}',
+        ("best_bid", "best_ask", "open_24h", "high_24h", "low_24h", "volume_24h"),
+    ),
+    "kraken": (
+        '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","last":100.5,%s}]}',
+        ("bid", "ask", "high", "low", "volume", "change", "change_pct"),
+    ),
+    "binance": ('{"e":"24hrTicker","s":"BTCUSDT","c":"100.5","L":7,%s}', tuple("baohlvP")),
+    "okx": (
+        '{"arg":{"channel":"tickers","instId":"A-B"},"data":[{"instId":"A-B","last":"100.5",%s}]}',
+        ("bidPx", "askPx", "open24h", "high24h", "low24h", "vol24h"),
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
+@pytest.mark.parametrize("name", list(DETAILS))
+def test_a_malformed_detail_costs_neither_the_price_nor_another_detail(
+    name: str, odd: object
+) -> None:
+    message, fields = DETAILS[name]
+    # Whatever one of them is replaced by, a bid stays below an ask and a low below a high.
+    upper = {"best_ask", "ask", "a", "askPx", "high_24h", "high", "h", "high24h"}
+    good = {field: "9" if field in upper else "1" for field in fields}
+    if name != "kraken":
+        good = {field: f'"{value}"' for field, value in good.items()}
+
+    def details_of(values: dict[str, str]) -> dict[str, Decimal]:
+        parts = ",".join(f'"{field}":{value}' for field, value in values.items())
+        events = EXCHANGES[name][1].parse(message % parts)
+        if name == "binance":
+            assert Alive("BTCUSDT", 7, Decimal("100.5")) in events
+        else:
+            assert isinstance(events[0], PriceSeen)
+            assert events[0].price == Decimal("100.5")
+        seen = events[0]
+        assert isinstance(seen, PriceSeen | DetailsSeen)
+        assert seen.details is not None
+        told = msgspec.to_builtins(seen.details, builtin_types=(Decimal,))
+        assert all(len(f"{value:f}") < 60 for value in told.values())
+        return dict(told)
+
+    whole = details_of(good)
+    assert len(whole) == len(fields)
+    for field in fields:
+        told = details_of({**good, field: json.dumps(odd)})
+        left = {key for key, value in whole.items() if told.get(key) == value}
+        assert len(left) >= len(fields) - 1, field
+
+
+IMPOSSIBLE: tuple[object, ...] = (
+    "NaN",
+    "sNaN",
+    "Infinity",
+    "-1",
+    "1E-999999",
+    "1E+999999",
+    "",
+    "x",
+    5.5,
+    None,
+    [],
+)
+
+
+@pytest.mark.parametrize("odd", IMPOSSIBLE, ids=lambda odd: repr(odd)[:12])
+@pytest.mark.parametrize(
+    ("dialect", "message"),
+    [
+        (
+            dialects()["binance"],
+            '{"e":"trade","s":"BTCUSDT","p":"100.5","T":1790000000000,"t":7,"q":%s}',
+        ),
+        (
+            dialects()["bitstamp"],
+            """{"event":"trade","channel":"live_trades_btcusd","data":{"id":7,"price_str":"100.5",
+            "microtimestamp":"1790000000000000","amount_str":%s}}""",
+        ),
+        (
+            OKX_DIALECT,
+            """{"arg":{"channel":"tickers","instId":"A-B"},"data":[{"instId":"A-B","last":"100.5",
+            "ts":"1790000000000","lastSz":%s}]}""",
+        ),
+    ],
+    ids=["binance", "bitstamp", "okx"],
+)
+def test_what_cannot_have_been_traded_is_not_known_and_costs_no_price(
+    dialect: Dialect, message: str, odd: object
+) -> None:
+    [seen] = dialect.parse(message % json.dumps(odd))
+    assert isinstance(seen, PriceSeen)
+    assert (seen.price, seen.time_ms) == (Decimal("100.5"), NOW)
+    assert seen.size in {None, Decimal("5.5")}
+    [seen] = dialect.parse(message % '"0E-999999"')
+    assert isinstance(seen, PriceSeen)
+    assert seen.size is None or len(f"{seen.size:f}") < 60
+
+
+@pytest.mark.parametrize(
+    ("dialect", "message"),
+    [
+        (COINBASE_DIALECT, '{"type":"ticker","product_id":"A-B","price":"5","time":%s}'),
+        (KRAKEN_DIALECT, '{"channel":"ticker","data":[{"symbol":"A/B","last":5,"timestamp":%s}]}'),
+        (dialects()["binance"], '{"e":"trade","s":"AB","p":"5","t":7,"T":%s}'),
+    ],
+    ids=["coinbase", "kraken", "binance"],
+)
+def test_a_malformed_time_is_not_known(dialect: Dialect, message: str) -> None:
+    for odd in ('""', '"yesterday"', "[]", "1.5e999"):
+        [seen] = dialect.parse(message % odd)
+        assert isinstance(seen, PriceSeen)
+        assert (seen.price, seen.time_ms) == (Decimal(5), None)
+
+
+def test_a_malformed_figure_of_one_symbol_costs_no_other_its_own() -> None:
+    listings = [Listing(f"{base}usd", f"{base}-USD", keys=(f"{base}/USD",)) for base in ("A", "B")]
+    body = (
+        b'[{"pair":"A/USD","last":"5","high":"6","low":"x","volume":""},'
+        b'{"pair":"B/USD","last":"7","high":"9","low":"6","volume":"3"}]'
+    )
+    prices = dialects()["bitstamp"].rest.read_prices(body, listings)
+    assert prices["Ausd"].details == checked_details(high_24h=Decimal(6))
+    assert prices["Busd"].details == checked_details(
+        high_24h=Decimal(9), low_24h=Decimal(6), volume_24h=Decimal(3)
+    )
 
 
 def test_a_bid_above_the_ask_and_a_low_above_the_high_are_not_told() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS
+from ticker.market.candles import SECOND, Candles
 from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.price_filter import PriceFilter
 from ticker.market.quote import Details, Quote
@@ -71,7 +72,7 @@ def test_a_jump_is_held_back_until_the_next_price_confirms_it() -> None:
     taking = Taking()
     assert taking.take("100") == ["100"]
     assert taking.take("40") == []
-    assert taking.take("41") == ["41"]
+    assert taking.take("41") == ["40", "41"]
     assert taking.reports == {"price_jump": 1}
 
 
@@ -160,13 +161,14 @@ def test_numbers_that_begin_anew_do_not_stop_the_prices() -> None:
     assert taking.take("1.2", time_ms=NOW + 2, number=2) == ["1.2"]
 
 
-def test_a_batch_has_the_newest_of_each_symbol_and_then_is_empty() -> None:
+def test_a_batch_has_the_ends_of_each_symbols_second_and_then_is_empty() -> None:
     taking = Taking("A-B", "C-D")
     for price in ("1", "1.1", "1.2"):
         taking.filter.take(PriceSeen("A-B", Decimal(price)), NOW)
     taking.filter.take(PriceSeen("C-D", Decimal(5)), NOW)
     assert taking.filter
     assert [(q.symbol, str(q.price)) for q in taking.filter.batch()] == [
+        ("A-B", "1"),
         ("A-B", "1.2"),
         ("C-D", "5"),
     ]
@@ -187,11 +189,12 @@ def test_a_symbol_with_two_names_is_quoted_under_both() -> None:
 def test_no_price_goes_out_that_is_far_from_the_one_before_unless_confirmed(
     prices: list[tuple[int, int]],
 ) -> None:
-    taking, now, shown, seen = Taking(), NOW, None, []
+    taking, now, shown = Taking(), NOW, None
+    seen: list[int] = []
     for price, pause in prices:
         now += pause
         out = taking.take(str(price), now, time_ms=now)
-        assert out in ([], [str(price)])
+        assert out in ([], [str(price)], [*map(str, seen[-1:]), str(price)])
         if out and shown is not None and abs(price - shown) >= shown / 2:
             assert abs(price - seen[-1]) < seen[-1] / 2, "believed without a price near it before"
         if out:
@@ -296,3 +299,76 @@ def test_a_price_is_affirmed_only_where_the_exchange_names_it() -> None:
     assert not taking.filter
     taking.filter.affirm("A-B", 7, NOW, Decimal("100.0"))
     assert taking.filter
+
+
+class Trades:
+    """A price filter of numbered trades, and the bars of what it hands out."""
+
+    def __init__(self, *, consecutive: bool = True) -> None:
+        self.filter = PriceFilter(
+            "test",
+            {"A-B": ["A-B"]},
+            lambda *_: None,
+            every_trade=True,
+            consecutive=consecutive,
+        )
+        self.candles = Candles()
+
+    def take(self, number: int, price: int, size: str | None = "1", *, at: int = NOW) -> None:
+        amount = None if size is None else Decimal(size)
+        self.filter.take(PriceSeen("A-B", Decimal(price), at, number, amount), at)
+
+    def bar(self) -> tuple[tuple[str, str, str, str], str | None]:
+        """Hand out what there is, and return its one bar: prices and volume."""
+        for quote in self.filter.batch():
+            self.candles.add(quote.time_ms, quote.price, quote.traded)
+        [bar] = self.candles.bars(SECOND, now_ms=NOW, begin=None, end=None, limit=None)
+        return bar.prices, bar.volume
+
+
+def test_a_trade_without_a_size_leaves_what_was_traded_unknown() -> None:
+    trades = Trades()
+    trades.take(1, 100)
+    trades.take(2, 101, None)
+    trades.take(3, 102)
+    assert trades.bar() == (("100", "102", "100", "102"), None)
+
+
+def test_a_trade_that_was_left_out_leaves_what_was_traded_unknown() -> None:
+    trades = Trades()
+    trades.take(1, 100)
+    trades.take(3, 101)
+    assert trades.bar() == (("100", "101", "100", "101"), None)
+    # Where numbers have gaps anyhow nothing follows from one.
+    trades = Trades(consecutive=False)
+    trades.take(1, 100)
+    trades.take(3, 101)
+    assert trades.bar() == (("100", "101", "100", "101"), "2")
+
+
+@pytest.mark.parametrize("handed_out", [True, False])
+def test_a_trade_that_comes_late_counts_once_in_its_own_second(
+    handed_out: bool,  # noqa: FBT001 - a table
+) -> None:
+    trades = Trades()
+    trades.take(1, 100)
+    trades.take(3, 101)
+    if handed_out:
+        trades.bar()
+    for _ in range(2):
+        trades.take(2, 109)
+    assert trades.filter.last("A-B") == 101
+    assert trades.bar() == (("100", "109", "100", "101"), None)
+
+
+def test_a_trade_far_away_counts_in_full_once_it_is_believed_and_never_before() -> None:
+    trades = Trades()
+    trades.take(1, 100)
+    trades.take(2, 170, "7")
+    assert trades.bar() == (("100", "100", "100", "100"), "1")
+    trades.take(3, 171)
+    assert trades.bar() == (("100", "171", "100", "171"), "9")
+    # One that the next contradicts is no price, and what was traded is not known.
+    trades.take(4, 17, "5")
+    trades.take(5, 172)
+    assert trades.bar() == (("100", "172", "100", "172"), None)
