@@ -35,6 +35,7 @@ from ticker.metrics import Metrics
 from ticker.pacing import Pacer
 from ticker.places import NoRoomError
 from ticker.rate_limit import Limiter, local_limiter
+from ticker.redaction import mask_credentials
 from ticker.security.access import Access
 from ticker.security.authority import Authority
 from ticker.security.secrets_file import SecretFileError
@@ -270,7 +271,7 @@ async def running(settings: Settings, worker: int | None = None) -> AsyncIterato
     except DatabaseUrlError as error:
         raise ServiceError(f"TICKER_DATABASE_URL: {error}", settings=True) from None
     except SourceConfigError as error:
-        raise ServiceError(str(error), settings=True) from None
+        raise ServiceError(mask_credentials(str(error)), settings=True) from None
     except (DatabaseUnavailableError, SecretFileError) as error:
         raise ServiceError(str(error)) from None
 

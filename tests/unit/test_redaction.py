@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticker.http.head import Head, HeadParser
-from ticker.redaction import mask_before_at, mask_credentials
+from ticker.redaction import is_ambiguous, mask_credentials, mask_wrong_value, shown_address
 from ticker.security.keys import new_key
 from ticker.security.tokens import TokenSigner
 
@@ -64,26 +64,80 @@ def test_a_request_without_a_misplaced_secret_goes_on_as_it_came(head: Head) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("address", "shown"),
     [
         ("redis://:s3cret@h:6379/0", "redis://***@h:6379/0"),
-        ("a wss://joe:s3@/cret@h/x and http://s3cret@g", "a wss://***@h/x and http://***@g"),
-        (
-            "postgresql://h/x?user=joe&password=s3cret&b=1",
-            "postgresql://h/x?user=joe&password=***&b=1",
-        ),
-        ("wss://h/?apiKey=s3cret#x", "wss://h/?apiKey=***#x"),
-        ("wss://stream.h:9443/ws/btcusdt@trade", "wss://stream.h:9443/ws/btcusdt@trade"),
         ("redis://joe:1234/x@h:6379", "redis://***@h:6379"),
+        ("wss://joe:s3@/cret@h/x", "wss://***@h/x"),
+        ("postgresql+psycopg://joe:s'3cret@h/x", "postgresql+psycopg://***@h/x"),
+        ('postgresql://joe:s"3cret@h/x', "postgresql://***@h/x"),
+        ("postgresql://joe:s3 cret@h,i:5433/x", "postgresql://***@h,i:5433/x"),
+        ("postgresql://joe.doe:12/s3cret@h/x", "postgresql://***@h/x"),
+        ("postgresql://h/x?user=joe&password=s3cret", "postgresql://h/x?user=***&password=***"),
+        ("postgresql://h/x?sslmode=require&b=s3cret", "postgresql://h/x?sslmode=require&b=***"),
+        ("postgresql://h/x?host=%2frun&s3cret", "postgresql://h/x?host=***&***"),
+        ("postgresql://h/x?password=s3@cret", "postgresql://***"),
+        ("postgresql://joe:s3?cret@h/x", "postgresql://***"),
+        ("postgresql://joe:s3cret", "postgresql://***"),
+        ("redis://:12345", "redis://***"),
+        ("wss://h/?apiKey=s3cret#x", "wss://h/?apiKey=***#***"),
+        ("wss://h/?czNjcmV0==", "wss://h/?***"),
+        ("wss://h/x#token=s3cret", "wss://h/x#***"),
+        ("wss://h/x;token=s3cret?a=b", "wss://h/x;***?a=***"),
+        ("wss://h/v3/9aa3d95b3bc440fa88ea12ea/x", "wss://h/v3/***/x"),
+        ("wss://joe:s3c/ret@h/ws/btcusdt@trade", "wss://***@trade"),
+        ("wss://stream.h:9443/ws/btcusdt@trade", "wss://stream.h:9443/ws/btcusdt@trade"),
         ("ws://localhost:9443/ws/btcusdt@trade", "ws://localhost:9443/ws/btcusdt@trade"),
         ("wss://[::1]:9443/ws/btcusdt@trade", "wss://[::1]:9443/ws/btcusdt@trade"),
-        ("wss://joe:s3c/ret@h/ws/btcusdt@trade", "wss://***@trade"),
+        ("sqlite:////a b/9aa3d95b3bc440fa88ea12ea@c.db", None),
+        ("host=h user=joe password=s3cret", "***"),
+        ("jdbc:postgresql://joe:s3cret@h/x", "***"),
+        ("", ""),
     ],
 )
-def test_credentials_in_an_address_are_masked(text: str, shown: str) -> None:
-    assert mask_credentials(text) == shown
+def test_of_an_address_only_what_is_harmless_is_shown(address: str, shown: str | None) -> None:
+    assert shown_address(address) == (address if shown is None else shown)
 
 
-@pytest.mark.parametrize("text", ["joe:s3cret@h/x", "http:joe:s3cret@h", "'//joe:s3 cret@h'"])
-def test_nothing_before_an_at_is_shown_of_an_address_gone_wrong(text: str) -> None:
-    assert "cret" not in mask_before_at(text).replace("***", "")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a wss://joe:s3@/cret@h/x and http://s3cret@g", "a wss://***@h/x and http://***@g"),
+        ("replay: 'https://h/x?a=s3cret' is no file", "replay: 'https://h/x?a=***' is no file"),
+        ("https://a.example,https://joe:s3cret@b, no", "https://a.example,https://***@b, no"),
+        ("{'a': 'own:wss://joe:s3\"cret@h/x'}", "{'a': 'own:wss://***@h/x'}"),
+        ("expected http://, ws:// or wss://", None),
+    ],
+)
+def test_credentials_in_an_address_within_a_text_are_masked(text: str, shown: str | None) -> None:
+    assert mask_credentials(text) == (text if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "joe:s3cret@h/x",
+        "http:joe:s3cret@h",
+        "'//joe:s3 cret@h'",
+        "host=h user=s3cret",
+        "host=h password=s3@cret",
+        "http://h/x?a=s3@cret",
+    ],
+)
+def test_no_credential_is_shown_of_an_address_in_a_wrong_place(text: str) -> None:
+    assert "cret" not in mask_wrong_value(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "ambiguous"),
+    [
+        ("wss://joe:12/s3cret@h/x", True),
+        ("http://joe:12#s3cret@h:3128", True),
+        ("wss://joe:12%2Fs3cret@h/x", False),
+        ("wss://stream.h:9443/ws/btcusdt@trade", False),
+    ],
+)
+def test_an_address_whose_host_may_be_part_of_a_password_is_told(
+    address: str, *, ambiguous: bool
+) -> None:
+    assert is_ambiguous(address) is ambiguous

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ticker.market.sources import SourceConfigError, UnknownSymbolError, load_source
+from ticker.redaction import mask_credentials
 from ticker.security.policy import PolicySet
 from ticker.settings.loader import Origin, SettingsError, load
 from ticker.settings.model import Settings
@@ -87,10 +88,10 @@ def _source_faults(settings: Settings) -> list[str]:
         except UnknownSymbolError:
             pass  # another source may have the symbol
         except SourceConfigError as error:
-            faults.append(str(error))
+            faults.append(mask_credentials(str(error)))
     if not faults:
         try:
             load_sources(settings)
         except SourceConfigError as error:
-            faults.append(str(error))
+            faults.append(mask_credentials(str(error)))
     return faults

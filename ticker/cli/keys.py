@@ -16,13 +16,14 @@ import click
 
 from ticker import logs
 from ticker.cli import output
-from ticker.redaction import mask_credentials
+from ticker.redaction import shown_address
 from ticker.security import demo
 from ticker.security.key_admin import KeyAdmin, KeyAdminError, KeyAdminUsageError, NewKey
 from ticker.security.pepper import open_pepper
 from ticker.security.policy import DEFAULT_ROLE
 from ticker.security.secrets_file import SecretFileError
 from ticker.settings import readers
+from ticker.settings.errors import SettingsError
 from ticker.settings.model import Settings
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, make_directory
@@ -69,7 +70,7 @@ def open_key_admin(settings: Settings) -> Iterator[KeyAdmin]:
     except (DatabaseUnavailableError, SecretFileError, KeyAdminError) as error:
         raise click.ClickException(str(error)) from None
     except DatabaseUrlError as error:
-        raise click.UsageError(f"TICKER_DATABASE_URL: {error}") from None
+        raise SettingsError([f"TICKER_DATABASE_URL: {error}"]) from None
 
 
 def _make_data_dir(settings: Settings) -> None:
@@ -136,7 +137,7 @@ def _print_key(made: NewKey) -> None:
 def _show_new(settings: Settings, made: NewKey) -> None:
     until = show_time(made.record.expires_at)
     where = (
-        f"the servers with the database {mask_credentials(settings.database_url)}"
+        f"the servers with the database {shown_address(settings.database_url)}"
         if settings.key_pepper and settings.database_url
         else f"the server with the data directory {settings.data_dir.absolute()}"
     )

@@ -146,7 +146,10 @@ def run(args: list[str] | None = None) -> int:  # noqa: PLR0911 - an exit code f
     except click.exceptions.NoArgsIsHelpError as error:
         return _complain([error.format_message()], error.exit_code)
     except click.ClickException as error:
-        return _complain([f"ticker: {error.format_message()}"], error.exit_code)
+        from ticker.redaction import mask_credentials  # noqa: PLC0415 - help needs it not
+
+        # It may repeat what was typed: an address in the place of something else.
+        return _complain([f"ticker: {mask_credentials(error.format_message())}"], error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return 130  # what a shell expects after Ctrl-C
     except output.OutputError as error:

@@ -24,6 +24,7 @@ from ticker.server import worker
 from ticker.server.handed_over import HandedOver
 from ticker.server.handover import Handover
 from ticker.server.process import ServiceError
+from ticker.settings.errors import SettingsError
 from ticker.settings.loader import load
 from ticker.settings.model import Settings
 from ticker.web.loading import LoadingApp
@@ -69,8 +70,9 @@ def _serve_process(
         return 0
     for refused in leaves(failure):
         if isinstance(refused, ServiceError):
-            kind = click.UsageError if refused.settings else click.ClickException
-            raise kind(str(refused))
+            if refused.settings:
+                raise SettingsError([str(refused)])
+            raise click.ClickException(str(refused))
     with suppress(Exception):  # what becomes of the log decides nothing
         worker.report(failure)
     return 1

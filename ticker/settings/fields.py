@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from ticker.market.exchanges import exchange_address
 from ticker.market.sources import source_names
-from ticker.redaction import mask_credentials
+from ticker.redaction import mask_credentials, shown_address
+from ticker.settings import network_readers as network
 
 #: What every environment variable that is a setting begins with.
 PREFIX: Final = "TICKER_"
@@ -35,6 +35,7 @@ class Field:
         meaning: what it is for, as half a sentence.
         example: a value as in the environment.
         secret: whether its value is shown nowhere.
+        address: whether its value is an address, which may hold credentials.
         unset: what is shown of a default that no value stands for.
     """
 
@@ -45,6 +46,7 @@ class Field:
     meaning: str
     example: str
     secret: bool = False
+    address: bool = False
     unset: str = ""
 
     @property
@@ -74,6 +76,7 @@ def setting(
     *,
     show: Callable[[Any], str] = str,
     secret: bool = False,
+    address: bool = False,
     unset: str = "",
 ) -> Any:
     """Make an attribute of `Settings` that can be set from outside."""
@@ -81,16 +84,21 @@ def setting(
         "reader": reader,
         "meaning": meaning,
         "example": example,
-        "show": show,
+        "show": _show_address if address else show,
         "secret": secret,
+        "address": address,
         "unset": unset,
     }
-    shown = False if secret else _masked
+    shown = False if secret else _repr_of_address if address else _repr
     return attrs.field(default=default, repr=shown, metadata={_METADATA: described})
 
 
-def _masked(value: object) -> str:
+def _repr(value: object) -> str:
     return mask_credentials(repr(value))
+
+
+def _repr_of_address(value: str | None) -> str:
+    return repr(_show_address(value))
 
 
 def fields_of(model: type[attrs.AttrsInstance]) -> dict[str, Field]:
@@ -114,8 +122,9 @@ def _addresses_of(source: str) -> tuple[SourceField, ...]:
         SourceField(
             name=f"{word}_url",
             default=None,
-            reader=exchange_address.feed_url,
+            reader=network.feed_url,
             show=_show_address,
+            address=True,
             meaning=f"another address for the feed of {source}: a proxy, a recorder, a test",
             example="wss://feed.example.com",
             unset="the exchange's own",
@@ -125,8 +134,9 @@ def _addresses_of(source: str) -> tuple[SourceField, ...]:
         SourceField(
             name=f"{word}_rest_url",
             default=None,
-            reader=exchange_address.http_url,
+            reader=network.http_url,
             show=_show_address,
+            address=True,
             meaning=f"where the REST interface of {source} is asked",
             example="https://api.example.com",
             unset="the exchange's own, or the host of the other feed address",
@@ -137,4 +147,4 @@ def _addresses_of(source: str) -> tuple[SourceField, ...]:
 
 
 def _show_address(url: str | None) -> str:
-    return url or ""
+    return shown_address(url or "")

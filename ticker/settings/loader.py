@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import attrs
 
-from ticker.redaction import mask_before_at, mask_credentials
+from ticker.redaction import mask_credentials, mask_wrong_value, shown_address
 from ticker.security.policy import PolicyError, PolicySet
 from ticker.settings.errors import SettingsError
 from ticker.settings.fields import PREFIX, Field, SourceField, fields_of
@@ -144,8 +144,7 @@ def load(
             try:
                 chosen[name] = field.reader(raw)
             except ValueError as error:
-                shown = MASK if field.secret else mask_before_at(repr(raw))
-                faults.append(f"{label}={shown}: {error}")
+                faults.append(f"{label}={_show_wrong(field, raw)}: {error}")
             where[name] = field.variable if layer == _ENVIRONMENT else layer
     faults += _cross_check(chosen)
     try:
@@ -206,6 +205,15 @@ def _show(field: Field, chosen: Mapping[str, Any]) -> str:
     if field.secret:
         return MASK if value else ""
     return mask_credentials(field.show(value))
+
+
+def _show_wrong(field: Field, raw: object) -> str:
+    """Return what may be shown of a value that could not be read."""
+    if field.secret:
+        return MASK
+    if field.address:
+        return repr(shown_address(raw.strip() if isinstance(raw, str) else repr(raw)))
+    return repr(mask_wrong_value(raw)) if isinstance(raw, str) else mask_wrong_value(repr(raw))
 
 
 def _default(field: Field) -> str:

@@ -14,7 +14,6 @@ import attrs
 
 from ticker import limits
 from ticker.addresses import is_loopback
-from ticker.market.exchanges.exchange_address import proxy_url
 from ticker.market.quote import DEFAULT_SYMBOLS
 from ticker.market.sources.spec import SourceSpec
 from ticker.rate_limit import Rate
@@ -59,6 +58,7 @@ class Settings:
         places.database_url,
         "where API keys and tokens are kept",
         "sqlite:////var/lib/ticker/auth.db",
+        address=True,
     )
     key_pepper: bytes = setting(
         b"",
@@ -73,6 +73,7 @@ class Settings:
         bus_url,
         "Redis, or its Sentinels, for several machines that share one market",
         "redis+sentinel://10.0.0.1,10.0.0.2,10.0.0.3/ticker",
+        address=True,
         unset="none: one machine",
     )
     market: str = setting("ticker", market_name, "the name of that market on the bus", "ticker-eu")
@@ -214,10 +215,10 @@ class Settings:
     )
     feed_proxy: str | None = setting(
         None,
-        proxy_url,
+        network.proxy_url,
         "an HTTP proxy for the exchanges' feeds",
         "http://proxy.example.com:3128",
-        show=lambda url: url or "",
+        address=True,
         unset="HTTPS_PROXY and NO_PROXY as usual",
     )
     restart_initial: float = setting(

@@ -11,6 +11,8 @@ from typing import Final
 
 import attrs
 
+from ticker.market.exchanges import exchange_address
+from ticker.redaction import is_ambiguous
 from ticker.settings.readers import port, text
 
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -43,6 +45,28 @@ def host(raw: object) -> str:
     if address is None and len(word) <= _HOST_NAME_CHARS and _HOST_NAME.fullmatch(word):
         return word
     raise ValueError("expected an address or the name of a host alone, as in 127.0.0.1 or ::1")
+
+
+def feed_url(raw: object) -> str:
+    """Read the WebSocket address of an exchange."""
+    return _clear(exchange_address.feed_url(raw))
+
+
+def http_url(raw: object) -> str:
+    """Read the address of an exchange's HTTP interface."""
+    return _clear(exchange_address.http_url(raw))
+
+
+def proxy_url(raw: object) -> str:
+    """Read the address of an HTTP proxy."""
+    return _clear(exchange_address.proxy_url(raw))
+
+
+def _clear(address: str) -> str:
+    """Refuse an address of which a part of the password might be taken for the host, and shown."""
+    if is_ambiguous(address):
+        raise ValueError("expected / ? # and @ in a password as %2F %3F %23 and %40")
+    return address
 
 
 def endpoint(raw: object) -> Endpoint:

@@ -35,6 +35,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ticker import limits
+from ticker.redaction import shown_address
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.interface import Value
 from ticker.storage.revision import HEAD, revision
@@ -150,14 +151,14 @@ class PostgresDatabase:
     @property
     def place(self) -> str:
         """The address, without the user and the password."""
-        return str(
-            URL.create(
-                "postgresql",
-                host=self._url.host or None,
-                port=self._url.port,
-                database=self._url.database,
-            )
+        place = URL.create(
+            "postgresql",
+            host=self._url.host or None,
+            port=self._url.port,
+            database=self._url.database,
         )
+        # Where a user's name holds a `/`, what follows it is taken for the database.
+        return shown_address(str(place))
 
     def close(self) -> None:
         """Close every connection: what a thread still uses, once it is done with it."""

@@ -24,10 +24,18 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SOURCE": "replay:absent.jsonl"}, "replay: absent.jsonl does not exist"),
         ({"SOURCE": "replay:empty.jsonl"}, "replay: empty.jsonl has no price that can be read"),
         ({"SOURCE": "simulated:pace=1"}, "simulated: no option is called 'pace'"),
-        ({"SOURCE": "kraken", "KRAKEN_URL": "ws://h:x/"}, "TICKER_KRAKEN_URL='ws://h:x/': expec"),
+        ({"SOURCE": "kraken", "KRAKEN_URL": "ws://h:x/"}, "TICKER_KRAKEN_URL='ws://***': expec"),
         (
             {"DATABASE_URL": "mysql://h/x"},
             "TICKER_DATABASE_URL='mysql://h/x': exp",
+        ),
+        (
+            {"SOURCE": "replay:https://us3r:s3cret@h/x"},
+            "replay: https://***@h/x does not exist",
+        ),
+        (
+            {"DATABASE_URL": "host=h user=us3r password=s3cret"},
+            "TICKER_DATABASE_URL='***': exp",
         ),
         ({"TOKEN_KEY": "a,b,c,d,e,f,g,h,i"}, "TICKER_TOKEN_KEY=********: expected at most 8 keys"),
     ],
@@ -66,3 +74,10 @@ def test_a_recording_that_is_there_passes_and_nothing_is_made(
     assert main(["config"]) == 0
     assert "replay:there.jsonl" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["there.jsonl"]
+
+
+def test_an_address_in_the_place_of_a_command_is_not_repeated_with_its_password(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["config", "postgresql://us3r:s3cret@h/x"]) == 2
+    assert "(postgresql://***@h/x)" in capsys.readouterr().err

@@ -257,6 +257,16 @@ def test_a_file_that_is_no_toml_is_a_fault() -> None:
         {"TICKER_DATABASE_URL": "//joe:s3cret@localhost/x"},
         {"TICKER_DATABASE_URL": "joe:s3cret@localhost/x"},
         {"TICKER_DATABASE_URL": "mysql://joe@h/x?password=s3cret"},
+        {"TICKER_DATABASE_URL": "host=h user=joe password=s3cret"},
+        {"TICKER_DATABASE_URL": "postgresql://h:x/y?password=a@s3cret"},
+        {"TICKER_DATABASE_URL": "postgresql://joe:s3cret"},
+        {"TICKER_BUS": "redis://joe:'s3cret@h/x"},
+        {"TICKER_BUS": "host=h password=s3cret"},
+        {"TICKER_FEED_PROXY": "http://joe:12#s3cret@localhost"},
+        {"TICKER_KRAKEN_URL": "wss://joe:12/s3cret@localhost"},
+        {"TICKER_COINBASE_REST_URL": "https://h/x#s3cret"},
+        {"TICKER_HOST": "host=h user=s3cret"},
+        {"TICKER_SOURCE": "http://h/?a=s3cret"},
         {"TICKER_HOST": "http://joe:s3c/s3cret@localhost/x"},
         {"TICKER_KRAKEN_URL": "https://joe:s3@cret/s3cret@localhost/x"},
         {"TICKER_FEED_PROXY": "https://joe:s3cret@localhost"},
@@ -265,6 +275,34 @@ def test_a_file_that_is_no_toml_is_a_fault() -> None:
 )
 def test_a_fault_never_repeats_a_secret(environ: Mapping[str, str]) -> None:
     assert "s3cret" not in "\n".join(faults(environ))
+
+
+@pytest.mark.parametrize("mark", list("'\"#?/;,:&=%@ "))
+@pytest.mark.parametrize(
+    "address",
+    [
+        "TICKER_DATABASE_URL=postgresql+psycopg://us3r:{}@h/x",
+        "TICKER_DATABASE_URL=postgresql+psycopg://h/x?user=us3r&password={}",
+        "TICKER_DATABASE_URL=host=h user=us3r password={}",
+        "TICKER_BUS=redis://us3r:{}@h/0",
+        "TICKER_BUS=redis://{}@h/0",
+        "TICKER_FEED_PROXY=http://us3r:{}@h",
+        "TICKER_COINBASE_URL=wss://us3r:{}@h/x",
+        "TICKER_COINBASE_URL=wss://h/x?token={}",
+        "TICKER_COINBASE_URL=wss://h/x#token={}",
+        "TICKER_COINBASE_REST_URL=https://us3r:{}@h/x",
+    ],
+)
+def test_a_password_with_any_mark_in_it_is_never_shown(address: str, mark: str) -> None:
+    name, _, value = address.format(f"s3cret{mark}s3cret").partition("=")
+    environ = {"TICKER_TOKEN_KEY": "k" * 32, "TICKER_KEY_PEPPER": "p" * 32, name: value}
+    try:
+        found = loaded(environ)
+        shown = repr(found) + str([origin.shown for origin in found.origins])
+    except SettingsError as error:
+        shown = str(error)
+    assert "s3cret" not in shown
+    assert "us3r" not in shown
 
 
 def test_a_secret_is_masked_wherever_it_might_show() -> None:
