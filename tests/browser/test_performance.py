@@ -67,7 +67,8 @@ def measure(tab: Tab, server: Program, symbols: int) -> dict[str, float]:
         for name, node in (("updates", "#updates"), ("board", "#board-updates")):
             figures[name] = int(page.locator(node).inner_text().removesuffix("/s"))
         figures["rows"] = page.locator("#rows tr").count()
-        if figures["frames"] >= FRAMES_LEAST and figures["board"] >= BOARD_LEAST:
+        least = {"frames": FRAMES_LEAST, "updates": UPDATES_LEAST, "board": BOARD_LEAST}
+        if all(figures[name] >= bound for name, bound in least.items()):
             break
     print(  # noqa: T201
         f"\n{symbols} symbols for {MEASURED_SECONDS} s: {figures['frames']:.0f} frames/s, "

@@ -61,6 +61,7 @@ class Conflated:
             quote: of that trade.
             newest: of the newest trade, which stays the newest.
         """
+        self._again = None
         if self._quotes:
             self._quotes.insert(-1, quote)
         else:

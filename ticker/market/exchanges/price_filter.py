@@ -233,7 +233,8 @@ class PriceFilter:
         missing = self._missing.get(seen.symbol)
         if missing is None or seen.number is None or not missing.came(seen.number):
             return
-        if seen.time_ms is not None and self._near(seen, last):
+        told = seen.time_ms is not None and seen.time_ms >= FEED_CLOCK_EARLIEST_MS
+        if told and self._near(seen, last):
             received_ms = self._received[seen.symbol]
             late = self._quote(seen, now_ms, seen.size)
             self._conflated[seen.symbol].add_late(late, self._quote(last, received_ms))

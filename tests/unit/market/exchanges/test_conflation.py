@@ -73,11 +73,13 @@ def test_there_is_an_end_to_what_goes_on_at_once() -> None:
 
 
 def test_what_comes_late_counts_and_the_newest_stays_the_newest() -> None:
-    for pending in (True, False):
+    for pending, again in ((True, False), (False, False), (False, True)):
         conflated = Conflated()
         newest = Quote("A-B", Decimal(5), NOW + 900, NOW + 900, "test", traded=Decimal(2))
         conflated.add(newest)
         before = [] if pending else conflated.take()
+        if again:
+            conflated.renew(newest)
         late = Quote("A-B", Decimal(9), NOW + 100, NOW + 950, "test", traded=Decimal(1))
         conflated.add_late(late, newest)
         quotes = [*before, *conflated.take()]
