@@ -16,7 +16,7 @@ import trio
 from ticker import limits
 from ticker.admission import Admission, StreamLimits
 from ticker.cluster.role import Alone, Role, Upstream
-from ticker.cluster.siblings import Siblings
+from ticker.cluster.siblings import SHARED_FILES, Siblings
 from ticker.connections import Connections
 from ticker.engine import Engine
 from ticker.http.gate import Gate
@@ -284,6 +284,7 @@ def _open_siblings(
     if group is None:
         yield None
         return
+    service_lock.look_at(settings.data_dir, SHARED_FILES)
     try:
         siblings = Siblings(settings.data_dir, worker)
     except (OSError, NoRoomError) as error:

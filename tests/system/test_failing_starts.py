@@ -56,6 +56,28 @@ def test_wrong_settings_and_usage_end_with_2_and_one_line_each(
     assert "s3cret" not in server.output
 
 
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("start.lock", []),
+        ("start.lock", ["--workers", "2"]),
+        ("limits.table", ["--workers", "2"]),
+        ("feeder.lock", ["--workers", "2"]),
+        ("demo-api-key", []),
+    ],
+)
+def test_a_link_in_the_place_of_a_file_ends_the_start_before_anything_is_served(
+    tmp_path: Path, name: str, args: list[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir(0o700)
+    (data / name).symlink_to("nowhere")
+    with started("serve", data, args=args, listen=False) as server:
+        assert server.wait(20) == 1, server.output
+    one_line(server, "symbolic link")
+    assert "worker_ended" not in server.output
+
+
 def test_wrong_settings_end_hypercorn_with_one_line_each(tmp_path: Path) -> None:
     env = {"TICKER_TICK": "soon", "TICKER_AUTH_RATE": "x"}
     with started("hypercorn", tmp_path / "data", env=env, listen=False) as server:

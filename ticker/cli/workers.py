@@ -12,6 +12,7 @@ import trio
 
 from ticker import limits
 from ticker.cli.sign_in import print_sign_in_address
+from ticker.cluster.siblings import SHARED_FILES
 from ticker.exception_groups import leaves
 from ticker.security.secrets_file import SecretFileError
 from ticker.server import service_lock
@@ -40,6 +41,8 @@ def supervise(settings: Settings) -> int:
         ServiceError: the service cannot start.
     """
     with service_lock.locked(settings.data_dir, service_lock.identity(os.getpid())):
+        # Before a port is listened on, although only the workers use them.
+        service_lock.look_at(settings.data_dir, SHARED_FILES)
         opened = _prepare(settings)
         try:
             sockets = listen(settings.host.strip("[]"), settings.port, settings.workers)

@@ -8,12 +8,16 @@ from typing import Final, NoReturn, Self
 import trio
 
 from ticker import limits
+from ticker.cluster.feeder_lock import FEEDER_LOCK
+from ticker.cluster.market_lock import MARKET_LOCK
 from ticker.cluster.shared_limiter import SharedLimiter
 from ticker.cluster.shared_table import SharedTable
 from ticker.rate_limit import Limiter, Rate
 
 #: The table of shared limits, in the data directory.
 LIMITS_FILE: Final = "limits.table"
+#: All the files that the workers share, there.
+SHARED_FILES: Final = (LIMITS_FILE, FEEDER_LOCK, MARKET_LOCK)
 
 
 class Siblings:

@@ -25,7 +25,13 @@ from ticker.security.keys import (
     same_hash,
 )
 from ticker.security.policy import DEFAULT_ROLE
-from ticker.security.secrets_file import DEMO_KEY_FILE, SecretFileError, read_line, write_line
+from ticker.security.secrets_file import (
+    DEMO_KEY_FILE,
+    ExposedSecretError,
+    SecretFileError,
+    read_line,
+    write_line,
+)
 from ticker.storage import keys
 from ticker.storage.interface import Database
 from ticker.storage.keys import KeyRecord
@@ -100,7 +106,7 @@ def ensure_demo_key(
 
     Raises:
         DatabaseUnavailableError: something is wrong with the database.
-        SecretFileError: the file cannot be written.
+        SecretFileError: the file cannot be written, or may be in the hands of others.
     """
     path = data_dir / DEMO_KEY_FILE
     kept = _kept(path)
@@ -141,8 +147,12 @@ def forget_demo_key(data_dir: Path) -> None:
 
 
 def _kept(path: Path) -> ParsedKey | None:
-    """Read the key in the file; None where there is none that may be used."""
+    """Read the key in the file; None where there is none that may be used.
+
+    Raises:
+        SecretFileError: in its place is what may be in the hands of others.
+    """
     try:
         return parse_key(read_line(path) or "")
-    except (MalformedKeyError, SecretFileError):
+    except (MalformedKeyError, ExposedSecretError):
         return None

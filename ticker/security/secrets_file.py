@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ticker import limits
-from ticker.storage.files import OTHERS
+from ticker.storage.files import OTHERS, UnsafeFileError, refuse_unsafe
 
 TOKEN_KEY_FILE: Final = "token-key"  # noqa: S105 - a file's name
 PEPPER_FILE: Final = "key-pepper"
@@ -29,6 +29,10 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 class SecretFileError(Exception):
     """A secret cannot be kept or read; the text is one line that says what to do."""
+
+
+class ExposedSecretError(SecretFileError):
+    """A secret may have been read by other users."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +78,9 @@ def read_line(path: Path) -> str | None:
     """Read the one line of a secret file; None where there is no such file.
 
     Raises:
-        SecretFileError: it cannot be read, is no plain file, or is open to other users.
+        ExposedSecretError: it is open to other users.
+        SecretFileError: it cannot be read, is no plain file, or belongs to another user, who
+            knows what it holds.
     """
     try:
         # Not to be kept waiting where there is a pipe instead.
@@ -82,16 +88,17 @@ def read_line(path: Path) -> str | None:
         descriptor = os.open(path, flags)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor is no path
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise SecretFileError(f"{path} is no plain file")
+            refuse_unsafe(path, status)
             if status.st_mode & OTHERS:
-                raise SecretFileError(
+                raise ExposedSecretError(
                     f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):o}): "
                     f"close it with chmod 600, or delete it to have a new one made"
                 )
             content = file.read(limits.SECRET_FILE_BYTES)
     except FileNotFoundError:
         return None
+    except UnsafeFileError as error:
+        raise SecretFileError(str(error)) from None
     except OSError as error:
         why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise SecretFileError(f"{path} cannot be read: {why}") from None

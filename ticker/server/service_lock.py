@@ -11,7 +11,7 @@ import fcntl
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -62,15 +62,9 @@ def locked(data_dir: Path, service: str | None = None) -> Iterator[None]:
     Raises:
         ServiceError: another service holds it, or it cannot be used.
     """
-    try:
+    with _one_fault(f"{data_dir} cannot be used as data directory"):
         make_directory(data_dir)
-        descriptor = open_private(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    except UnsafeFileError as error:
-        raise ServiceError(str(error)) from None
-    except OSError as error:
-        raise ServiceError(
-            f"{data_dir} cannot be used as data directory: {error.strerror}"
-        ) from None
+    descriptor = _open(data_dir / _LOCK_FILE)
     try:
         try:
             taken = _take(descriptor, service)
@@ -118,10 +112,39 @@ def starting(data_dir: Path) -> Iterator[None]:
     """Keep other workers from looking at what all of them share until the block is left.
 
     It waits for them, so it is for a thread.
+
+    Raises:
+        ServiceError: the file for it cannot be used.
     """
-    descriptor = open_private(data_dir / _START_FILE, os.O_RDWR | os.O_CREAT)
+    descriptor = _open(data_dir / _START_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def look_at(data_dir: Path, names: Iterable[str]) -> None:
+    """Refuse files that others may have put into the data directory, before anything is served.
+
+    Raises:
+        ServiceError: one is a link, no plain file, or belongs to another user.
+    """
+    for name in names:
+        os.close(_open(data_dir / name))
+
+
+def _open(path: Path) -> int:
+    with _one_fault(f"{path} cannot be used"):
+        return open_private(path, os.O_RDWR | os.O_CREAT)
+
+
+@contextmanager
+def _one_fault(text: str) -> Iterator[None]:
+    """Turn what is wrong with a file into one line."""
+    try:
+        yield
+    except UnsafeFileError as error:
+        raise ServiceError(str(error)) from None
+    except OSError as error:
+        raise ServiceError(f"{text}: {error.strerror}") from None

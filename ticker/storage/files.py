@@ -65,8 +65,7 @@ def open_private(path: Path, flags: int) -> int:
         raise
     try:
         status = os.fstat(descriptor)
-        _refuse_special(path, status)
-        _refuse_foreign(path, status)
+        refuse_unsafe(path, status)
         if status.st_mode & OTHERS:
             os.fchmod(descriptor, 0o600)
     except BaseException:
@@ -75,9 +74,15 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _refuse_special(path: Path, status: os.stat_result) -> None:
+def refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    """Refuse what is no plain file, or belongs to another user.
+
+    Raises:
+        UnsafeFileError: it does.
+    """
     if not stat.S_ISREG(status.st_mode):
         raise UnsafeFileError(f"{path} is no plain file")
+    _refuse_foreign(path, status)
 
 
 def _refuse_foreign(path: Path, status: os.stat_result) -> None:

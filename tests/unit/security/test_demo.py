@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,30 @@ def test_a_lost_or_spoilt_file_makes_a_new_key_and_ends_the_old(database: Sqlite
         assert stat.S_IMODE(file_of(database).stat().st_mode) == 0o600
     assert len(set(seen)) == len(seen)
     assert not any(works(database, text) for text in seen[:-1])
+
+
+def _foreign(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("gives a file to another user")
+    os.chown(path, 12345, 12345)
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("put", "why"), [(_foreign, "belongs to another user"), (_link, "is a symbolic link")]
+)
+def test_a_file_that_may_be_in_the_hands_of_others_is_refused(
+    database: SqliteDatabase, put: Callable[[Path], None], why: str
+) -> None:
+    key = ensure(database)
+    put(file_of(database))
+    with pytest.raises(SecretFileError, match=why):
+        ensure(database)
+    assert works(database, key)
 
 
 def test_a_lost_database_gets_the_same_key_back(database: SqliteDatabase) -> None:

@@ -69,6 +69,15 @@ def test_a_pipe_or_a_directory_of_that_name_is_refused_at_once(tmp_path: Path) -
         secrets_file.token_key(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+@pytest.mark.parametrize("load", KINDS)
+def test_a_secret_of_another_user_is_refused(tmp_path: Path, load: Load) -> None:
+    path = load(tmp_path).path
+    os.chown(path, 12345, 12345)
+    with pytest.raises(SecretFileError, match=r"belongs to another user \(uid 12345\)"):
+        load(tmp_path)
+
+
 def test_a_data_directory_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     place = tmp_path / "data"
     place.write_text("")
