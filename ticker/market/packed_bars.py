@@ -2,14 +2,13 @@
 
 Rules for this module: pure. A block has the bars of a fixed span of time of one step. Numbers are
 in the units that the block names; where they are larger than 64 bits they are written out. A
-checksum stands before it, since SQLite has none of its own: damage must not be shown as prices.
+store puts a checksum before it (`storage.history_records`).
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import zlib
 from array import array
 from collections.abc import Sequence
 from itertools import islice
@@ -20,7 +19,7 @@ import msgspec
 
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles
 
-__all__ = ["SPANS", "PackedBarsError", "block_begin", "pack", "seal", "unpack", "unseal"]
+__all__ = ["SPANS", "PackedBarsError", "block_begin", "pack", "unpack"]
 
 #: How long a block of each step is, in milliseconds: five minutes, six hours, fifteen days, so
 #: that each has some 360 bars.
@@ -30,9 +29,8 @@ SPANS: Final = {
     HOUR.name: 360 * HOUR.ms,
 }
 _VERSION: Final = 1
-#: What stands before a checksum; no MessagePack begins with it.
-_SEAL: Final = b"\xc1"
-_SEAL_BYTES: Final = 5
+#: Decimals of a unit that can be, where no checksum says that the number is as it was.
+_MOST_PLACES: Final = 100
 #: A column: the letter of its type and its numbers in little-endian order, or these as texts.
 _Column: TypeAlias = bytes | list[str]
 
@@ -65,47 +63,32 @@ def pack(candles: Candles, step: str, begin: int) -> bytes:
     columns = series.columns(begin, begin + SPANS[step.removesuffix("*")])
     places, volume_places = candles.measure(0, 0)
     complete = series.complete_from
-    return seal(
-        _encode(
-            _Block(
-                _VERSION,
-                places,
-                volume_places,
-                None if math.isinf(complete) else int(complete),
-                [_packed(column) for column in columns],
-            )
+    return _encode(
+        _Block(
+            _VERSION,
+            places,
+            volume_places,
+            None if math.isinf(complete) else int(complete),
+            [_packed(column) for column in columns],
         )
     )
 
 
-def seal(body: bytes) -> bytes:
-    """Put a checksum before bytes of MessagePack."""
-    return _SEAL + zlib.crc32(body).to_bytes(_SEAL_BYTES - 1, "big") + body
-
-
-def unseal(sealed: bytes) -> tuple[bytes, bool]:
-    """Return the bytes, and whether they had a checksum: those of an earlier Ticker have none.
-
-    Raises:
-        PackedBarsError: they are not as they were.
-    """
-    if not sealed.startswith(_SEAL):
-        return sealed, False
-    body = sealed[_SEAL_BYTES:]
-    if zlib.crc32(body).to_bytes(_SEAL_BYTES - 1, "big") != sealed[1:_SEAL_BYTES]:
-        raise PackedBarsError("the checksum is another")
-    return body, True
-
-
-def unpack(candles: Candles, step: str, block: bytes) -> None:
+def unpack(candles: Candles, step: str, begin: int, block: bytes, *, checked: bool = True) -> None:
     """Put the bars of a block behind those that are there, which must be older.
+
+    Args:
+        candles: where to.
+        step: the name of their step; with `*` where they are an exchange's own.
+        begin: of the block, in milliseconds since the epoch.
+        block: what `pack` made.
+        checked: whether a checksum has told that it is as it was.
 
     Raises:
         PackedBarsError: it is none, is damaged, or of a version that is not known.
     """
-    body, checked = unseal(block)
     try:
-        read = _decode(body)
+        read = _decode(block)
         columns = [_unpacked(column) for column in read.columns]
         lengths = {len(column) for column in columns}
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
@@ -113,19 +96,26 @@ def unpack(candles: Candles, step: str, block: bytes) -> None:
     if read.version != _VERSION or len(lengths) != 1 or len(columns) not in {5, 6}:
         raise PackedBarsError("not a block of this version")
     if not checked:
-        _check(columns)
+        _check(read, columns)
+    series = candles.series(step)
+    times = columns[0]
+    if times:
+        first, last = times[0] * series.step.ms, times[-1] * series.step.ms
+        if not begin <= first <= last < begin + SPANS[series.step.name]:
+            raise PackedBarsError("bars of another time")
     places, volume_places = candles.measure(read.places, read.volume_places)
-    scaled: list[Sequence[int]] = [columns[0]]
+    scaled: list[Sequence[int]] = [times]
     scaled += [_scaled(column, 10 ** (places - read.places)) for column in columns[1:5]]
     scaled += [_scaled(c, 10 ** (volume_places - read.volume_places)) for c in columns[5:]]
-    series = candles.series(step)
     series.append(scaled)
     if read.complete_from is not None:
         series.complete_from = max(series.complete_from, read.complete_from)
 
 
-def _check(columns: Sequence[Sequence[int]]) -> None:
+def _check(block: _Block, columns: Sequence[Sequence[int]]) -> None:
     """See whether numbers without a checksum can be bars at all."""
+    if not all(0 <= places <= _MOST_PLACES for places in (block.places, block.volume_places)):
+        raise PackedBarsError("decimals that there cannot be")
     times, *prices = columns
     if not all(map(lt, times, islice(times, 1, None))):
         raise PackedBarsError("bars that are not in their order")

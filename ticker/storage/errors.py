@@ -8,7 +8,7 @@ class DatabaseUnavailableError(Exception):
 
     Attributes:
         reason: one word: `busy`, `missing`, `unsafe`, `unreachable`, `denied`, `readonly`, `full`,
-            `io`, `corrupted`, `schema`, `slow` or `failed`.
+            `io`, `corrupted`, `lost`, `schema`, `foreign`, `slow` or `failed`.
     """
 
     def __init__(self, reason: str, text: str) -> None:

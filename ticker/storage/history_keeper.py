@@ -12,7 +12,7 @@ reads before it follows: what it hears comes after what is kept, and nothing is 
 
 A store that cannot be written stops the keeping and nothing else: what changes meanwhile is
 remembered, and written once the store can be used again. A damaged one is put aside, and written
-anew from memory.
+anew from memory; so is one that lacks what was written to it.
 
 Rules for this module: how bars become bytes is the business of `market.packed_bars`, where these go
 that of a `HistoryStore`.
@@ -37,7 +37,8 @@ from ticker.market.candles import SECOND
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history_loader import HistoryLoader
 from ticker.storage.history_pending import PendingChanges, Taken
-from ticker.storage.history_store import Changes, HistoryStore, write_rows
+from ticker.storage.history_records import write_rows
+from ticker.storage.history_store import Changes, HistoryStore
 from ticker.storage.threads import in_thread
 
 __all__ = ["NOTHING_KEPT", "HistoryKeeper", "HistoryStatistics"]
@@ -191,7 +192,7 @@ class HistoryKeeper:
             if not await self._fail(error):
                 return
             self._note_loaded()
-            self._pending.all_due()
+            await self._begin_anew()
         else:
             self._note_loaded()
             if not self._kept:
@@ -202,7 +203,7 @@ class HistoryKeeper:
 
     def _note_loaded(self) -> None:
         due = {self._places[name]: keys for name, keys in self._loader.due.items()}
-        self._pending.loaded(self._loader.number, due, self._loader.foreign)
+        self._pending.loaded(self._loader.highest, due, self._loader.foreign)
         self._loaded = True
 
     async def _catch_up(self, until_ms: int) -> None:
@@ -238,14 +239,24 @@ class HistoryKeeper:
         except DatabaseUnavailableError as error:
             self._pending.put_back(taken)
             if await self._fail(error, may_set_aside=self._loaded):
-                self._pending.all_due()
+                await self._begin_anew()
             return
         except trio.Cancelled:
             self._pending.put_back(taken)  # maybe written, and then written twice
             raise
-        self._pending.written(number, trio.current_time() - began)
         self._written += 1
-        self._succeed()
+        if self._pending.written(taken, number, trio.current_time() - began):
+            self._succeed()
+            return
+        place = self._store.place
+        await self._fail(DatabaseUnavailableError("lost", f"history {place} lacks what was in it"))
+        await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """Have all written that is in memory, the last seconds first: the store lacks it."""
+        self._pending.all_due()
+        if self._keeping:
+            await self._pending.begin()
 
     def _write(self, taken: Taken) -> int:
         journal = write_rows(taken.rows) if taken.rows else b""

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from operator import itemgetter
 
-import msgspec
 import trio
 
 from ticker import limits
@@ -25,11 +25,13 @@ from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history_reading import (
     JournalStates,
     Key,
+    good_blocks,
     only_damaged,
     read_blocks,
     read_journal,
 )
-from ticker.storage.history_store import HistoryStore, read_rows
+from ticker.storage.history_records import read_rows
+from ticker.storage.history_store import DamagedRecordError, HistoryStore
 from ticker.storage.threads import in_thread
 
 __all__ = ["HistoryLoader"]
@@ -43,6 +45,7 @@ class HistoryLoader:
     Attributes:
         unread: the symbols of those that are still to be read, by their names in the store.
         number: of the journal's last row, as far as it was read.
+        highest: of all numbers that were read, those of blocks too.
         due: the blocks that the journal is ahead of, by name.
         foreign: names in the store that the market does not have.
     """
@@ -75,6 +78,7 @@ class HistoryLoader:
         self._filled = 0
         self.unread = dict(self._symbols)
         self.number = 0
+        self.highest = 0
         self.due: dict[str, set[Key]] = {}
         self.foreign: Sequence[str] = ()
 
@@ -101,7 +105,7 @@ class HistoryLoader:
         else:
             numbers = read_journal(rows, states, self._store.place, damage)
             while (number := await self._slice(numbers)) is not None:
-                self.number = self._filled = number
+                self.number = self._filled = self.highest = number
         read: list[tuple[str, Candles, set[Key]]] = []
         steps = self._read_symbols(tuple(self.unread), states, read, damage)
         while await self._slice(steps) is not None:
@@ -128,6 +132,7 @@ class HistoryLoader:
         """Read symbols, in the thread; gives the place of each when it is read."""
         for place, name in enumerate(names):
             candles, numbers = read_blocks(self._store, name, damage)
+            self.highest = max(self.highest, *numbers.values(), 0)
             found = states.pop(name, _NOTHING)
             found.put(candles, numbers, life=self._life)
             read.append((name, candles, found.due()))
@@ -142,25 +147,34 @@ class HistoryLoader:
             await trio.lowlevel.checkpoint()
 
     async def read_prices(self) -> None:
-        """Read the last price that is kept of each symbol, and nothing else."""
+        """Read the last price that is kept of each symbol, and nothing else.
+
+        What is damaged is passed over.
+        """
         found = await in_thread(self._limiter, self._newest_prices)
         self._book.kept_prices.update(found)
 
     def _newest_prices(self) -> dict[str, Decimal]:
         found: dict[str, Decimal] = {}
-        for _, written in self._store.journal()[: -limits.HISTORY_NEWEST_ROWS - 1 : -1]:
-            with suppress(msgspec.MsgspecError, ValueError):
-                rows = sorted(read_rows(written), key=lambda row: -row.begin)
-                for row in rows:
+        damage: list[DatabaseUnavailableError] = []
+        try:
+            rows = sorted(self._store.journal(), key=itemgetter(0), reverse=True)
+        except DatabaseUnavailableError as error:
+            only_damaged(error, damage)
+            rows = []
+        for number, written in rows[: limits.HISTORY_NEWEST_ROWS]:
+            with suppress(DamagedRecordError):
+                for row in sorted(read_rows(number, written), key=lambda row: -row.begin):
                     if row.symbol in self._symbols:
                         found.setdefault(self._symbols[row.symbol], row.close)
         for name, symbol in self._symbols.items():
             if symbol not in found:
-                newest = {block.step: block for block in self._store.blocks(name)}
+                newest = {each.step: each for each in good_blocks(self._store, name, damage)}
                 candles = Candles()
-                with suppress(PackedBarsError):
-                    for step in newest.keys() & STEPS.keys():
-                        unpack(candles, step, newest[step].bars)
+                for step in newest.keys() & STEPS.keys():
+                    block = newest[step]
+                    with suppress(PackedBarsError):
+                        unpack(candles, step, block.begin, block.bars, checked=block.checked)
                 price = candles.last_price()
                 if price is not None:
                     found[symbol] = price
@@ -184,16 +198,18 @@ class HistoryLoader:
         """Read what the feeder had of an exchange's own bars, and wrote."""
         blocks = await in_thread(self._limiter, self._store.filled, self._filled)
         for block in blocks:
+            if isinstance(block, DamagedRecordError):
+                continue  # the feeder sees to it
             self._filled = max(self._filled, block.number)
             if block.symbol not in self._symbols:
                 continue
             read = Candles()
             try:
-                unpack(read, block.step, block.bars)
-            except (PackedBarsError, KeyError):
-                continue  # the feeder sees to it
+                unpack(read, block.step, block.begin, block.bars, checked=block.checked)
+            except PackedBarsError:
+                continue
             step = STEPS[block.step.removesuffix("*")]
-            bars = [read.exact(bar) for bar in read.series(block.step).between(0, 2**63)]
+            bars = [read.exact(bar) for bar in read.series(block.step).all()]
             self._book.candles(self._symbols[block.symbol]).fill(step, bars)
             await trio.lowlevel.checkpoint()
 

@@ -102,7 +102,7 @@ class PendingChanges:
         self.foreign = foreign
 
     async def begin(self) -> None:
-        """Begin to write: what a feeder before may have missed is written too.
+        """Begin to write, maybe anew: what a store or a feeder before may lack is written too.
 
         Its last seconds are in the first row of the journal, all others in blocks soon; all of them
         are in that row where blocks must wait.
@@ -118,7 +118,8 @@ class PendingChanges:
             if self._names[place] in self._unread:
                 span = (0, _EVER)
             recent = seconds.columns(*span)[0]
-            candles.unsaved = {(SECOND.name, number * SECOND.ms) for number in recent}
+            known = candles.unsaved or set()
+            candles.unsaved = known | {(SECOND.name, number * SECOND.ms) for number in recent}
             for begin in seconds.spans(SPANS[SECOND.name]):
                 self._due[place].update(blocks_of(SECOND.name, begin))
                 self._behind[place] = None
@@ -176,16 +177,20 @@ class PendingChanges:
             if candles.unsaved is not None:
                 candles.unsaved |= keys
 
-    def written(self, number: int, seconds: float) -> None:
-        """Learn that it was written, up to which row of the journal, and how long that took."""
-        if number < self.number:
-            self.all_due()  # it is another file than before
+    def written(self, taken: Taken, number: int, seconds: float) -> bool:
+        """Learn that it was written, up to which row of the journal, and how long that took.
+
+        Returns:
+            Whether the store still had all rows before. Else it is another, or an older state.
+        """
+        complete = number - bool(taken.rows) >= self.number
         self.number = number
         self.foreign = ()
         if seconds > limits.HISTORY_SLOW_SECONDS:
             self._most_behind = max(1, self._most_behind // 2)
         else:
             self._most_behind = min(limits.HISTORY_BLOCKS_AT_ONCE, self._most_behind * 2)
+        return complete
 
     async def _changed(self) -> tuple[list[JournalRow], dict[int, set[Key]]]:
         """Return the bars that have changed since the last time."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    cast,
     delete,
     func,
     insert,
@@ -25,7 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from ticker.storage.history_store import Block, Changes
+from ticker.storage.history_records import open_block, seal_block, seal_rows
+from ticker.storage.history_store import Block, Changes, DamagedRecordError
 from ticker.storage.postgres import PostgresDatabase
 
 __all__ = ["PostgresHistory"]
@@ -48,6 +50,13 @@ _journal: Final = Table(
     Column("market", String(64), nullable=False),
     Column("bars", LargeBinary, nullable=False),
 )
+_numbers: Final = cast(
+    func.pg_get_serial_sequence(_journal.name, _journal.c.number.name), postgresql.REGCLASS
+)
+#: The number of a row is in its checksum, and so is drawn before it is written.
+_next_number: Final = select(func.nextval(_numbers))
+#: Also where the row of that number was forgotten, or is another market's.
+_last_number: Final = select(func.coalesce(func.pg_sequence_last_value(_numbers), 0))
 
 
 class PostgresHistory:
@@ -75,24 +84,24 @@ class PostgresHistory:
         with self._database.read() as transaction:
             return sorted(transaction.connection.execute(found).scalars())
 
-    def blocks(self, symbol: str) -> Sequence[Block]:
-        """Return the blocks of a symbol, by step and begin."""
+    def blocks(self, symbol: str) -> Sequence[Block | DamagedRecordError]:
+        """Return the blocks of a symbol, by step and begin; for a damaged one what is wrong."""
         self._make()
-        columns = _blocks.c.step, _blocks.c.begin, _blocks.c.bars, _blocks.c.number
+        columns = _blocks.c.step, _blocks.c.begin, _blocks.c.number, _blocks.c.bars
         query = (
             select(*columns)
             .where(_blocks.c.market == self._market, _blocks.c.symbol == symbol)
             .order_by(_blocks.c.step, _blocks.c.begin)
         )
         with self._database.read() as transaction:
-            return [Block(symbol, *row) for row in transaction.connection.execute(query)]
+            return [open_block(symbol, *row) for row in transaction.connection.execute(query)]
 
-    def filled(self, after: int) -> Sequence[Block]:
+    def filled(self, after: int) -> Sequence[Block | DamagedRecordError]:
         """Return the blocks of exchanges' own bars that were written after a row of the journal."""
         self._make()
-        columns = _blocks.c.symbol, _blocks.c.step, _blocks.c.begin, _blocks.c.bars
+        columns = _blocks.c.symbol, _blocks.c.step, _blocks.c.begin, _blocks.c.number
         query = (
-            select(*columns, _blocks.c.number)
+            select(*columns, _blocks.c.bars)
             .where(
                 _blocks.c.market == self._market,
                 _blocks.c.step.like("%*"),
@@ -101,9 +110,9 @@ class PostgresHistory:
             .order_by(_blocks.c.symbol, _blocks.c.step, _blocks.c.begin)
         )
         with self._database.read() as transaction:
-            return [Block(*row) for row in transaction.connection.execute(query)]
+            return [open_block(*row) for row in transaction.connection.execute(query)]
 
-    def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
+    def journal(self, after: int = 0) -> Sequence[tuple[int, object]]:
         """Return the journal's rows above a number, with their numbers, which only grow."""
         self._make()
         query = (
@@ -120,11 +129,13 @@ class PostgresHistory:
         with self._database.write(together=True) as transaction:
             connection = transaction.connection
             if changes.journal:
-                row = insert(_journal).values(market=self._market, bars=changes.journal)
-                number = connection.execute(row.returning(_journal.c.number)).scalar_one()
+                number = int(connection.execute(_next_number).scalar_one())
+                bars = seal_rows(changes.journal, number)
+                connection.execute(
+                    insert(_journal).values(number=number, market=self._market, bars=bars)
+                )
             else:
-                last = select(func.max(_journal.c.number)).where(_journal.c.market == self._market)
-                number = connection.execute(last).scalar() or 0
+                number = int(connection.execute(_last_number).scalar_one())
             self._write_blocks(connection, changes, number)
             if changes.forget:
                 connection.execute(
@@ -132,7 +143,7 @@ class PostgresHistory:
                         _journal.c.market == self._market, _journal.c.number < changes.forget
                     )
                 )
-        return int(number)
+        return number
 
     def _write_blocks(self, connection: Connection, changes: Changes, number: int) -> None:
         put = postgresql.insert(_blocks)
@@ -147,7 +158,7 @@ class PostgresHistory:
                 "step": each.step,
                 "begin": each.begin,
                 "number": number,
-                "bars": each.bars,
+                "bars": seal_block(each, number),
             }
             for each in changes.blocks
         ]

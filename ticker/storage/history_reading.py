@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import attrs
-import msgspec
 
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar
 from ticker.market.packed_bars import PackedBarsError, block_begin, unpack
 from ticker.storage.errors import DatabaseUnavailableError
-from ticker.storage.history_store import HistoryStore, JournalRow, read_rows
+from ticker.storage.history_records import PART, read_rows
+from ticker.storage.history_store import Block, DamagedRecordError, HistoryStore, JournalRow
 
 __all__ = [
     "JournalStates",
     "Key",
     "blocks_of",
+    "good_blocks",
     "only_damaged",
     "part_of",
     "read_blocks",
@@ -40,13 +42,11 @@ _COARSER: Final = {
     MINUTE.name: (MINUTE.name, HOUR.name),
     HOUR.name: (HOUR.name,),
 }
-#: What stands between the step and the life in the name of a part.
-_PART: Final = "+"
 
 
 def part_of(step: str, life: str) -> str:
     """Return how the journal names the part of a bar that came in a process's life."""
-    return f"{step}{_PART}{life}"
+    return f"{step}{PART}{life}"
 
 
 @attrs.define
@@ -63,7 +63,7 @@ class JournalStates:
 
     def add(self, number: int, row: JournalRow) -> None:
         """Take in a row; those of the journal come in their order."""
-        step, _, life = row.step.partition(_PART)
+        step, _, life = row.step.partition(PART)
         bar = row.bar()
         if life:
             self.parts.setdefault(bar[0], {})[life] = number, bar
@@ -115,7 +115,7 @@ class JournalStates:
 
 
 def read_journal(
-    rows: Sequence[tuple[int, bytes]],
+    rows: Sequence[tuple[int, object]],
     states: dict[str, JournalStates],
     place: str,
     damage: list[DatabaseUnavailableError],
@@ -124,12 +124,10 @@ def read_journal(
 
     Rows that are damaged are left out, and told of in `damage`.
     """
-    for number, written in rows:
+    for number, written in sorted(rows, key=itemgetter(0)):
         try:
-            found = read_rows(written)
-            for row in found:
-                block_begin(row.step.partition(_PART)[0], row.begin)
-        except (msgspec.MsgspecError, ArithmeticError, LookupError, ValueError) as error:
+            found = read_rows(number, written)
+        except DamagedRecordError as error:
             damage.append(_damaged(place, error))
         else:
             for row in found:
@@ -151,19 +149,32 @@ def read_blocks(
         DatabaseUnavailableError: the store cannot be read.
     """
     candles, numbers = Candles(), dict[Key, int]()
-    try:
-        blocks = store.blocks(name)
-    except DatabaseUnavailableError as error:
-        only_damaged(error, damage)
-        return candles, numbers
-    for block in blocks:
+    for block in good_blocks(store, name, damage):
         try:
-            unpack(candles, block.step, block.bars)
-        except (PackedBarsError, KeyError) as error:
+            unpack(candles, block.step, block.begin, block.bars, checked=block.checked)
+        except PackedBarsError as error:
             damage.append(_damaged(store.place, error))
         else:
             numbers[block.step, block.begin] = block.number
     return candles, numbers
+
+
+def good_blocks(
+    store: HistoryStore, name: str, damage: list[DatabaseUnavailableError]
+) -> list[Block]:
+    """Return the blocks of a symbol that are not damaged, by step and begin; see `read_blocks`."""
+    good: list[Block] = []
+    try:
+        for block in store.blocks(name):
+            if isinstance(block, DamagedRecordError):
+                damage.append(_damaged(store.place, block))
+            else:
+                good.append(block)
+    except DatabaseUnavailableError as error:
+        only_damaged(error, damage)
+    # A damaged file may have them in another order, and an old one beside the one after it.
+    newest = {(each.step, each.begin): each for each in sorted(good, key=attrgetter("number"))}
+    return [newest[key] for key in sorted(newest)]
 
 
 def only_damaged(error: DatabaseUnavailableError, damage: list[DatabaseUnavailableError]) -> None:

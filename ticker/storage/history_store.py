@@ -6,23 +6,27 @@ symbols. Blocks are written in turn, some minutes apart; the journal makes up fo
 the number of the journal's last row as of which it is: of its bars, only later rows say more. What
 both say is the state of a bar, so that nothing is counted twice.
 
-`ticker/storage/history_sqlite.py` is one kind, `ticker/storage/history_postgres.py` another. Rules
-for this module: values only.
+`ticker/storage/history_sqlite.py` is one kind, `ticker/storage/history_postgres.py` another. What
+they read may be damaged: `history_records` says how that is told. Rules for this module: values
+only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 import msgspec
 
 from ticker.market.candles import ExactBar
-from ticker.market.packed_bars import seal, unseal
 
-__all__ = ["Block", "Changes", "HistoryStore", "JournalRow", "read_rows", "write_rows"]
+__all__ = ["Block", "Changes", "DamagedRecordError", "HistoryStore", "JournalRow"]
+
+
+class DamagedRecordError(ValueError):
+    """A block or a row of the journal is not what was written."""
 
 
 @attrs.frozen
@@ -35,6 +39,7 @@ class Block:
         begin: of the span, in milliseconds since the epoch.
         bars: see `market.packed_bars`.
         number: of the journal's row as of which it is, where it was read.
+        checked: whether a checksum told that the bars are as they were written.
     """
 
     symbol: str
@@ -42,6 +47,7 @@ class Block:
     begin: int
     bars: bytes = attrs.field(repr=False)
     number: int = 0
+    checked: bool = True
 
 
 class JournalRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -61,26 +67,12 @@ class JournalRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.begin, self.open, self.high, self.low, self.close, self.volume
 
 
-_encoder: Final = msgspec.msgpack.Encoder(decimal_format="string")
-_decoder: Final = msgspec.msgpack.Decoder(list[JournalRow])
-
-
-def write_rows(rows: Sequence[JournalRow]) -> bytes:
-    """Write rows of the journal."""
-    return seal(_encoder.encode(rows))
-
-
-def read_rows(written: bytes) -> list[JournalRow]:
-    """Read rows of the journal; raises msgspec.MsgspecError or ValueError where they are none."""
-    return _decoder.decode(unseal(written)[0])
-
-
 @attrs.frozen
 class Changes:
     """What one transaction writes.
 
     Attributes:
-        journal: a row of the journal; empty for none.
+        journal: a row of the journal (see `history_records.write_rows`); empty for none.
         blocks: in the place of those of the same symbol, step and begin.
         expired: for a symbol and a step, the begin before which its blocks are to go.
         forget: rows of the journal with a lower number are to go.
@@ -105,13 +97,16 @@ class HistoryStore(Protocol):
     def symbols(self) -> Sequence[str]:
         """Return the symbols that there are blocks of."""
 
-    def blocks(self, symbol: str) -> Sequence[Block]:
-        """Return the blocks of a symbol, by step and begin."""
+    def blocks(self, symbol: str) -> Sequence[Block | DamagedRecordError]:
+        """Return the blocks of a symbol, by step and begin; for a damaged one what is wrong."""
 
-    def journal(self, after: int = 0) -> Sequence[tuple[int, bytes]]:
-        """Return the journal's rows above a number, with their numbers, which only grow."""
+    def journal(self, after: int = 0) -> Sequence[tuple[int, object]]:
+        """Return the journal's rows above a number, with their numbers, which only grow.
 
-    def filled(self, after: int) -> Sequence[Block]:
+        They are for `history_records.read_rows`, which tells where one is damaged.
+        """
+
+    def filled(self, after: int) -> Sequence[Block | DamagedRecordError]:
         """Return the blocks of exchanges' own bars that were written after a row of the journal."""
 
     def write(self, changes: Changes) -> int:
