@@ -34,6 +34,7 @@ __all__ = [
     "read_journal",
 ]
 
+_EVER: Final = 2**63 - 1
 #: A block by the name of its step and its begin.
 Key = tuple[str, int]
 #: The steps whose bars are made of those of a step, which is the first of them.
@@ -156,7 +157,19 @@ def read_blocks(
             damage.append(_damaged(store.place, error))
         else:
             numbers[block.step, block.begin] = block.number
+    _note_lost(candles)
     return candles, numbers
+
+
+def _note_lost(candles: Candles) -> None:
+    """Have bars widened, and not made anew, of which all finer bars are lost or too old."""
+    for finer, coarser in ((SECOND, MINUTE), (MINUTE, HOUR)):
+        fine = candles.series(finer.name)
+        for number in reversed(candles.series(coarser.name).columns(0, _EVER)[0]):
+            begin = number * coarser.ms
+            if not fine.columns(begin, begin + coarser.ms)[0]:
+                fine.complete_from = max(fine.complete_from, begin + coarser.ms)
+                break
 
 
 def good_blocks(

@@ -1,4 +1,4 @@
-"""A database in a file of its own, and records to put into it."""
+"""A database in a file of its own; what a test of the past leaves open is closed after it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.kept_history import OPENED
 from ticker.storage.sqlite import SqliteDatabase
 
 
@@ -16,3 +17,11 @@ def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
     with closing(SqliteDatabase(f"sqlite:///{tmp_path}/data/auth.db")) as opened:
         opened.migrate()
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close what a test leaves open, as after an end without order."""
+    yield
+    while OPENED:
+        OPENED.pop().close()

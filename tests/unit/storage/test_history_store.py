@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +13,21 @@ import pytest
 import trio
 import trio.testing
 
+from tests.support.kept_history import (
+    HOUR,
+    MINUTE,
+    NOW,
+    OPENED,
+    SYMBOLS,
+    Kept,
+    again,
+    damaged,
+    part_of,
+)
 from tests.support.postgres_server import PostgresServer
 from ticker import limits
 from ticker.market.book import Book
-from ticker.market.candles import STEPS, ShownBar, Step
+from ticker.market.candles import STEPS
 from ticker.market.packed_bars import PackedBarsError, pack, unpack
 from ticker.market.quote import Quote
 from ticker.storage.errors import DatabaseUnavailableError
@@ -32,59 +43,6 @@ from ticker.storage.history_store import (
     JournalRow,
 )
 from ticker.storage.postgres import PostgresDatabase
-
-SECOND, MINUTE, HOUR = STEPS.values()
-NOW = 1_790_000_000_000 - 1_790_000_000_000 % HOUR.ms
-SYMBOLS = ("BTC-USD", "ETH-USD")
-
-
-OPENED: list[HistoryStore] = []
-
-
-class Kept:
-    """A market's book and what keeps its past, with a wall clock that a test turns."""
-
-    def __init__(
-        self,
-        path: Path,
-        symbols: tuple[str, ...] = SYMBOLS,
-        *,
-        now: int = NOW,
-        store: HistoryStore | None = None,
-    ) -> None:
-        self.now = now
-        self.feeds = True
-        self.book = Book(symbols)
-        self.store = store or SqliteHistory(path / HISTORY_FILE)
-        OPENED.append(self.store)
-        self.keeper = HistoryKeeper(
-            self.book, self.store, wall_ms=lambda: self.now, feeds=lambda: self.feeds
-        )
-
-    def price(
-        self,
-        price: str,
-        symbol: str = "BTC-USD",
-        at: int | None = None,
-        traded: Decimal | None = None,
-    ) -> None:
-        time_ms = self.now if at is None else at
-        self.book.apply([Quote(symbol, Decimal(price), time_ms, time_ms, "x", traded=traded)])
-
-    def bars(self, step: Step = SECOND, symbol: str = "BTC-USD") -> list[ShownBar]:
-        candles = self.book.candles(symbol)
-        return list(candles.bars(step, now_ms=self.now, begin=None, end=None, limit=None))
-
-    def everything(self) -> list[list[ShownBar]]:
-        return [self.bars(step, each) for step in STEPS.values() for each in self.book.symbols]
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Close what a test leaves open, as after an end without order."""
-    yield
-    while OPENED:
-        OPENED.pop().close()
 
 
 def names_in(path: Path) -> list[str]:
@@ -105,14 +63,6 @@ def held_after_one(store: HistoryStore) -> Callable[[str], Blocks]:
         return read(symbol)
 
     return blocks
-
-
-async def again(kept: Kept, path: Path) -> Kept:
-    """Start anew from what was kept, without having ended in an orderly way."""
-    kept.store.close()
-    other = Kept(path, kept.book.symbols, now=kept.now)
-    await other.keeper.load()
-    return other
 
 
 async def test_what_was_written_comes_back_with_every_digit_and_the_days_figures(
@@ -217,11 +167,6 @@ async def test_what_is_too_old_is_let_go_of_also_of_symbols_that_are_no_longer_t
             found = {block.step for block in other.store.blocks(symbol) if isinstance(block, Block)}
             assert found == steps, (symbol, days)
         other.store.close()
-
-
-def damaged(path: Path) -> list[Path]:
-    """Return the files that were put aside."""
-    return list(path.glob(f"{HISTORY_FILE}.damaged-*[0-9]"))
 
 
 def remove(path: Path) -> None:
@@ -396,16 +341,6 @@ async def test_what_could_not_be_read_for_hours_comes_before_what_came_in_meanwh
     for _ in range(3):
         await late.keeper._keep()
     assert (await again(late, tmp_path)).everything() == whole.everything()
-
-
-def part_of(bars: list[ShownBar], known: set[ShownBar]) -> bool:
-    """Tell whether bars are those that there were, or of some of the prices in those."""
-    by_begin = {bar.begin: [Decimal(price) for price in bar.prices] for bar in known}
-    return all(
-        by_begin[bar.begin][2] <= Decimal(price) <= by_begin[bar.begin][1]
-        for bar in bars
-        for price in bar.prices
-    ) and (not bars or bars[0].begin % MINUTE.ms == 0 or set(bars) <= known)
 
 
 @pytest.mark.parametrize("damage", ["page", "bit"])
