@@ -112,9 +112,9 @@ class HistoryFile:
                 self._connection = self._connect()
                 self._look_through(self._connection)
                 self._states = self._look()
+            self._see_tables(self._connection)
             yield self._connection
-            if self._is_as_it_was():
-                self._states = self._look()
+            self._is_as_it_was()
 
     @contextmanager
     def open_beside(self) -> Iterator[sqlite3.Connection | None]:
@@ -132,6 +132,7 @@ class HistoryFile:
                 yield connection
             finally:
                 connection.close()
+            self._is_as_it_was()
         except FAULTS as error:
             raise self._told(error) from None
 
@@ -161,15 +162,28 @@ class HistoryFile:
         return [_state(self._path.with_name(self._path.name + each)) for each in _COMPANIONS]
 
     def _is_as_it_was(self) -> bool:
-        """Whether the files are those of the connection, and nothing was cut off from them."""
+        """Whether the files are those of the connection, and nothing was cut off from them.
+
+        Where they are, their lengths now are what they are compared with the next time.
+        """
         now = self._look()
         if [each.identity for each in now] != [each.identity for each in self._states]:
             return False
         file, log, _ = now
         file_before, log_before, _ = self._states
+        if not file.size and file_before.size:
+            raise self._damaged("it is empty")  # and another process may hold it as it was
         # SQLite makes the log shorter as well, but not beyond what it may keep.
         least = min(log_before.size, limits.HISTORY_LOG_BYTES)
-        return file.size >= file_before.size and log.size >= least
+        if file.size < file_before.size or log.size < least:
+            return False
+        self._states = now
+        return True
+
+    def _see_tables(self, connection: sqlite3.Connection) -> None:
+        """Raise where a table was taken away, which those would notice late that use others."""
+        if not all(_has(connection, table) for table in _COLUMNS):
+            raise self._damaged("a table is missing")
 
     def _look_through(self, connection: sqlite3.Connection) -> None:
         """Raise where some of the file is not as it must be."""
@@ -237,8 +251,8 @@ class HistoryFile:
             raise DatabaseUnavailableError(
                 "foreign", f"history {self._path} is another program's file: move it away"
             )
-        if ours and not complete:
-            raise self._damaged("a table is missing")
+        if ours:
+            self._see_tables(connection)
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

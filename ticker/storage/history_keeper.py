@@ -156,7 +156,7 @@ class HistoryKeeper:
         while True:
             await trio.sleep(limits.HISTORY_TIDY_SECONDS)
             if self._keeping and self._kept:
-                with suppress(DatabaseUnavailableError):  # the next writing hears of it, too
+                with suppress(DatabaseUnavailableError):  # what is wrong, a writing will tell
                     await in_thread(limiter, self._store.tidy)
 
     # --- reading
