@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import time
@@ -94,6 +95,41 @@ def test_a_damaged_history_is_put_aside_and_the_stream_goes_on(tmp_path: Path) -
         server.stop()
     [aside] = data.glob("history.db.damaged-*[0-9]")
     assert aside.read_bytes().startswith(b"garbage")
+
+
+def test_one_value_that_is_damaged_keeps_no_server_from_starting(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server:
+        before = wait_bars(server, 3)
+        server.stop()
+    database = sqlite3.connect(data / HISTORY_FILE)
+    database.execute("UPDATE blocks SET bars = 'text' WHERE step = '1s'")
+    database.execute("UPDATE journal SET bars = 5 WHERE number = 1")
+    database.execute("UPDATE OR REPLACE blocks SET step = '1h' WHERE step = '1m'")
+    database.commit()
+    database.close()
+    with started("serve", data) as server:
+        server.wait_event("history_set_aside")
+        server.wait_event("history_kept_again")
+        hours = ask(server, "/prices/BTC-USD/history?step=1h")["bars"]
+        assert all(bar[0] >= HOUR.begin(before[0][0]) for bar in hours)
+        assert hours[-1][0] <= time.time() * 1000
+    assert len([*data.glob("history.db.damaged-*[0-9]")]) == 1
+
+
+@pytest.mark.parametrize("cut", ["", "-wal"])
+def test_a_history_that_is_cut_while_it_is_open_is_written_anew(tmp_path: Path, cut: str) -> None:
+    data = tmp_path / "data"
+    with started("serve", data) as server:
+        before = wait_bars(server, 3)
+        os.truncate(data / f"{HISTORY_FILE}{cut}", 0)
+        assert server.wait_event("history_not_kept")["reason"] in {"corrupted", "lost"}
+        server.wait_event("history_kept_again")
+        assert len(server.events("history_not_kept")) == 1
+        server.stop(signal.SIGKILL)
+    with started("serve", data) as server:
+        after = {bar[0]: bar for bar in seconds(server)}
+    assert before[:-1] == [after.get(bar[0]) for bar in before[:-1]]
 
 
 def test_a_locked_history_stops_only_the_keeping_until_it_is_free(tmp_path: Path) -> None:

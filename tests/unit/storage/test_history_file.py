@@ -66,10 +66,13 @@ def cut(suffix: str, length: float) -> Callable[[Path], None]:
     return act
 
 
-def replaced(path: Path) -> None:
-    (file,) = of(path, "")
-    shutil.copy(file, path / "copy")
-    (path / "copy").replace(file)
+def replaced(suffix: str) -> Callable[[Path], None]:
+    def act(path: Path) -> None:
+        (file,) = of(path, suffix)
+        shutil.copy(file, path / "copy")
+        (path / "copy").replace(file)
+
+    return act
 
 
 def restore(backup: Path, path: Path) -> None:
@@ -97,7 +100,8 @@ def renamed(path: Path) -> None:
         deleted("-wal", "-shm"),
         deleted(""),
         deleted("", "-wal", "-shm"),
-        replaced,
+        replaced(""),
+        replaced("-wal"),
         renamed,
     ],
     ids=[
@@ -112,6 +116,7 @@ def renamed(path: Path) -> None:
         "no file",
         "nothing",
         "a copy",
+        "a copy of the log",
         "another name",
     ],
 )
@@ -176,7 +181,7 @@ async def test_an_operator_may_empty_the_log_and_shorten_the_file(tmp_path: Path
     assert kept.keeper.statistics().failed == {}
 
 
-@pytest.mark.parametrize("table", ["blocks", "journal"])
+@pytest.mark.parametrize("table", ["blocks", "journal", "sqlite_sequence"])
 @pytest.mark.parametrize("version", [1, 2, 3])
 async def test_a_file_that_lacks_a_table_is_damaged(
     tmp_path: Path, table: str, version: int
@@ -186,7 +191,8 @@ async def test_a_file_that_lacks_a_table_is_damaged(
     await second(first)
     first.store.close()
     with closing(sqlite3.connect(tmp_path / HISTORY_FILE, isolation_level=None)) as database:
-        database.execute(f"DROP TABLE {table}")
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("DELETE FROM sqlite_master WHERE name = ?", (table,))
         database.execute(f"PRAGMA user_version = {version}")
         if version < 3:
             database.execute("PRAGMA application_id = 0")
