@@ -75,6 +75,8 @@ def supervise(settings: Settings) -> int:
 async def _run(supervisor: Supervisor, url: str, demo_key: str | None) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
+        if not supervisor.serves:
+            return  # it was told to end while it started
         log.info("listening", url=url)
         if demo_key is not None and sys.stdout.isatty():
             await trio.sleep(limits.LOG_SETTLE_SECONDS)

@@ -28,7 +28,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 import trio
@@ -36,6 +36,9 @@ import trio
 from ticker.supervision import RestartPolicy
 
 log = structlog.get_logger()
+
+#: What a shell expects of a program that Ctrl-C ended before it did what it was asked for.
+_INTERRUPTED: Final = 130
 
 
 class WorkerStartError(Exception):
@@ -179,6 +182,7 @@ class Supervisor:
 
     Attributes:
         status: what this process is to exit with.
+        serves: whether every worker has served, and none was told to end.
     """
 
     def __init__(
@@ -198,6 +202,7 @@ class Supervisor:
             grace: how many seconds a worker has to end by itself.
         """
         self.status = 0
+        self.serves = False
         self._grace = grace
         self._places = [
             Place(number, each, start, policy) for number, each in enumerate(sockets, 1)
@@ -206,7 +211,7 @@ class Supervisor:
         self._replacing = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the workers until a signal ends them; started once every worker serves.
+        """Run the workers until a signal ends them; started once all serve, or are to end.
 
         Raises:
             WorkerStartError: one ended before it served, in an exception group.
@@ -218,6 +223,7 @@ class Supervisor:
                 async with trio.open_nursery() as starting:
                     for place in self._places:
                         starting.start_soon(nursery.start, place.keep)
+                self.serves = not self._ending
                 task_status.started()
                 while True:
                     await self._replacing.wait()
@@ -232,11 +238,14 @@ class Supervisor:
             if number != signal.SIGHUP:
                 break
             self._replacing.set()
+        interrupted = number == signal.SIGINT and not self.serves
         self._ending = True
+        self.serves = False
         async with trio.open_nursery() as leaving:
             for place in self._places:
                 leaving.start_soon(partial(place.leave, seconds=self._grace))
-        self.status = max(int(place.status != 0) for place in self._places)
+        failed = max(int(place.status != 0) for place in self._places)
+        self.status = _INTERRUPTED if interrupted else failed
         nursery.cancel_scope.cancel()
 
     async def _replace_all(self, nursery: trio.Nursery) -> None:

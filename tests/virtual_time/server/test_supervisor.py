@@ -87,19 +87,21 @@ class Scene:
     Attributes:
         fails: the status with which a worker that starts from now on ends instead of serving.
         drains: how long those take to end.
+        starts: how long a worker takes to serve, by its number, where it is not `START`.
     """
 
     def __init__(self, sockets: list[socket.socket]) -> None:
         self.workers: list[MadeUp] = []
         self.fails: int | None = None
         self.drains: float | None = DRAIN
+        self.starts: dict[int, float] = {}
         self.supervisor = Supervisor(self._start, sockets, POLICY, grace=GRACE)
         self.ended = trio.Event()
 
     async def _start(self, number: int, listening: socket.socket, *, replaces: bool) -> MadeUp:
         assert listening.fileno() != -1
         await trio.lowlevel.checkpoint()
-        worker = MadeUp(number, START, self.drains, replaces)
+        worker = MadeUp(number, self.starts.get(number, START), self.drains, replaces)
         self.workers.append(worker)
         if self.fails is not None:
             worker.end(self.fails)
@@ -301,6 +303,29 @@ async def test_a_signal_ends_all_workers_and_the_service_with_success(
         assert [each.retired for each in scene.workers] == [False] * 3
         assert {each.gone_at for each in scene.workers} == {START + DRAIN}
         assert scene.supervisor.status == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("at", [START / 2, START + 1])
+async def test_ctrl_c_before_all_serve_ends_it_as_interrupted_and_it_never_says_that_it_serves(
+    autojump_clock: MockClock,
+    sockets: list[socket.socket],
+    at: float,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    scene = Scene(sockets)
+    slow = 2
+    scene.starts[slow] = 2 * START
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run)
+        await trio.sleep(at)
+        assert slow not in scene.serving()
+        signal.raise_signal(number)
+        await scene.ended.wait()
+    assert not scene.living
+    assert not scene.supervisor.serves
+    assert scene.supervisor.status == status
 
 
 async def test_a_worker_that_does_not_end_is_killed_and_the_service_fails(
