@@ -223,6 +223,7 @@ def test_a_head_request_opens_no_stream(server: Server) -> None:
     with opened(server, method="HEAD", Connection="close") as response:
         assert response.status == 200
         assert response.headers["content-type"] == "application/x-ndjson"
+        assert "content-length" not in response.headers
     server.wait_metric("ticker_streams_open", 0)
 
 

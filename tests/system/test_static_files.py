@@ -27,7 +27,10 @@ def fetched(server: Server, **headers: str) -> httpx.Response:
 
 @pytest.mark.parametrize(
     ("asked", "start", "end"),
-    [("0-0", 0, 1), ("2-5", 2, 6), ("10-", 10, None), ("-5", -5, None), ("0-999999999", 0, None)],
+    [
+        *[("0-0", 0, 1), ("2-5", 2, 6), ("10-", 10, None), ("-5", -5, None)],
+        *[("0-999999999", 0, None), ("3-" + "9" * 19, 3, None), ("0" * 30 + "4-5", 4, 6)],
+    ],
 )
 def test_one_range_is_answered_with_that_part(
     server: Server, content: bytes, asked: str, start: int, end: int | None
@@ -42,17 +45,50 @@ def test_one_range_is_answered_with_that_part(
 
 
 def test_a_suffix_longer_than_the_file_is_the_whole_file(server: Server, content: bytes) -> None:
-    response = fetched(server, Range="bytes=-99999999")
-    assert (response.status_code, response.content) == (206, content)
+    for suffix in ("99999999", "9" * 19, "9" * 6000):
+        response = fetched(server, Range=f"bytes=-{suffix}")
+        assert (response.status_code, response.content) == (206, content)
 
 
-@pytest.mark.parametrize("asked", ["99999999-", "99999999-99999999", "-0", f"{10**17}-"])
+@pytest.mark.parametrize(
+    "asked",
+    ["99999999-", "99999999-99999999", "-0", f"{10**17}-", "9" * 19 + "-", "9" * 6000 + "-"],
+    ids=lambda asked: f"{asked[:12]} of {len(asked)}",
+)
 def test_a_range_beyond_the_end_is_416_and_says_where_that_is(
     server: Server, content: bytes, asked: str
 ) -> None:
     response = fetched(server, Range=f"bytes={asked}")
     assert response.status_code == 416
     assert response.headers["content-range"] == f"bytes */{len(content)}"
+    assert response.json() == {"error": "the range begins beyond the end of the file"}
+
+
+LONG_AGO, FAR_AHEAD = "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+
+
+def test_a_version_that_is_not_there_any_more_is_told_so(server: Server, content: bytes) -> None:
+    etag = fetched(server).headers["etag"]
+    for conditions in (
+        {"If_Match": '"x"'},
+        {"If_Match": f"W/{etag}"},
+        {"If_Match": '"x"', "If_Unmodified_Since": FAR_AHEAD},
+        {"If_Match": '"x"', "If_None_Match": etag},
+        {"If_Unmodified_Since": LONG_AGO},
+    ):
+        for more in ({}, {"Range": "bytes=-5"}):
+            response = fetched(server, **conditions, **more)
+            assert response.status_code == 412, conditions
+            assert response.json() == {"error": "the file is not the one that was asked for"}
+    for conditions in (
+        {"If_Match": etag},
+        {"If_Match": "*"},
+        {"If_Match": f'"x", {etag}', "If_Unmodified_Since": LONG_AGO},
+        {"If_Unmodified_Since": FAR_AHEAD},
+        {"If_Unmodified_Since": "yesterday"},
+    ):
+        response = fetched(server, **conditions, Range="bytes=-5")
+        assert (response.status_code, response.content) == (206, content[-5:]), conditions
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Rules for this module: values only, and nothing that takes long to import.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ ALIVE: Final = b"a"
 ENDING: Final = b"e"
 #: What is written to a worker's leash before its end where a successor serves already.
 SUCCEEDED: Final = b"r"
+_FIVE_NUMBERS: Final = re.compile(":".join([r"(\d{1,9})"] * 5), re.ASCII)
 
 
 class Handover(NamedTuple):
@@ -43,8 +45,8 @@ class Handover(NamedTuple):
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Handover | None:
         """Read what this process was handed; None where it is no supervisor's worker."""
-        text = environ.get(HANDOVER)
-        if not text:
+        match = _FIVE_NUMBERS.fullmatch(environ.get(HANDOVER, ""))
+        if match is None:
             return None
-        number, listening, alive, leash, replaces = map(int, text.split(":"))
+        number, listening, alive, leash, replaces = map(int, match.groups())
         return cls(number, listening, alive, leash, bool(replaces))

@@ -118,8 +118,8 @@ def load(
     """
     fields = fields_of(Settings)
     faults: list[str] = []
-    if config is None and environ.get(FILE_VARIABLE):
-        config = Path(environ[FILE_VARIABLE])
+    if config is None and (named := environ.get(FILE_VARIABLE, "").strip()):
+        config = Path(named)
     file = _read_file(config, faults)
     tables = {name: file.pop(name, {}) for name in ("policies", "roles")}
     place = str(config or DEFAULT_FILE)

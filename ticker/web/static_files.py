@@ -18,8 +18,12 @@ import attrs
 from quart import Request, Response
 from werkzeug.security import safe_join
 
+from ticker.web.responses import error
+
 #: One range of bytes; anything else asks for the whole file.
-_RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.ASCII | re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes\s*=\s*(\d*)\s*-\s*(\d*)", re.ASCII | re.IGNORECASE)
+#: A place of more digits than this is beyond the end of any file.
+_PLACE_DIGITS: Final = 18
 _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -80,8 +84,13 @@ class StaticFiles:
 
 
 def respond(request: Request, file: StaticFile) -> Response:
-    """Answer a request for a file: the whole, a part, or that the client has it already."""
-    if _unchanged(request, file):
+    """Answer a request for a file: the whole, a part, or that the client has it already.
+
+    Conditions are looked at in the order of RFC 9110 §13.2.2.
+    """
+    if _is_another(request, file):
+        response = error(412, "the file is not the one that was asked for")
+    elif _unchanged(request, file):
         response = Response(b"", 304)
         del response.headers["Content-Type"], response.headers["Content-Length"]
     else:
@@ -99,7 +108,7 @@ def _whole_or_part(request: Request, file: StaticFile) -> Response:
         return Response(file.content, content_type=file.content_type)
     start, end = asked
     if start >= end:
-        response = Response(b"", 416, content_type=file.content_type)
+        response = error(416, "the range begins beyond the end of the file")
         response.headers["Content-Range"] = f"bytes */{size}"
         return response
     response = Response(file.content[start:end], 206, content_type=file.content_type)
@@ -107,8 +116,16 @@ def _whole_or_part(request: Request, file: StaticFile) -> Response:
     return response
 
 
+def _is_another(request: Request, file: StaticFile) -> bool:
+    """Whether the client asks for a version of the file that this is not."""
+    if "If-Match" in request.headers:
+        return not request.if_match.contains(file.etag)
+    until = request.if_unmodified_since
+    return until is not None and file.modified > until
+
+
 def _unchanged(request: Request, file: StaticFile) -> bool:
-    """Whether the client's copy is this one (RFC 9110 §13.2.2)."""
+    """Whether the client's copy is this one."""
     if "If-None-Match" in request.headers:
         return request.if_none_match.contains_weak(file.etag)
     since = request.if_modified_since
@@ -131,10 +148,16 @@ def _asked_range(request: Request, file: StaticFile) -> tuple[int, int] | None:
     first, last = match.groups()
     size = len(file.content)
     if not first:
-        return (max(0, size - int(last)), size) if last else None
-    if last and int(last) < int(first):
+        return (max(0, size - _place(last)), size) if last else None
+    if last and _place(last) < _place(first):
         return None
-    return int(first), min(int(last) + 1, size) if last else size
+    return _place(first), min(_place(last) + 1, size) if last else size
+
+
+def _place(digits: str) -> int:
+    """Return a place in a file; of one that is far beyond any end, some such place."""
+    digits = digits.lstrip("0")[: _PLACE_DIGITS + 1]
+    return int(digits or "0")
 
 
 def _http_date(moment: datetime) -> str:

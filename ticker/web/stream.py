@@ -51,6 +51,7 @@ async def stream() -> Response:
     content_type = SERVER_SENT_EVENTS if events else LINES
     if request.method == "HEAD":
         response = Response(b"", content_type=content_type)
+        del response.headers["Content-Length"]  # GET's answer has none (RFC 9110 §8.6)
     else:
         held = cast("ExitStack", request.scope[HELD])  # type: ignore[typeddict-item]  # it is ours
         encoding = SSE if events else NDJSON

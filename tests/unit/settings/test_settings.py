@@ -225,6 +225,7 @@ def test_what_kubernetes_says_of_services_is_passed_over() -> None:
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_an_empty_variable_is_one_that_is_not_set(empty: str) -> None:
     fields_of_all = {origin.field.variable: empty for origin in loaded().origins}
+    fields_of_all["TICKER_CONFIG"] = empty
     assert loaded(fields_of_all).settings == Settings()
     assert loaded({"TICKER_PORT": empty}, "port = 7").settings.port == 7
 
