@@ -18,7 +18,10 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NO_PAGES: Final = frozenset({"ws", "wss", "data", "blob", "about", "javascript"})
 #: What a page from a file says of itself to a WebSocket.
 _FILE: Final = "file://"
-_NAME: Final = re.compile(r"[0-9a-z_]([0-9a-z._-]*[0-9a-z_.])?")
+_LABEL: Final = r"[0-9a-z_]([0-9a-z_-]*[0-9a-z_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+#: What stands for a host in the origin of an app need be no name, as in `app://-` of Electron.
+_APP_NAME: Final = re.compile(r"[0-9a-z._-]+")
 _EXPECTED: Final = "expected exact origins, as in https://prices.example.com, or * for any page"
 
 
@@ -43,13 +46,13 @@ def read_origin(raw: str) -> str:
         raise ValueError(_EXPECTED)
     if parts.scheme in _NO_PAGES:
         raise ValueError(f"{_EXPECTED}; a page's own is https://, also where it opens wss://")
-    shown = _canonical_host(host)
+    shown = _canonical_host(host, _NAME if parts.scheme in _DEFAULT_PORTS else _APP_NAME)
     if port is None or port == _DEFAULT_PORTS.get(parts.scheme):
         return f"{parts.scheme}://{shown}"
     return f"{parts.scheme}://{shown}:{port}"
 
 
-def _canonical_host(host: str) -> str:
+def _canonical_host(host: str, name: re.Pattern[str]) -> str:
     if ":" in host:
         try:
             return f"[{ipaddress.IPv6Address(host)}]"
@@ -57,7 +60,7 @@ def _canonical_host(host: str) -> str:
             raise ValueError(_EXPECTED) from None
     if not host.isascii():
         raise ValueError(f"{_EXPECTED}; a name in ASCII, as in https://xn--mller-kva.example")
-    if not _NAME.fullmatch(host):
+    if not name.fullmatch(host):
         raise ValueError(_EXPECTED)
     return host
 

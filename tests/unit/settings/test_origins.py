@@ -34,6 +34,9 @@ from ticker.settings.origins import read_origin, read_origins
         ("app://obsidian.md", ("app://obsidian.md",)),
         ("capacitor://localhost:8100", ("capacitor://localhost:8100",)),
         ("file://", ("file://",)),
+        # Electron: https://github.com/sindresorhus/electron-serve, and what Vue's plugin makes
+        ("app://-,app://.", ("app://-", "app://.")),
+        ("https://a.example.", ("https://a.example.",)),
     ],
 )
 def test_origins_are_read_in_the_form_that_browsers_send(raw: object, origins: object) -> None:
@@ -66,6 +69,11 @@ def test_origins_are_read_in_the_form_that_browsers_send(raw: object, origins: o
         ("https://a.example:99999", "exact"),
         ("https://a.example:port", "exact"),
         ("https://a b.example", "exact"),
+        ("https://a..example", "exact"),
+        ("https://-a.example", "exact"),
+        ("https://a-.example", "exact"),
+        ("https://.example", "exact"),
+        ("https://-", "exact"),
         ("https://[::g]", "exact"),
         ("https://a.example https://b.example", "exact"),
         ("https://a.example,", "entry empty"),
