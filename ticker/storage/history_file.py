@@ -95,10 +95,13 @@ class HistoryFile:
         return str(self._path)
 
     @contextmanager
-    def open(self) -> Iterator[sqlite3.Connection]:
+    def open(self, *, to_write: bool = False) -> Iterator[sqlite3.Connection]:
         """Give the connection; texts that it reads are bytes.
 
         A `DamagedRecordError` in its use says that the file is damaged.
+
+        Args:
+            to_write: whether all tables must be there; what is left of a file may be read.
 
         Raises:
             DatabaseUnavailableError: the file cannot be used, or is not whole.
@@ -112,7 +115,8 @@ class HistoryFile:
                 self._connection = self._connect()
                 self._look_through(self._connection)
                 self._states = self._look()
-            self._see_tables(self._connection)
+            if to_write:
+                self._see_tables(self._connection)
             yield self._connection
             self._is_as_it_was()
 
@@ -204,12 +208,13 @@ class HistoryFile:
             raise self._damaged("it is for no SQLite that there is")  # which calls it read-only
         connection = self._connected()
         try:
-            self._see_whose(connection)
+            whole = self._see_whose(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {limits.HISTORY_LOG_BYTES}")
-            self._bring_up_to_date(connection)
+            if whole:
+                self._bring_up_to_date(connection)
         except BaseException:
             connection.close()
             raise
@@ -226,19 +231,22 @@ class HistoryFile:
         connection.text_factory = bytes  # what is damaged may be no text
         return connection
 
-    def _see_whose(self, connection: sqlite3.Connection) -> None:
+    def _see_whose(self, connection: sqlite3.Connection) -> bool:
         """Refuse a file that is not to be used, before any of it is changed.
+
+        Returns:
+            Whether no table is missing of what was made once.
 
         Raises:
             DatabaseUnavailableError: `foreign` where another program made it, `schema` where a
-                newer Ticker did, `corrupted` where it is one of Ticker's and lacks a table.
+                newer Ticker did.
         """
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         named = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
         found = {name.decode(errors="replace") for (name,) in connection.execute(named)}
         if not (found or version or application):
-            return  # it is new
+            return True  # it is new
         whole = {table for table in _COLUMNS if _has(connection, table)}
         complete = whole == _COLUMNS.keys()
         ours = application == _APPLICATION or complete or (1 <= version <= _VERSION and whole)
@@ -251,8 +259,7 @@ class HistoryFile:
             raise DatabaseUnavailableError(
                 "foreign", f"history {self._path} is another program's file: move it away"
             )
-        if ours:
-            self._see_tables(connection)
+        return complete or not ours
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

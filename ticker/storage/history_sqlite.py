@@ -71,7 +71,7 @@ class SqliteHistory:
 
     def write(self, changes: Changes) -> int:
         """Write all of it or nothing; return the number of the journal's last row."""
-        with self._file.open() as connection:
+        with self._file.open(to_write=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 number = self._write(connection, changes)

@@ -19,6 +19,7 @@ from trio.testing import MockClock
 from tests.support.kept_history import (
     MINUTE,
     NOW,
+    SECOND,
     SYMBOLS,
     Kept,
     again,
@@ -211,6 +212,25 @@ async def test_a_damaged_part_costs_only_that_part(tmp_path: Path, whole: Whole)
         False,
         *[True] * 5,
     ]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+async def test_a_missing_table_costs_what_was_in_it(
+    tmp_path: Path, whole: Whole, version: int
+) -> None:
+    left: list[int] = []
+    for table in ("blocks", "journal"):
+        path = put(tmp_path / table, whole.file)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute(f"DROP TABLE {table}")
+            database.execute(f"PRAGMA user_version = {version}")
+        kept = await check(tmp_path / table, whole, table)
+        assert kept.keeper.statistics().failed == {"corrupted": 1}
+        assert len(damaged(tmp_path / table)) == 1
+        left.append(len(kept.bars(SECOND)))
+    assert left[0] > 0
+    assert left[1] > 600
+    assert sum(bar.theirs for bar in kept.bars(MINUTE)) == 9
 
 
 def version_before(record: bytes, version: int) -> bytes:
