@@ -64,6 +64,13 @@ def test_a_range_beyond_the_end_is_416_and_says_where_that_is(
     assert response.json() == {"error": "the range begins beyond the end of the file"}
 
 
+@pytest.mark.parametrize(("name", "status"), [(b"If-Match", 200), (b"If-None-Match", 304)])
+def test_tags_in_several_lines_are_one_list(server: Server, name: bytes, status: int) -> None:
+    etag = fetched(server).headers["etag"].encode()
+    response = httpx.get(server.url + SCRIPT, headers=[(name, b'"x"'), (name, etag)])
+    assert response.status_code == status
+
+
 LONG_AGO, FAR_AHEAD = "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
 

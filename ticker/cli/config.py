@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ticker.cli.program import SettingsFile
 from ticker.market.sources import SourceConfigError, UnknownSymbolError, load_source
 from ticker.redaction import mask_credentials
 from ticker.security.policy import PolicySet
@@ -17,9 +18,7 @@ from ticker.settings.source_setup import load_sources, source_context
 
 
 @click.command()
-@click.option(
-    "--config", "file", type=click.Path(path_type=Path), help="A TOML file with settings."
-)
+@click.option("--config", "file", type=SettingsFile(), help="A TOML file with settings.")
 @click.option("--explain", is_flag=True, help="Say what each means, with an example.")
 @click.pass_obj
 def config(common: dict[str, Any], file: Path | None, *, explain: bool) -> None:

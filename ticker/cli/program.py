@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import click
@@ -114,6 +114,19 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
         ctx.exit()
 
 
+class SettingsFile(click.Path):
+    """The type of `--config`: a path, where an empty one does not stand for this folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; a fault of usage where it is blank."""
+        if isinstance(value, str) and not value.strip():
+            self.fail("expected the name of a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
@@ -123,7 +136,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     callback=_print_version,
     help="Show the version and exit.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
+@click.option("--config", type=SettingsFile(), help="A TOML file with settings.")
 @click.option("--data-dir", help="The directory of the database and of development secrets.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, data_dir: str | None) -> None:

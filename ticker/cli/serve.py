@@ -17,6 +17,7 @@ from hypercorn.config import Config, Sockets
 
 from ticker import limits, logs, standard_streams
 from ticker.cli import quitting_on_interrupt
+from ticker.cli.program import SettingsFile
 from ticker.cli.sign_in import print_sign_in_address
 from ticker.cli.workers import supervise
 from ticker.exception_groups import leaves
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 @click.option("--workers", help="How many processes serve, of one market.")
 @click.option("--tick", help="The broadcast interval, as in 10ms.")
 @click.option("--data-dir", help="The directory of the database and of development secrets.")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
+@click.option("--config", type=SettingsFile(), help="A TOML file with settings.")
 @click.pass_obj
 def serve(common: dict[str, Any], /, config: Path | None, **options: str | None) -> int:
     """Serve the page, the token endpoint, the prices and the stream."""

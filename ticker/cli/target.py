@@ -50,6 +50,8 @@ def find_key(
         if ctx.get_parameter_source("api_key") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("pass either --api-key or --api-key-file, not both")
         api_key = _read_key(api_key_file)
+    if api_key is not None and not api_key.strip():
+        api_key = None  # as a variable of spaces is one that is not set
     return api_key or _demo_key(parse_address(url), settings.data_dir)
 
 

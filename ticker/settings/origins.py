@@ -18,8 +18,9 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NO_PAGES: Final = frozenset({"ws", "wss", "data", "blob", "about", "javascript"})
 #: What a page from a file says of itself to a WebSocket.
 _FILE: Final = "file://"
-_LABEL: Final = r"[0-9a-z_]([0-9a-z_-]*[0-9a-z_])?"
-_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+_LABEL: Final = r"[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?"
+#: A name whose last label is a number is an IPv4 address to a browser, which writes it in full.
+_NAME: Final = re.compile(rf"({_LABEL}\.)*(?!(\d+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
 #: What stands for a host in the origin of an app need be no name, as in `app://-` of Electron.
 _APP_NAME: Final = re.compile(r"[0-9a-z._-]+")
 _EXPECTED: Final = "expected exact origins, as in https://prices.example.com, or * for any page"
@@ -60,9 +61,16 @@ def _canonical_host(host: str, name: re.Pattern[str]) -> str:
             raise ValueError(_EXPECTED) from None
     if not host.isascii():
         raise ValueError(f"{_EXPECTED}; a name in ASCII, as in https://xn--mller-kva.example")
-    if not name.fullmatch(host):
+    if not name.fullmatch(host) and not _is_ipv4(host):
         raise ValueError(_EXPECTED)
     return host
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(host)) == host
+    except ValueError:
+        return False
 
 
 def read_origins(raw: object) -> tuple[str, ...]:

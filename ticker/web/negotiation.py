@@ -11,7 +11,7 @@ from typing import Final
 
 from werkzeug.http import parse_accept_header, parse_etags
 
-__all__ = ["Gzip", "gzip_wanted", "has_tag"]
+__all__ = ["Gzip", "gzip_wanted", "has_strong_tag", "has_tag"]
 
 #: Both names of it (RFC 9110 §8.4.1.3).
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
@@ -43,3 +43,8 @@ def gzip_wanted(lines: Iterable[str]) -> Gzip:
 def has_tag(lines: Iterable[str], tag: str) -> bool:
     """Read `If-None-Match`: tell whether a client has the answer with a tag (weakly, §8.8.3.2)."""
     return parse_etags(", ".join(lines)).contains_weak(tag)
+
+
+def has_strong_tag(lines: Iterable[str], tag: str) -> bool:
+    """Read `If-Match`: tell whether a client asks for the answer with a tag (strongly)."""
+    return parse_etags(", ".join(lines)).contains(tag)

@@ -18,6 +18,7 @@ import attrs
 from quart import Request, Response
 from werkzeug.security import safe_join
 
+from ticker.web.negotiation import has_strong_tag, has_tag
 from ticker.web.responses import error
 
 #: One range of bytes; anything else asks for the whole file.
@@ -119,7 +120,7 @@ def _whole_or_part(request: Request, file: StaticFile) -> Response:
 def _is_another(request: Request, file: StaticFile) -> bool:
     """Whether the client asks for a version of the file that this is not."""
     if "If-Match" in request.headers:
-        return not request.if_match.contains(file.etag)
+        return not has_strong_tag(request.headers.getlist("If-Match"), file.etag)
     until = request.if_unmodified_since
     return until is not None and file.modified > until
 
@@ -127,7 +128,7 @@ def _is_another(request: Request, file: StaticFile) -> bool:
 def _unchanged(request: Request, file: StaticFile) -> bool:
     """Whether the client's copy is this one."""
     if "If-None-Match" in request.headers:
-        return request.if_none_match.contains_weak(file.etag)
+        return has_tag(request.headers.getlist("If-None-Match"), file.etag)
     since = request.if_modified_since
     return since is not None and file.modified <= since
 

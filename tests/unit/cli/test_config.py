@@ -81,3 +81,12 @@ def test_an_address_in_the_place_of_a_command_is_not_repeated_with_its_password(
 ) -> None:
     assert main(["config", "postgresql://us3r:s3cret@h/x"]) == 2
     assert "(postgresql://***@h/x)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args", [["--config", "", "config"], ["config", "--config", " "]])
+def test_a_blank_name_of_a_settings_file_is_a_fault_of_usage(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "ticker: Invalid value for '--config': expected the name of a file"

@@ -34,6 +34,7 @@ from ticker.settings.origins import read_origin, read_origins
         ("app://obsidian.md", ("app://obsidian.md",)),
         ("capacitor://localhost:8100", ("capacitor://localhost:8100",)),
         ("file://", ("file://",)),
+        ("http://127.0.0.1:3000", ("http://127.0.0.1:3000",)),
         # Electron: https://github.com/sindresorhus/electron-serve, and what Vue's plugin makes
         ("app://-,app://.", ("app://-", "app://.")),
         ("https://a.example.", ("https://a.example.",)),
@@ -64,6 +65,10 @@ def test_origins_are_read_in_the_form_that_browsers_send(raw: object, origins: o
         ("localhost:3000", "exact"),
         ("https:a.example", "exact"),
         ("https://", "exact"),
+        ("https://127.1", "exact"),
+        ("https://1.2.3.4.", "exact"),
+        ("https://0x7f", "exact"),
+        (f"https://{'a' * 64}.example", "exact"),
         ("capacitor:", "exact"),
         ("file:///home/ada", "exact"),
         ("https://a.example:99999", "exact"),

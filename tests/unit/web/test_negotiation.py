@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ticker.web.negotiation import Gzip, gzip_wanted, has_tag
+from ticker.web.negotiation import Gzip, gzip_wanted, has_strong_tag, has_tag
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,13 @@ def test_an_answer_that_a_client_has_is_known_by_its_tag(
     has: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     assert has_tag(lines, "x") is has
+
+
+@pytest.mark.parametrize(
+    ("lines", "has"),
+    [(['"x"'], True), (['"y"', '"x"'], True), (["*"], True), (['W/"x"'], False), (['"y"'], False)],
+)
+def test_only_the_same_bytes_are_the_answer_with_a_strong_tag(
+    lines: list[str], *, has: bool
+) -> None:
+    assert has_strong_tag(lines, "x") is has
