@@ -1,7 +1,8 @@
-"""The SQLite file that the past is in: whose it is, whether it is whole, and putting it aside.
+"""The SQLite file that the past is in: opening it, whether it is whole, and putting it aside.
 
 Rules for this module: synchronous, for a worker thread; every error leaves as
-`DatabaseUnavailableError`. What a user of the connection asks is not its business.
+`DatabaseUnavailableError`. Whose file it is, `history_schema` tells; what a user of the connection
+asks is not its business.
 
 Theory of operation. A file may be damaged, cut, deleted or replaced at any moment, also while it is
 open, where SQLite notices nothing: it goes on with what it has in memory, and writes to a log that
@@ -27,34 +28,13 @@ import attrs
 from ticker import limits
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.files import UnsafeFileError, make_directory, open_private
+from ticker.storage.history_schema import bring_up_to_date, has_tables, see_whose
 from ticker.storage.history_store import DamagedRecordError
 from ticker.storage.sqlite_errors import FAULTS, unavailable
 
 __all__ = ["HistoryFile"]
 
 _COMPANIONS: Final = ("", "-wal", "-shm")
-#: Since 2, blocks and the journal have checksums; since 3, these are of their keys as well.
-_VERSION: Final = 3
-#: In the header of each file since version 3: `Tick`.
-_APPLICATION: Final = int.from_bytes(b"Tick", "big")
-_SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS blocks (
-        symbol TEXT NOT NULL,
-        step TEXT NOT NULL,
-        begin INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        bars BLOB NOT NULL,
-        PRIMARY KEY (symbol, step, begin)
-    ) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS journal (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        bars BLOB NOT NULL
-    )""",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
-)
-#: The tables of every version, and their columns.
-_COLUMNS: Final = {"blocks": "symbol, step, begin, number, bars", "journal": "number, bars"}
 #: Where the header says for which SQLite the file is (https://www.sqlite.org/fileformat2.html).
 _FORMATS: Final = slice(18, 20)
 _FORMAT: Final = 2
@@ -115,8 +95,8 @@ class HistoryFile:
                 self._connection = self._connect()
                 self._look_through(self._connection)
                 self._states = self._look()
-            if to_write:
-                self._see_tables(self._connection)
+            if to_write and not has_tables(self._connection):
+                raise self._damaged("a table is missing")  # which may not be written for minutes
             yield self._connection
             self._is_as_it_was()
 
@@ -184,11 +164,6 @@ class HistoryFile:
         self._states = now
         return True
 
-    def _see_tables(self, connection: sqlite3.Connection) -> None:
-        """Raise where a table was taken away, which those would notice late that use others."""
-        if not all(_has(connection, table) for table in _COLUMNS):
-            raise self._damaged("a table is missing")
-
     def _look_through(self, connection: sqlite3.Connection) -> None:
         """Raise where some of the file is not as it must be."""
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -208,13 +183,13 @@ class HistoryFile:
             raise self._damaged("it is for no SQLite that there is")  # which calls it read-only
         connection = self._connected()
         try:
-            whole = self._see_whose(connection)
+            whole = see_whose(connection, self.place)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {limits.HISTORY_LOG_BYTES}")
             if whole:
-                self._bring_up_to_date(connection)
+                bring_up_to_date(connection)
         except BaseException:
             connection.close()
             raise
@@ -230,44 +205,6 @@ class HistoryFile:
         )
         connection.text_factory = bytes  # what is damaged may be no text
         return connection
-
-    def _see_whose(self, connection: sqlite3.Connection) -> bool:
-        """Refuse a file that is not to be used, before any of it is changed.
-
-        Returns:
-            Whether no table is missing of what was made once.
-
-        Raises:
-            DatabaseUnavailableError: `foreign` where another program made it, `schema` where a
-                newer Ticker did.
-        """
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        named = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-        found = {name.decode(errors="replace") for (name,) in connection.execute(named)}
-        if not (found or version or application):
-            return True  # it is new
-        whole = {table for table in _COLUMNS if _has(connection, table)}
-        complete = whole == _COLUMNS.keys()
-        ours = application == _APPLICATION or complete or (1 <= version <= _VERSION and whole)
-        if ours and version > _VERSION:
-            raise DatabaseUnavailableError(
-                "schema", f"history {self._path} was made by a newer Ticker"
-            )
-        # One that was killed as an older Ticker made it has a table, and no version yet.
-        if not (ours or (not version and not application and found == whole)):
-            raise DatabaseUnavailableError(
-                "foreign", f"history {self._path} is another program's file: move it away"
-            )
-        return complete or not ours
-
-    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version < _VERSION:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute("COMMIT")
 
     # --- faults
 
@@ -303,14 +240,3 @@ def _state(path: Path) -> _State:
     except FileNotFoundError:
         return _State(None, 0)
     return _State((status.st_dev, status.st_ino), status.st_size)
-
-
-def _has(connection: sqlite3.Connection, table: str) -> bool:
-    """Whether there is a table with the columns that it has to have."""
-    try:
-        connection.execute(f"SELECT {_COLUMNS[table]} FROM {table} LIMIT 0")  # noqa: S608 - constants
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise
-        return False
-    return True
