@@ -10,7 +10,7 @@ in one after the other, after the state before them; a state that comes later ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Final
@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from ticker.market.candles import HOUR, MINUTE, SECOND, Candles, ExactBar
-from ticker.market.packed_bars import PackedBarsError, block_begin, unpack
+from ticker.market.packed_bars import SPANS, PackedBarsError, block_begin, unpack
 from ticker.storage.errors import DatabaseUnavailableError
 from ticker.storage.history_records import PART, read_rows
 from ticker.storage.history_store import Block, DamagedRecordError, HistoryStore, JournalRow
@@ -34,7 +34,6 @@ __all__ = [
     "read_journal",
 ]
 
-_EVER: Final = 2**63 - 1
 #: A block by the name of its step and its begin.
 Key = tuple[str, int]
 #: The steps whose bars are made of those of a step, which is the first of them.
@@ -157,18 +156,27 @@ def read_blocks(
             damage.append(_damaged(store.place, error))
         else:
             numbers[block.step, block.begin] = block.number
-    _note_lost(candles)
+    _note_lost(candles, numbers)
     return candles, numbers
 
 
-def _note_lost(candles: Candles) -> None:
-    """Have bars widened, and not made anew, of which all finer bars are lost or too old."""
+def _note_lost(candles: Candles, numbers: Container[Key]) -> None:
+    """Have bars widened, and not made anew, of which the block of finer bars is lost or too old.
+
+    Args:
+        candles: what blocks have.
+        numbers: the blocks that there are.
+    """
     for finer, coarser in ((SECOND, MINUTE), (MINUTE, HOUR)):
-        fine = candles.series(finer.name)
-        for number in reversed(candles.series(coarser.name).columns(0, _EVER)[0]):
-            begin = number * coarser.ms
-            if not fine.columns(begin, begin + coarser.ms)[0]:
-                fine.complete_from = max(fine.complete_from, begin + coarser.ms)
+        fine, coarse = candles.series(finer.name), candles.series(coarser.name)
+        span = SPANS[finer.name]
+        first, last = coarse.first_begin(), coarse.last_begin()
+        if first is None or last is None:
+            continue
+        for begin in range(block_begin(finer.name, last), first - span, -span):
+            known = (finer.name, begin) in numbers
+            if not known and coarse.columns(begin, begin + span)[0]:
+                fine.complete_from = max(fine.complete_from, begin + span)
                 break
 
 
