@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
+import multiprocessing
+import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
 import socket
@@ -11,10 +14,13 @@ import sys
 import time
 from contextlib import suppress
 from functools import cache
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
 
 from ticker import limits
 from ticker.log_writer import LogWriter, LossyStream
+
+#: The descriptors below are standard input, output and error.
+_FIRST_FREE: Final = 3
 
 
 def take() -> None:
@@ -24,9 +30,10 @@ def take() -> None:
     for its own command line then go through a `LogWriter` as well.
     """
     if not isinstance(sys.stderr, LossyStream):
+        # Before their numbers are filled, or what fills them would be taken for them.
+        streams = [cast("TextIO", standard(name)) for name in ("stderr", "stdout")]
         _fill_descriptors()
-        sys.stderr = cast("TextIO", standard("stderr"))
-        sys.stdout = cast("TextIO", standard("stdout"))
+        sys.stderr, sys.stdout = streams
 
 
 def dropped() -> int:
@@ -73,32 +80,44 @@ def lossy(stream: TextIO) -> TextIO:
 
 
 def _fill_descriptors() -> None:
-    """Open what was closed at the start, or the next socket or file would be standard error."""
+    """Open what was closed at the start, or the next socket or file would be standard error.
+
+    A worker of ours does so itself: were it handed this, it would not know that nobody reads it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             with suppress(OSError):
-                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - its only argument
+                os.open(os.devnull, os.O_RDWR)  # into the lowest number that is free
 
 
 def _duplicate(stream: TextIO | None) -> int | None:
     """Return a descriptor of our own, which no other file can take the number of.
 
-    None where there is no such stream. Where Hypercorn's command had none, its listening socket
-    took the number, and its worker takes that for standard error.
+    None where there is no such stream. Where Hypercorn's command had none, its listening socket or
+    a pipe of `multiprocessing` took the number, and its worker takes that for standard error.
     """
     try:
-        return None if stream is None or _listens(stream) else os.dup(stream.fileno())
+        if stream is None or _is_no_output(stream.fileno()):
+            return None
+        return fcntl.fcntl(stream.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     except OSError:
         return None
 
 
-def _listens(stream: TextIO) -> bool:
-    if not stat.S_ISSOCK(os.fstat(stream.fileno()).st_mode):
-        return False
-    with socket.socket(fileno=os.dup(stream.fileno())) as found:
-        return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+def _is_no_output(descriptor: int) -> bool:
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return True
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(kind):
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if stat.S_ISFIFO(kind) and multiprocessing.parent_process() is not None:
+        # What is written to the tracker of a spawned process's resources is a command to it.
+        tracker = multiprocessing.resource_tracker.getfd()
+        return tracker is not None and os.path.samestat(os.fstat(descriptor), os.fstat(tracker))
+    return False
 
 
 def _same_file(descriptor: int | None, stream: LossyStream) -> bool:

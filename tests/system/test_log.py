@@ -34,7 +34,11 @@ _REDIRECTIONS: Final = {
     "disk-full": ">/dev/full 2>/dev/full",
     "reader-gone": "",
     "never-read": "",
+    "error-closed": "2>&-",
+    "all-closed": "<&- >&- 2>&-",
 }
+#: Those of which all that a start does is tried.
+_ALL: Final = ("closed", "disk-full", "reader-gone", "never-read")
 
 
 class _Silent(Server):
@@ -60,28 +64,30 @@ class _Silent(Server):
         return self.process.wait(seconds)
 
 
-def _command(launch: Launch) -> list[str]:
+def _command(launch: Launch, *, access_log: bool = True) -> list[str]:
     """Return the command of a launch on a port that is free now, and can be broken on demand."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     if launch == "serve":
         return [*SERVE[:-1], str(port)]
-    command = command_of("hypercorn", ["--access-logfile", "-"])
+    command = command_of("hypercorn", ["--access-logfile", "-"] if access_log else [])
     command[command.index("--bind") + 1] = f"127.0.0.1:{port}"
     return [*command[:-1], APPLICATION]
 
 
 @contextmanager
-def ill(launch: Launch, data_dir: Path, how: str) -> Iterator[Server]:
+def ill(
+    launch: Launch, data_dir: Path, how: str, *, access_log: bool = True, workers: int = 1
+) -> Iterator[Server]:
     """Run the program with a log that cannot be written, or not for long."""
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    command = _command(launch)
+    command = _command(launch, access_log=access_log)
     reader, end = os.pipe()
     process = subprocess.Popen(
         ["/bin/sh", "-c", f'exec "$@" {_REDIRECTIONS[how]}', "sh", *command],
         cwd=data_dir.parent,
-        env=environment(data_dir, ENVIRONMENT),
+        env=environment(data_dir, ENVIRONMENT | {"TICKER_WORKERS": str(workers)}),
         stdin=subprocess.DEVNULL,
         stdout=end,
         stderr=end,
@@ -106,7 +112,23 @@ def ill(launch: Launch, data_dir: Path, how: str) -> Iterator[Server]:
             os.close(reader)
 
 
-@pytest.mark.parametrize("how", _REDIRECTIONS)
+@pytest.mark.parametrize("how", ["error-closed", "all-closed"])
+@pytest.mark.parametrize(("launch", "workers"), [("serve", 1), ("serve", 2), ("hypercorn", 1)])
+def test_each_line_for_a_standard_error_that_was_closed_is_counted(
+    launch: Launch, workers: int, how: str, tmp_path: Path
+) -> None:
+    with ill(launch, tmp_path / "data", how, access_log=False, workers=workers) as server:
+        assert server.new_token()
+
+        def counted() -> list[float]:
+            # Of a single worker under Hypercorn, whose process may be one of several, a label too.
+            found = server.metrics().items()
+            return [value for name, value in found if name.startswith("ticker_log_dropped_total")]
+
+        wait_until(lambda: len(counted()) == workers and all(counted()), "lines dropped")
+
+
+@pytest.mark.parametrize("how", _ALL)
 @pytest.mark.parametrize("launch", LAUNCHES)
 async def test_a_log_that_cannot_be_written_changes_nothing(
     launch: Launch, how: str, tmp_path: Path

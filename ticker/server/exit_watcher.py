@@ -21,6 +21,8 @@ no watcher yet.
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import multiprocessing
 import os
 import resource
@@ -28,10 +30,13 @@ import signal
 import stat
 import time
 from contextlib import suppress
+from multiprocessing.synchronize import SemLock
 from typing import Final
 
 _WELL: Final = b"1"
 _LONG_SECONDS: Final = 3600.0
+#: The descriptors below are standard input, output and error.
+_FIRST_FREE: Final = 3
 #: Of signals to the whole process group the watcher takes none: it outlives the worker.
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
@@ -58,7 +63,7 @@ def start_exit_watcher() -> ExitWatcher:
     if parent is None or parent.pid is None:
         return ExitWatcher()
     command = _Command(parent.pid)
-    reading, writing = os.pipe()
+    reading, writing = _pipe()
     if os.fork():
         os.close(reading)
         return ExitWatcher(writing)
@@ -71,6 +76,15 @@ def start_exit_watcher() -> ExitWatcher:
             command.fail()
     finally:
         os._exit(0)
+
+
+def _pipe() -> tuple[int, int]:
+    """Make a pipe whose ends no one takes for standard output or error where that was closed."""
+    ends = os.pipe()
+    higher = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for end in ends]
+    for end in ends:
+        os.close(end)
+    return higher[0], higher[1]
 
 
 class _Command:
@@ -89,6 +103,7 @@ class _Command:
                 while True:  # the watcher ends with the first process, as all others do
                     time.sleep(_LONG_SECONDS)
             else:
+                _remove_semaphores()
                 self._signal(signal.SIGUSR1)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -96,6 +111,19 @@ class _Command:
             os.kill(self._pid, number)
         else:
             signal.pidfd_send_signal(self._descriptor, number)
+
+
+def _remove_semaphores() -> None:
+    """Remove the semaphores by which the command and its workers speak, as it would at its end.
+
+    Killed by a signal it does not, and Python's tracker of such things would warn of them, below
+    the one line that says why the worker failed.
+    """
+    for each in gc.get_objects():
+        if isinstance(each, SemLock):
+            # Where another watcher was first there is nothing left to remove.
+            with suppress(OSError):
+                SemLock._cleanup(each._semlock.name)  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does
 
 
 def _descriptor_of(pid: int) -> int | None:
