@@ -1,7 +1,8 @@
 /** Alerts, kept in this browser; of several tabs one judges, and all show. */
 
 import { $, make, write } from "./dom.js";
-import { load, save } from "./prefs.js";
+import { decimalsOf, price } from "./format.js";
+import { load, onSaved, save } from "./prefs.js";
 import { attempt } from "./session.js";
 import { market } from "./store.js";
 
@@ -32,9 +33,9 @@ let soundedAt = 0;
 
 const seriesOf = ({ symbol }) => market.series.get(symbol);
 const levels = (alert, series) => KINDS[alert.kind](alert, series);
-const says = ({ kind, value, minutes }, series) =>
-	kind === "moved" ? `moved ${value} % in ${minutes} min` : `${kind} ${series.write(value)}`;
-const words = (alert) => `${alert.symbol} ${says(alert, seriesOf(alert) ?? { write: String })}`;
+const exact = (alert) => price(alert.value, Math.max(seriesOf(alert)?.decimals ?? 0, decimalsOf(alert.value)));
+const says = (alert) => (alert.kind === "moved" ? `moved ${alert.value} % in ${alert.minutes} min` : `${alert.kind} ${exact(alert)}`);
+const words = (alert) => `${alert.symbol} ${says(alert)}`;
 const unseen = () => alerts.filter((alert) => alert.unseen).map(words);
 
 function isMet(alert, series) {
@@ -89,7 +90,7 @@ export function judge(only) {
 	const crossed = [];
 	const next = alerts.map((alert) => {
 		const series = seriesOf(alert);
-		if ((only && alert.symbol !== only) || !series?.price || series.stale) return alert;
+		if ((only && alert.symbol !== only) || !series?.price || !series.live) return alert;
 		const met = isMet(alert, series);
 		if (met === alert.met) return alert;
 		const changed = { ...alert, met };
@@ -108,24 +109,27 @@ export const note = () => unseen().map((text) => `🔔 ${text}`)[0];
 export const lines = (series) =>
 	alerts
 		.filter(({ symbol }) => symbol === series.symbol)
-		.flatMap((alert) => levels(alert, series).map((price) => ({ price, title: says(alert, series) })))
+		.flatMap((alert) => levels(alert, series).map((price) => ({ price, title: says(alert) })))
 		.filter(({ price }) => Number.isFinite(price));
 
-function prepare() {
+function prepare(anew) {
 	const { charted } = market;
 	const moved = $("alert-kind").value === "moved";
 	$("alert-minutes").parentNode.hidden = !moved;
-	write($("alert-unit"), moved ? "%" : "");
-	$("alert-value").value = moved ? 1 : charted.price;
+	const unit = moved ? "%" : "";
+	// Another kind in the same unit leaves what was typed.
+	if (anew || $("alert-unit").textContent !== unit) $("alert-value").value = moved ? 1 : charted.price;
+	write($("alert-unit"), unit);
 	write($("alert-symbol"), `${charted.symbol}, now ${charted.text()}`);
 }
 
 $("alert-open").onclick = () => {
 	if (!market.charted?.price) return;
-	prepare();
+	prepare(true);
+	draw(); // by the decimals that are known by now
 	$("alerts").showModal();
 };
-$("alert-kind").onchange = prepare;
+$("alert-kind").onchange = () => prepare();
 $("alert-form").onsubmit = (event) => {
 	event.preventDefault();
 	const [value, minutes] = ["alert-value", "alert-minutes"].map((id) => $(id).valueAsNumber);
@@ -137,12 +141,13 @@ $("alert-form").onsubmit = (event) => {
 	keep([...alerts, { ...alert, met: isMet(alert, charted) }].slice(-MOST));
 };
 $("alerted-ok").onclick = () => keep(alerts.map((alert) => ({ ...alert, unseen: false })));
-addEventListener("storage", ({ key }) => {
-	if (key !== NAME) return;
+onSaved(NAME, () => {
 	alerts = kept();
 	draw();
 });
-navigator.locks?.request(`${NAME} ${new URL("./", import.meta.url)}`, () => {
-	judging = true;
-	return new Promise(() => {}); // until this tab is closed
-});
+navigator.locks
+	?.request(`${NAME} ${new URL("./", import.meta.url)}`, () => {
+		judging = true;
+		return new Promise(() => {}); // until this tab is closed
+	})
+	.catch(() => (judging = true)); // where storage is forbidden

@@ -1,22 +1,18 @@
-/** The board: a row per symbol, of which only those on screen exist. */
-
 import { $, make, mark, obey, PriceText, write } from "./dom.js";
-import * as format from "./format.js";
+import { age, amount, change, count, since } from "./format.js";
 import { isStarred, listed, toggleStar } from "./lists.js";
 import { prefs, remember } from "./prefs.js";
 import { market } from "./store.js";
 
-const SPARK = [1000, 200]; // the units of its box
 const SPARE = 4;
 const LEAST_SHOWN = 0.00005; // what is not written as 0.00%
-const ARROWS = ["▼", "", "▲"];
 const NAMES = {
 	ADA: "Cardano", ATOM: "Cosmos", AVAX: "Avalanche", BCH: "Bitcoin Cash", BTC: "Bitcoin", DOGE: "Dogecoin",
 	DOT: "Polkadot", ETH: "Ethereum", LINK: "Chainlink", LTC: "Litecoin", SHIB: "Shiba Inu", SOL: "Solana", TRX: "Tron",
-	UNI: "Uniswap", XLM: "Stellar", XRP: "XRP Ripple",
+	UNI: "Uniswap", XLM: "Stellar", XRP: "Ripple",
 };
 
-const changed = (label, title, value) => ({ label, title, value, write: format.change, marked: true });
+const changed = (label, title, value) => ({ label, title, value, write: change, marked: true });
 const quoted = (label, value) => ({ label, value, write: (price, series) => series.write(price), priced: true });
 const COLUMNS = {
 	symbol: { label: "Symbol", value: ({ symbol }) => symbol },
@@ -27,26 +23,29 @@ const COLUMNS = {
 	bid: quoted("Bid", ({ quote }) => quote.bid),
 	ask: quoted("Ask", ({ quote }) => quote.ask),
 	spread: quoted("Spread", ({ spread }) => spread),
-	volume: { label: "Volume", title: "traded in 24 hours", value: ({ quote }) => quote.volume_24h, write: format.amount },
+	volume: { label: "Volume", value: ({ quote }) => quote.volume_24h, write: amount },
 	spark: { label: "Last hour" },
 	age: { label: "Age", value: ({ quote }) => -quote.timestamp },
 };
 const WRITTEN = Object.entries(COLUMNS).filter(([, { write }]) => write);
 
 class Row {
-	root = $("row").content.firstElementChild.cloneNode(true);
-	#path = this.root.querySelector("path");
-	#arrow = this.root.querySelector(".arrow");
+	star = make("button", { className: "star", tabIndex: -1 });
+	button = make("button", { tabIndex: -1, ariaKeyShortcuts: "s" }, "–", make("span"));
+	root = make("tr", { role: "row" }, make("th", { className: "symbol", role: "rowheader" }, this.star, this.button));
+	#arrow = make("span", { className: "arrow", ariaHidden: "true" });
 	#drawn;
 
 	constructor() {
 		for (const name of Object.keys(COLUMNS).slice(1)) {
-			const cell = this.root.querySelector(`.${name}`) ?? make("td", { className: name, role: "cell" });
+			const cell = make("td", { className: name, role: "cell" });
 			this[name] = COLUMNS[name].priced ? new PriceText(cell) : cell;
 			this.root.append(cell);
 		}
-		[this.star, this.button] = this.root.querySelectorAll("button");
+		this.price.append(this.#arrow);
 		this.value = new PriceText(this.price);
+		this.spark.innerHTML = '<svg viewBox="0 -220 1000 240" preserveAspectRatio="none" aria-hidden="true"><path/></svg>';
+		this.path = this.spark.querySelector("path");
 	}
 
 	show(series, nowMs) {
@@ -54,8 +53,9 @@ class Row {
 		this.root.dataset.symbol = series.symbol;
 		const [base, quote] = series.symbol.split(/(?=-)/);
 		this.button.firstChild.data = base;
-		this.button.lastChild.textContent = quote ?? "";
+		this.button.lastChild.textContent = quote;
 		this.button.ariaCurrent = series.symbol === prefs.symbol;
+		this.button.title = series.symbol;
 		this.star.ariaLabel = `Star ${series.symbol}`;
 		this.drawRest(nowMs);
 	}
@@ -83,20 +83,21 @@ class Row {
 		const { seconds, price, quote } = series;
 		this.#drawFigures();
 		const way = Math.sign(price - seconds.closeAt(seconds.last - 1)) || 0;
-		write(this.#arrow, ARROWS[way + 1]);
+		write(this.#arrow, ["▼", "", "▲"][way + 1]);
 		mark(this.#arrow, way);
-		this.root.toggleAttribute("data-stale", Boolean(series.stale));
+		this.root.toggleAttribute("data-stale", !series.live);
 		this.star.ariaPressed = isStarred(series.symbol);
-		this.day.title = format.since(quote.since);
-		write(this.age, format.age(nowMs / 1000 - quote.timestamp));
+		this.day.title = since(quote.since);
+		write(this.age, age(nowMs / 1000 - quote.timestamp));
 		const points = series.points();
-		this.#path.setAttribute("d", sparkline(points));
-		mark(this.#path, points.at(-1)?.[1] - points[0]?.[1]);
+		this.path.setAttribute("d", sparkline(points));
+		mark(this.path, points.at(-1)?.[1] - points[0]?.[1]);
 	}
 }
 
 function sparkline(points) {
-	const [across, up] = SPARK.map((size, axis) => {
+	// In the units of its box.
+	const [across, up] = [1000, 200].map((size, axis) => {
 		const values = points.map((point) => point[axis]);
 		const [low, high] = [Math.min(...values), Math.max(...values)];
 		return values.map((value) => Math.round((size * (value - low)) / (high - low || 1)));
@@ -104,13 +105,13 @@ function sparkline(points) {
 	return across.map((x, at) => `${at ? "L" : "M"}${x} ${-up[at]}`).join("");
 }
 
-/** How well a symbol or its name fits: from 0, the best, to infinity, not at all. */
+/** How well a symbol or its name fits; 0 is best, infinity not at all. */
 function rank(symbol, wanted) {
-	if (!wanted || symbol === wanted) return 0;
-	const at = symbol.indexOf(wanted);
-	const name = NAMES[symbol.split("-")[0]]?.toUpperCase().replace(" ", "-");
-	if (at === 0 || name?.startsWith(wanted)) return 1;
-	return at < 0 ? Infinity : symbol[at - 1] === "-" ? 2 : 3;
+	if (!wanted) return 0;
+	const [base, quote = ""] = symbol.split("-");
+	const fits = (text) => (text === wanted ? 0 : text.startsWith(wanted) ? 1 : text.includes(wanted) ? 2 : Infinity);
+	const best = Math.min(...[base + quote, base, plain(NAMES[base] ?? "")].map(fits));
+	return best + (quote.startsWith("USD") ? 0 : 0.5); // most mean the coin in dollars
 }
 
 function byValue({ value: a, symbol: one }, { value: b, symbol: two }) {
@@ -128,10 +129,13 @@ const filter = $("filter");
 let order = [];
 let first = 0;
 let height = 36;
-let held = false; // the pointer is over a row: the order stays
+let hovered = false;
 let placing = 0;
 
-const typed = () => filter.value.trim().toUpperCase().replace(/[\s/]+/g, "-");
+const plain = (text) => text.toUpperCase().replace(/[\s/-]+/g, "");
+export const typed = () => plain(filter.value);
+/** The pointer or the keyboard is on a row: the order stays. */
+const holding = () => hovered || Boolean(body.querySelector(":focus-visible"));
 
 function sorted() {
 	const wanted = typed();
@@ -158,15 +162,18 @@ function place(about) {
 	first = Math.max(0, Math.min(order.length - 1, Math.floor(from)) - SPARE);
 	const shown = order.slice(first, Math.max(first, Math.ceil(to)) + SPARE);
 	const stay = new Set(shown.map(({ symbol }) => symbol));
-	const spare = [...rows].filter(([symbol]) => !stay.has(symbol));
+	const spare = [...rows.values()].filter(({ series }) => !stay.has(series.symbol));
 	const nowMs = market.serverNow();
+	for (const { series, root } of spare) {
+		rows.delete(series.symbol);
+		root.querySelector(":focus")?.blur(); // not for the symbol that it shows next
+	}
 	const focused = document.activeElement;
-	for (const [symbol] of spare) rows.delete(symbol);
 	let next = body.firstChild;
 	for (const [at, series] of shown.entries()) {
 		let row = rows.get(series.symbol);
 		if (!row) {
-			row = spare.pop()?.[1] ?? new Row();
+			row = spare.pop() ?? new Row();
 			if (next === row.root) next = next.nextSibling;
 			row.show(series, nowMs);
 			rows.set(series.symbol, row);
@@ -175,7 +182,7 @@ function place(about) {
 		if (row.root === next) next = next.nextSibling;
 		else body.insertBefore(row.root, next);
 	}
-	for (const [, { root }] of spare) root.remove();
+	for (const { root } of spare) root.remove();
 	body.style.paddingTop = `${first * height}px`;
 	body.style.paddingBottom = `${(order.length - first - shown.length) * height}px`;
 	if (body.contains(focused)) focused.focus({ preventScroll: true });
@@ -187,7 +194,7 @@ export function measure() {
 	place();
 }
 
-export function sync(hold = held) {
+export function sync(hold = holding()) {
 	const young = !known.size;
 	const list = typed() ? market.symbols : (listed() ?? market.series.keys());
 	known.clear();
@@ -199,14 +206,14 @@ export function sync(hold = held) {
 	if (young) measure();
 }
 
-export function arrange(hold = held) {
+export function arrange(hold = holding()) {
 	const found = new Set(sorted());
 	// What is held loses what is gone, and gets what is new at its end.
 	const next = hold ? [...new Set([...order, ...found])].filter((series) => found.has(series)) : [...found];
 	const note = hold && prefs.sort !== "symbol" ? ", order held" : "";
-	write($("shown"), `${format.count(next.length)} of ${format.count(known.size)} symbols${note}`);
-	const none = typed() ? "No such symbol." : listed()?.length === 0 ? "Stars (or the key s) put symbols on this list." : "Waiting for prices…";
-	write($("empty"), next.length ? "" : none);
+	write($("shown"), `${count(next.length)} of ${count(known.size)} symbols${note}`);
+	const none = listed()?.length === 0 ? "Stars (or the key s) put symbols on this list." : "Waiting for prices…";
+	write($("empty"), next.length ? "" : typed() ? "No such symbol." : none);
 	if (next.length === order.length && next.every((series, at) => series === order[at])) return;
 	order = next;
 	scroller.firstElementChild.ariaRowCount = order.length + 1;
@@ -243,7 +250,7 @@ export function drawSlow() {
 	const quotes = [...known.values()].map(({ quote }) => quote);
 	scroller.toggleAttribute("data-quotes", quotes.some(({ bid, volume_24h: volume }) => bid ?? volume));
 	const young = quotes.length && Math.min(...quotes.map(({ since }) => since ?? 0));
-	write(headings.find(({ className }) => className === "day").firstChild, format.since(young) || COLUMNS.day.label);
+	write(headings.find(({ className }) => className === "day").firstChild, since(young) || COLUMNS.day.label);
 }
 
 export function showCharted() {
@@ -251,7 +258,7 @@ export function showCharted() {
 	setTabStop(prefs.symbol);
 }
 
-function search(text) {
+export function search(text) {
 	filter.value = text;
 	scroller.scrollTop = 0;
 	sync(false);
@@ -280,12 +287,12 @@ body.onkeydown = (event) => {
 filter.oninput = () => search(filter.value);
 filter.onkeydown = (event) => {
 	const found = order.length && { ArrowDown: () => reveal(0), Enter: () => select(order[0].symbol) };
-	obey(event, { ...found, Escape: () => search("") });
+	obey(event, { ...found, Escape: () => (filter.value ? search("") : filter.blur()) });
 };
 addEventListener("scroll", () => (placing ||= requestAnimationFrame(() => place())), { capture: true, passive: true });
 addEventListener("resize", measure);
 // A finger holds nothing.
-body.onpointerenter = ({ pointerType }) => (held = pointerType !== "touch");
-body.onpointerleave = () => (held = false);
+body.onpointerenter = ({ pointerType }) => (hovered = pointerType !== "touch");
+body.onpointerleave = () => (hovered = false);
 $("columns").append(...headings);
 drawSorting();

@@ -1,19 +1,19 @@
-/** The chart of the market's charted symbol. */
-
-import { $, obey, write } from "./dom.js";
+import { $, make, obey, write } from "./dom.js";
 import * as format from "./format.js";
 import { prefs } from "./prefs.js";
 import { market } from "./store.js";
 import * as charts from "./vendor/lightweight-charts.js";
+
+const DAY = 86_400;
 
 /** The seconds shown: their name, and the seconds of a candle at most. */
 export const RANGES = new Map([
 	[60, ["1 m", 1]],
 	[300, ["5 m", 5]],
 	[3600, ["1 h", 60]],
-	[86_400, ["1 d", 300]],
+	[DAY, ["1 d", 300]],
 	[604_800, ["1 w", 3600]],
-	[31_536_000, ["1 y", 86_400]],
+	[31_536_000, ["1 y", DAY]],
 ]);
 
 const STEPS = [[3600, "1h"], [60, "1m"], [1, "1s"]];
@@ -36,6 +36,7 @@ let candles = [];
 let shown = 0;
 let asking;
 let cross = null; // the time under the crosshair
+let behind = 0; // UTC, in seconds
 let series;
 let volumes;
 let lines = []; // across the chart, as `{price, title}`
@@ -43,7 +44,8 @@ let drawn = [];
 
 const decimals = () => market.charted?.decimals ?? 2;
 const price = (value) => format.shorten(format.price(value, decimals()));
-const clock = (seconds) => format.clock(seconds * 1000, step < 60 ? "seconds" : step < 3600 ? "minutes" : "days");
+const precision = () => (step < 60 ? "seconds" : "minutes");
+const clock = (time, how = step < 300 ? precision() : step < DAY ? "hours" : "days") => format.clock((time + behind) * 1000, how);
 const chart = charts.createChart(box, {
 	autoSize: true,
 	layout: { attributionLogo: false, background: { color: "transparent" }, fontSize: 12 },
@@ -53,7 +55,8 @@ const chart = charts.createChart(box, {
 		shiftVisibleRangeOnNewBar: false,
 		timeVisible: true,
 		tickMarkMaxCharacterLength: 11,
-		tickMarkFormatter: (time, kind) => format.clock(time * 1000, kind < charts.TickMarkType.Time ? "days" : step < 60 ? "seconds" : "minutes"),
+		tickMarkFormatter: (time, kind) =>
+			kind < charts.TickMarkType.Time ? format.clock(time * 1000, "days") : clock(time, precision()),
 	},
 	localization: { timeFormatter: clock, priceFormatter: price },
 	crosshair: { mode: charts.CrosshairMode.Normal },
@@ -61,8 +64,9 @@ const chart = charts.createChart(box, {
 });
 const scale = chart.timeScale();
 
+/** The library takes days as UTC's: it is given the reader's time as such, but for candles of a day. */
 function extend(bar) {
-	const time = bar.time - (bar.time % step);
+	const time = bar.time - (bar.time % step) - behind;
 	const last = candles.at(-1);
 	if (last && time < last.time) return;
 	if (last?.time !== time) return candles.push({ ...bar, time });
@@ -89,10 +93,11 @@ export async function load() {
 		const known = bars.length && (bars.at(-1)[0] - bars[0][0]) / 1000 / CANDLES_LEAST;
 		const sizes = [...RANGES.values()].map(([, each]) => each).filter((each) => each >= size && each <= most && each <= known);
 		if (!sizes.length && size > 1) continue;
-		const grown = candles;
+		const [grown, before] = [candles, behind];
 		[candles, step] = [[], Math.max(1, ...sizes)];
+		behind = step < DAY ? new Date().getTimezoneOffset() * 60 : 0;
 		for (const [ms, open, high, low, close, volume] of bars) extend({ time: ms / 1000, open, high, low, close, volume });
-		for (const candle of grown) if (candle.time >= (candles.at(-1)?.time ?? 0)) extend({ ...candle, volume: null });
+		for (const candle of grown) extend({ ...candle, time: candle.time + before, volume: null });
 		return redraw();
 	}
 }
@@ -128,6 +133,7 @@ function drawLines() {
 function drawBeyond() {
 	const named = (arrow, isBeyond) =>
 		lines.filter(({ price }) => isBeyond(series.priceToCoordinate(price))).map(({ title }) => `${arrow} ${title}`).join(" · ");
+	box.parentNode.style.setProperty("--axis", `${chart.priceScale("right").width()}px`);
 	write($("beyond-top"), named("▲", (y) => y < 0));
 	write($("beyond-bottom"), named("▼", (y) => y > chart.paneSize().height));
 }
@@ -159,7 +165,7 @@ function withGaps(candles) {
 
 /** At least so high that several prices can be named. */
 function widened(scaled, least) {
-	if (!scaled) return null;
+	if (!scaled?.priceRange) return scaled; // as in a gap
 	const { minValue, maxValue } = scaled.priceRange;
 	const more = Math.max(0, least - (maxValue - minValue)) / 2;
 	return { ...scaled, priceRange: { minValue: minValue - more, maxValue: maxValue + more } };
@@ -177,8 +183,8 @@ function redraw() {
 
 /** The newest at the right; a young market fills the width. */
 function fit() {
-	following = true;
-	$("now").hidden = true;
+	follow(true);
+	series.priceScale().applyOptions({ autoScale: true });
 	if (!candles.length) return;
 	const to = scale.timeToIndex(candles.at(-1).time) + 1.5;
 	scale.setVisibleLogicalRange({ from: Math.max(0.5, to - range / step) - 1, to });
@@ -201,9 +207,9 @@ function reading() {
 
 function legend() {
 	const candle = candles[reading()];
-	const parts = candle ? ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()} ${price(candle[name])}`) : [];
+	const parts = candle ? ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()} ${price(candle[name])}`) : ["No candles yet"];
 	if (candle?.volume != null) parts.push(`V ${format.count(candle.volume)}`);
-	for (const [at, node] of [...$("legend").children].entries()) write(node, parts[at] ?? "");
+	if ($("legend").textContent !== parts.join("")) $("legend").replaceChildren(...parts.map((part) => make("span", {}, part)));
 	if (candle) $("legend").dataset.way = Math.sign(candle.close - candle.open);
 }
 
@@ -215,12 +221,13 @@ export function describe() {
 }
 
 function aim(at) {
-	const candle = candles[Math.min(candles.length - 1, Math.max(0, at))];
-	cross = candle.time;
+	const { time, close } = candles[Math.min(candles.length - 1, Math.max(0, at))];
+	cross = time;
 	const { from, to } = scale.getVisibleLogicalRange();
 	const place = scale.timeToIndex(cross);
-	if (place < from || place > to) move(place < from ? place - from : place - to);
-	chart.setCrosshairPosition(candle.close, candle.time, series);
+	const by = Math.min(0, place - from) + Math.max(0, place - to);
+	if (by) move(by);
+	chart.setCrosshairPosition(close, cross, series);
 	legend();
 	describe();
 }
@@ -232,10 +239,12 @@ function release() {
 	describe();
 }
 
-function leave() {
-	following = false;
-	$("now").hidden = false;
+function follow(newest) {
+	following = newest;
+	$("now").hidden = newest;
 }
+
+const leave = () => follow(false);
 
 function move(by, factor = 1) {
 	leave();
@@ -285,5 +294,6 @@ chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
 	legend();
 });
 $("now").onclick = fit;
+scale.subscribeSizeChange(() => following && fit());
 matchMedia("(prefers-color-scheme: dark)").onchange = paint;
 paint();

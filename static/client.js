@@ -45,8 +45,7 @@ async function request(url, options) {
 	try {
 		const signal = AbortSignal.timeout(REQUEST_MS);
 		// No redirect is followed: a key is for this server alone.
-		const safe = { cache: "no-store", credentials: "omit", redirect: "manual", signal };
-		response = await fetch(url, { ...safe, ...options });
+		response = await fetch(url, { cache: "no-store", credentials: "omit", redirect: "manual", signal, ...options });
 		answer = Object(await response.json());
 	} catch (error) {
 		if (!(error instanceof SyntaxError))
@@ -76,315 +75,279 @@ function parse(data) {
 	return message;
 }
 
-export function connect(options) {
-	const client = new TickerClient(options);
-	const opened = client.opened.then(() => {
-		delete client.then; // a promise never fulfils with a promise
-		return client;
-	});
-	client.then = (...handlers) => opened.then(...handlers);
-	opened.catch(() => {});
-	return client;
-}
+/** The client at once, and, where it is awaited, once it is open. */
+export function connect({ symbols, tokens, ...how }) {
+	const client = new EventTarget();
+	const base = baseOf(how.url);
+	tokens ??= new Tokens(how);
+	let wanted = subscription(symbols, how);
+	let settleOpened;
+	let renewed = false; // a token was refused before its time
+	let granted = false;
+	let held; // symbols of the last subscription
+	let epoch;
+	let asked;
+	let sentId; // of what was asked for last; none for the handshake's query
+	const sent = new Map();
+	let greeted; // the socket, once it was welcomed
+	let shown = false;
+	let lost = false;
+	const stale = new Map();
+	let hangUp;
+	let wake;
+	let attempt = 0;
+	let lastId = 0;
+	const inboxes = new Set();
+	Object.assign(client, { state: { name: "connecting" }, latest: new Map(), position: how.resume ?? null, check() {} });
+	client.opened = new Promise((resolve, reject) => (settleOpened = { resolve, reject }));
 
-export class TickerClient extends EventTarget {
-	state = { name: "connecting" };
-	latest = new Map();
-	position;
-	opened;
-	#settleOpened;
-	#url;
-	#tokens;
-	#renewed = false; // a token was refused before its time
-	#wanted;
-	#granted = false;
-	#held; // symbols of the last subscription
-	#epoch;
-	#asked;
-	#sentId; // of what was asked for last; none for the handshake's query
-	#sent = new Map();
-	#socket;
-	#shown = false;
-	#lost = false;
-	#stale = new Map();
-	#check;
-	#hangUp;
-	#wake;
-	#attempt = 0;
-	#lastId = 0;
-	#inboxes = new Set();
-
-	constructor({ symbols, tokens, ...how }) {
-		super();
-		this.#url = baseOf(how.url);
-		this.#tokens = tokens ?? new Tokens(how);
-		this.#wanted = subscription(symbols, how);
-		this.position = how.resume ?? null;
-		this.opened = new Promise((resolve, reject) => (this.#settleOpened = { resolve, reject }));
-		this.opened.catch(() => {});
-		globalThis.addEventListener?.("online", this.retryNow);
-		queueMicrotask(() => this.#run());
-	}
-
-	async subscribe(symbols, intervalMs, how) {
+	client.subscribe = async (symbols, intervalMs, how) => {
 		const message = subscription(symbols, { ...how, intervalMs });
-		this.#asked?.reject(new TickerError("superseded", "asked again", { terminal: false }));
+		settle("reject", new TickerError("superseded", "asked again", { terminal: false }));
 		return new Promise((resolve, reject) => {
-			this.#asked = { message, resolve, reject };
-			this.#sendSubscription();
+			asked = { message, resolve, reject };
+			sendSubscription();
 		});
-	}
+	};
 
-	isLive(symbol) {
-		return this.#shown && this.latest.has(symbol) && !this.staleStatus(symbol);
-	}
+	client.token = () => tokens.fresh();
+	client.retryNow = () => wake?.();
+	client.close = () => finish(null);
+	client.isLive = (symbol) => shown && client.latest.has(symbol) && !client.staleStatus(symbol);
 
-	staleStatus(symbol) {
-		const status = this.#stale.get(this.latest.get(symbol)?.source ?? UNNAMED_SOURCE);
+	client.staleStatus = (symbol) => {
+		const status = stale.get(client.latest.get(symbol)?.source ?? UNNAMED_SOURCE);
 		return status && (!status.symbols || status.symbols.includes(symbol)) ? status : null;
-	}
+	};
 
-	async get(path) {
-		const headers = { Authorization: `Bearer ${await this.token()}` };
-		return request(new URL(path.replace(/^\/+/, ""), this.#url), { headers });
-	}
+	client.get = async (path) => {
+		const headers = { Authorization: `Bearer ${await tokens.fresh()}` };
+		return request(new URL(path.replace(/^\/+/, ""), base), { headers });
+	};
 
-	token = () => this.#tokens.fresh();
-
-	retryNow = () => this.#wake?.();
-
-	check = () => this.#check?.();
-
-	close = () => this.#end(null);
-
-	async *[Symbol.asyncIterator]() {
+	client[Symbol.asyncIterator] = async function* () {
 		const inbox = { queue: [] };
-		this.#inboxes.add(inbox);
+		inboxes.add(inbox);
 		try {
 			for (;;) {
-				const error = inbox.error ?? this.state.error;
+				const error = inbox.error ?? client.state.error;
 				if (inbox.queue.length) yield inbox.queue.shift();
 				else if (error) throw error;
-				else if (this.#closed) return;
+				else if (closed()) return;
 				else await new Promise((wake) => (inbox.wake = wake));
 			}
 		} finally {
-			this.#inboxes.delete(inbox);
+			inboxes.delete(inbox);
 		}
-	}
+	};
 
-	async #run() {
-		while (!this.#closed) {
+	async function run() {
+		while (!closed()) {
 			let wait;
 			try {
-				const token = await this.token();
-				if (this.#closed) return;
-				wait = await this.#afterStream(await this.#stream(token));
+				const token = await tokens.fresh();
+				if (closed()) return;
+				wait = await afterStream(await stream(token));
 			} catch (error) {
 				// Once there has been a stream, what no Ticker server says is a proxy's word.
-				const passes = error.kind === "unexpected" && !this.#settleOpened;
-				if (error.terminal !== false && !passes) return this.#end(error);
+				const passes = error.kind === "unexpected" && !settleOpened;
+				if (error.terminal !== false && !passes) return finish(error);
 				wait = { reason: error.kind, ms: error.retryAfterMs };
 			}
-			if (wait.reason && !this.#closed) await this.#pause(wait);
-			if (!this.#closed) this.#become({ name: "connecting" });
+			if (wait.reason && !closed()) await pause(wait);
+			if (!closed()) become({ name: "connecting" });
 		}
 	}
 
-	#pause({ reason, ms = 0 }) {
-		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
+	function pause({ reason, ms = 0 }) {
+		const most = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** attempt++);
 		const wait = Math.min(WAIT_MOST_MS, ms) + Math.random() * most;
 		return new Promise((resolve) => {
 			const timer = setTimeout(resolve, wait);
-			this.#wake = () => resolve(clearTimeout(timer));
-			this.#become({ name: "waiting", reason, retryAt: Date.now() + wait });
-			this.#tellLoss(reason, wait);
+			wake = () => resolve(clearTimeout(timer));
+			become({ name: "waiting", reason, retryAt: Date.now() + wait });
+			tellLoss(reason, wait);
 		});
 	}
 
-	#tellLoss(reason, retryInMs) {
-		if (this.#lost || this.#settleOpened) return;
-		this.#lost = true;
-		this.#deliver({ type: "disconnected", reason, retryInMs });
+	function tellLoss(reason, retryInMs) {
+		if (lost || settleOpened) return;
+		lost = true;
+		deliver({ type: "disconnected", reason, retryInMs });
 	}
 
-	#stream(token) {
+	function stream(token) {
 		return new Promise((resolve) => {
-			const url = new URL("ws/ticker", this.#url);
+			const url = new URL("ws/ticker", base);
 			url.protocol = url.protocol.replace("http", "ws");
-			this.#sentId = 0;
-			this.#sent.clear();
-			if (this.#granted && !this.#asked) {
-				url.search = query(this.#request());
-				if (url.search) this.#sentId = undefined;
+			sentId = 0;
+			sent.clear();
+			if (granted && !asked) {
+				url.search = query(asking());
+				if (url.search) sentId = undefined;
 			}
 			const socket = new WebSocket(url, ["ticker.v1", `bearer.${token}`]);
-			const end = { token, opened: false, welcomedAt: 0, retryAfterMs: 0 };
+			const end = { token };
 			const begun = performance.now();
 			let [heardAt, probedAt] = [begun, -Infinity];
-			this.#hangUp = (code = 1000) => {
+			hangUp = (code = 1000) => {
 				clearInterval(watch);
 				socket.onopen = socket.onmessage = socket.onclose = null;
 				socket.close();
-				this.#socket = this.#hangUp = this.#check = null;
-				this.#shown = false;
+				greeted = hangUp = null;
+				client.check = () => {};
+				shown = false;
 				resolve({ ...end, code });
 			};
-			this.#check = () => {
-				this.#keepToken(end);
+			client.check = () => {
+				keepToken(end);
 				const now = performance.now();
 				const probed = heardAt <= probedAt;
-				const beginning = !this.#shown && now - (end.welcomedAt || begun) > REQUEST_MS;
-				if (beginning || (probed && now - probedAt >= PROBE_ANSWER_MS)) this.#hangUp(4101);
+				const beginning = !shown && now - (end.welcomedAt || begun) > REQUEST_MS;
+				if (beginning || (probed && now - probedAt >= PROBE_ANSWER_MS)) hangUp(4101);
 				else if (end.welcomedAt && !probed && now - heardAt >= PROBE_AFTER_MS) {
 					probedAt = now;
-					this.#send({ type: "ping", id: PROBE });
+					send({ type: "ping", id: PROBE });
 				}
 			};
-			const watch = setInterval(this.#check, WATCH_MS);
+			const watch = setInterval(client.check, WATCH_MS);
 			socket.onopen = () => (end.opened = true);
-			socket.onclose = ({ code }) => this.#hangUp(code);
+			socket.onclose = ({ code }) => hangUp(code);
 			socket.onmessage = ({ data }) => {
 				heardAt = performance.now();
 				const message = parse(data);
 				if (message.type === "closing") end.retryAfterMs = message.retry_after_ms;
 				if (message.type === "welcome" && !end.welcomedAt) {
 					end.welcomedAt = heardAt;
-					this.#socket = socket;
+					greeted = socket;
 				}
-				this.#take(message);
+				take(message);
 			};
 		});
 	}
 
-	#take(message) {
+	function take(message) {
 		const { type, id } = message;
 		if (type === "pong" && id === PROBE) return;
+		epoch = message.epoch ?? epoch;
 		if (type === "ticker") {
-			if (!this.#shown) {
+			if (!shown) {
 				// Was the handshake's query passed over?
-				if (this.#sentId === undefined) this.#sendSubscription();
+				if (sentId === undefined) sendSubscription();
 				return;
 			}
-			const before = this.position?.seq ?? -1;
-			this.position = message.prev > before ? null : { epoch: this.#epoch, seq: message.seq };
-			if (!this.position) return this.#hangUp();
-			if (message.snapshot) this.latest.clear();
-			for (const quote of message.data) this.latest.set(quote.symbol, quote);
+			client.position = message.prev > (client.position?.seq ?? -1) ? null : { epoch, seq: message.seq };
+			if (!client.position) return hangUp();
+			if (message.snapshot) client.latest.clear();
+			for (const quote of message.data) client.latest.set(quote.symbol, quote);
 		} else if (type === "status") {
-			if (message.state === "live") this.#stale.delete(message.source);
-			else this.#stale.set(message.source, message);
-		} else if (type === "epoch") {
-			this.#epoch = message.epoch;
+			if (message.state === "live") stale.delete(message.source);
+			else stale.set(message.source, message);
 		} else if (type === "welcome") {
-			this.#epoch = message.epoch;
-			this.#stale.clear();
-			this.#become({ name: "open" });
-		} else if (type === "error" && id && id === this.#sentId) {
-			this.#refused(new TickerError(message.code, message.message, { terminal: !this.#asked }));
+			stale.clear();
+			become({ name: "open" });
+		} else if (type === "error" && id && id === sentId) {
+			refused(new TickerError(message.code, message.message, { terminal: !asked }));
 		}
-		this.#deliver(message);
-		if (type === "subscribed" && (id === this.#sentId || this.#sent.has(id))) this.#confirmed(message);
-		if (type !== "welcome" || this.#sentId || this.#closed) return;
-		const plain = this.#sentId === 0;
-		if (this.#asked || (plain && query(this.#wanted))) this.#sendSubscription();
-		else if (plain) this.#show();
+		deliver(message);
+		if (type === "subscribed" && (id === sentId || sent.has(id))) confirmed(message);
+		if (type !== "welcome" || sentId || closed()) return;
+		const plain = sentId === 0;
+		if (asked || (plain && query(wanted))) sendSubscription();
+		else if (plain) show();
 	}
 
-	#sendSubscription() {
-		if (!this.#socket) return;
-		const message = this.#asked?.message ?? this.#request();
-		this.#sentId = ++this.#lastId;
-		this.#sent.set(this.#sentId, message);
-		this.#send({ ...message, id: this.#sentId });
+	function sendSubscription() {
+		if (!greeted) return;
+		const message = asked?.message ?? asking();
+		sentId = ++lastId;
+		sent.set(sentId, message);
+		send({ ...message, id: sentId });
 	}
 
-	#request() {
-		const resume = ["changes", "every"].includes(this.#wanted.mode) && this.position;
-		return { ...this.#wanted, resume: resume || undefined };
+	function asking() {
+		const resume = ["changes", "every"].includes(wanted.mode) && client.position;
+		return { ...wanted, resume: resume || undefined };
 	}
 
-	#confirmed(answer) {
-		const held = new Set(answer.symbols);
-		for (const symbol of this.latest.keys()) if (!held.has(symbol)) this.latest.delete(symbol);
+	function confirmed(answer) {
+		const holds = new Set(answer.symbols);
+		for (const symbol of client.latest.keys()) if (!holds.has(symbol)) client.latest.delete(symbol);
 		// Of a symbol that was not held, as for a wider role, only changes would come.
-		const lacking = answer.resumed && this.#held && [...held].some((symbol) => !this.#held.has(symbol));
-		this.#held = held;
+		const lacking = answer.resumed && held && [...holds].some((symbol) => !held.has(symbol));
+		held = holds;
 		if (lacking) {
-			this.position = null;
-			return this.#hangUp();
+			client.position = null;
+			return hangUp();
 		}
-		this.#wanted = this.#sent.get(answer.id) ?? this.#wanted;
-		this.#sent.delete(answer.id);
-		if (answer.id === this.#sentId) {
-			this.#asked?.resolve(answer);
-			this.#asked = null;
-		}
-		this.#granted = true;
-		this.#epoch = answer.epoch;
-		if (answer.resumed) this.position ??= this.#wanted.resume;
-		else this.position = null;
-		this.#show(answer.resumed);
+		wanted = sent.get(answer.id) ?? wanted;
+		sent.delete(answer.id);
+		if (answer.id === sentId) settle("resolve", answer);
+		granted = true;
+		client.position = answer.resumed ? (client.position ?? wanted.resume) : null;
+		show(answer.resumed);
 	}
 
-	#refused(error) {
-		if (!this.#asked) return this.#end(error);
-		this.#asked.reject(error);
-		this.#asked = null;
-		if (!this.#shown) this.#sendSubscription();
+	function settle(how, value) {
+		asked?.[how](value);
+		asked = null;
 	}
 
-	#show(resumed = false) {
-		if (this.#shown) return;
-		this.#shown = true;
-		if (this.#lost) this.#deliver({ type: "reconnected", resumed });
-		this.#lost = false;
-		this.#settleOpened?.resolve();
-		this.#settleOpened = null;
+	function refused(error) {
+		if (!asked) return finish(error);
+		settle("reject", error);
+		if (!shown) sendSubscription();
 	}
 
-	async #afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
-		if (welcomedAt && performance.now() - welcomedAt >= STABLE_MS) {
-			this.#attempt = 0;
-			this.#renewed = false;
+	function show(resumed = false) {
+		if (shown) return;
+		shown = true;
+		if (lost) deliver({ type: "reconnected", resumed });
+		lost = false;
+		settleOpened?.resolve();
+		settleOpened = null;
+	}
+
+	async function afterStream({ code, token, opened, welcomedAt, retryAfterMs }) {
+		if (performance.now() - welcomedAt >= STABLE_MS) {
+			attempt = 0;
+			renewed = false;
 		}
-		if (code === 4001) return this.#renewOnce(token);
+		if (code === 4001) return renewOnce(token);
 		if (code >= 4000 && code < 4100) throw new TickerError("ended", `close code ${code}`, { code });
 		if (code === 1012) return { reason: "restarting", ms: retryAfterMs };
 		if (opened) return { reason: code === 4101 ? "silent" : "lost", ms: retryAfterMs };
 		// A browser does not tell why a handshake was refused.
 		try {
-			await this.get("prices");
+			await client.get("prices");
 		} catch (error) {
-			if (error.code === 401) return this.#renewOnce(token);
+			if (error.code === 401) return renewOnce(token);
 			if (!error.terminal) return { reason: error.kind, ms: error.retryAfterMs };
 		}
-		this.#granted = false;
+		granted = false;
 		return { reason: "refused" };
 	}
 
-	#renewOnce(token) {
-		const early = this.#tokens.drop(token);
-		if ((early && this.#renewed) || !this.#tokens.renewable) throw ended();
-		this.#renewed ||= early;
-		this.#tellLoss("token_ended", 0);
+	function renewOnce(token) {
+		const early = tokens.drop(token);
+		if ((early && renewed) || !tokens.renewable) throw ended();
+		renewed ||= early;
+		tellLoss("token_ended", 0);
 		return {};
 	}
 
-	#keepToken(end) {
-		this.#tokens.keep().catch((error) => this.#end(error));
-		const { held } = this.#tokens;
-		if (this.#socket && held && held !== end.token) this.#send({ type: "auth", token: (end.token = held) });
+	function keepToken(end) {
+		tokens.keep().catch(finish);
+		const now = tokens.held;
+		if (greeted && now && now !== end.token) send({ type: "auth", token: (end.token = now) });
 	}
 
-	#send(message) {
-		this.#socket?.send(JSON.stringify(message));
-	}
+	const send = (message) => greeted?.send(JSON.stringify(message));
 
-	#deliver(message) {
-		const every = this.#wanted.mode === "every";
+	function deliver(message) {
+		const every = wanted.mode === "every";
 		const tick = ({ type }) => type === "ticker";
-		for (const inbox of this.#inboxes) {
+		for (const inbox of inboxes) {
 			if (inbox.error) continue;
 			const { queue } = inbox;
 			const at = !every && tick(message) ? queue.findLastIndex(tick) : -1;
@@ -393,31 +356,38 @@ export class TickerClient extends EventTarget {
 			else if (length > INBOX_MOST) queue.shift();
 			inbox.wake?.();
 		}
-		this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+		client.dispatchEvent(new CustomEvent(message.type, { detail: message }));
 	}
 
-	#become(state) {
-		this.state = state;
-		this.dispatchEvent(new CustomEvent("state", { detail: state }));
+	function become(state) {
+		client.state = state;
+		client.dispatchEvent(new CustomEvent("state", { detail: state }));
 	}
 
-	get #closed() {
-		return this.state.name === "closed";
-	}
+	const closed = () => client.state.name === "closed";
 
-	#end(error) {
-		if (this.#closed) return;
-		globalThis.removeEventListener?.("online", this.retryNow);
-		this.#tokens = new Tokens({});
-		this.#become({ name: "closed", error });
-		this.#hangUp?.();
-		this.#wake?.();
+	function finish(error) {
+		if (closed()) return;
+		globalThis.removeEventListener?.("online", client.retryNow);
+		tokens = new Tokens({});
+		become({ name: "closed", error });
+		hangUp?.();
+		wake?.();
 		const reason = error ?? new TickerError("closed", "the client was closed");
-		this.#settleOpened?.reject(reason);
-		this.#asked?.reject(reason);
-		this.#asked = null;
-		for (const inbox of this.#inboxes) inbox.wake?.();
+		settleOpened?.reject(reason);
+		settle("reject", reason);
+		for (const inbox of inboxes) inbox.wake?.();
 	}
+
+	globalThis.addEventListener?.("online", client.retryNow);
+	queueMicrotask(run);
+	const opened = client.opened.then(() => {
+		delete client.then; // a promise never fulfils with a promise
+		return client;
+	});
+	client.then = (...handlers) => opened.then(...handlers);
+	opened.catch(() => {});
+	return client;
 }
 
 /** One token for several streams, renewed ahead of its end. */

@@ -1,5 +1,3 @@
-/** What every module says to the document. */
-
 import { shorten } from "./format.js";
 
 export const $ = (id) => document.getElementById(id);

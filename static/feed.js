@@ -1,5 +1,3 @@
-/** What fills the market: two streams, and the history. */
-
 import { connect, Tokens } from "./client.js";
 import { market } from "./store.js";
 
@@ -24,8 +22,7 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 		let asked = [symbols, pace(ms)].join();
 		const client = connect({ tokens, ...STYLE, symbols, intervalMs: pace(ms) });
 		client.ask = (symbols) => {
-			if (asked === (asked = [symbols, pace(ms)].join())) return;
-			client.subscribe(symbols, pace(ms), STYLE).catch(() => {});
+			if (asked !== (asked = [symbols, pace(ms)].join())) client.subscribe(symbols, pace(ms), STYLE).catch(() => {});
 		};
 		for (const [type, listen] of Object.entries(listeners)) client.addEventListener(type, ({ detail }) => listen(detail));
 		return client;
@@ -52,9 +49,8 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 		const found = names()?.filter((symbol) => !known.length || known.includes(symbol));
 		board.ask(found?.length && JSON.stringify(found).length < NAMES_MOST ? found : null);
 		if (!followed) return;
-		const symbols = [followed];
-		if (closeup && closeup.state.name !== "closed") closeup.ask(symbols);
-		else closeup = stream(symbols, 0, { ticker: (message) => onCloseup(market.tick(message)) });
+		if (closeup && closeup.state.name !== "closed") closeup.ask([followed]);
+		else closeup = stream([followed], 0, { ticker: (message) => onCloseup(market.tick(message)) });
 	}
 
 	async function get(path) {
@@ -69,9 +65,9 @@ export function createFeed(credentials, names, { closeup: onCloseup, ...on }) {
 	}
 
 	async function seed() {
-		const fresh = [...market.series.values()].filter(({ seq }) => seq >= 0).map(({ symbol }) => symbol);
-		const symbols = fresh.filter((symbol) => !seeded.has(symbol));
-		for (const symbol of symbols) seeded.add(symbol);
+		const fresh = [...market.series.values()].filter(({ seq, symbol }) => seq >= 0 && !seeded.has(symbol));
+		const symbols = fresh.map(({ symbol }) => symbol);
+		symbols.forEach((symbol) => seeded.add(symbol));
 		while (symbols.length) {
 			const found = await get(`history?step=1m&limit=62&symbols=${symbols.splice(0, BATCH).map(encodeURIComponent)}`);
 			for (const [symbol, bars] of Object.entries(found ?? {})) market.seed(symbol, bars);

@@ -1,14 +1,12 @@
-/** How values are written, in the reader's own locale. */
-
 const NONE = "–";
 const number = (options) => new Intl.NumberFormat(undefined, options).format;
 const time = (options) => new Intl.DateTimeFormat(undefined, options).format;
 const prices = new Map();
 
-/** How many decimals a number has, or the text of one. */
+/** The decimals of a number, or of its text, as far as they are written. */
 export function decimalsOf(value) {
 	const [, fraction = "", exponent = 0] = /^[^.e]*\.?(\d*)e?(.*)$/i.exec(value);
-	return Math.max(0, fraction.length - exponent);
+	return Math.min(100, Math.max(0, fraction.length - exponent));
 }
 
 /** A number, or its text, which keeps every digit. */
@@ -43,7 +41,8 @@ export const age = (seconds) => (Number.isNaN(seconds) ? NONE : seconds < 2 ? "n
 const clocks = {
 	seconds: time({ timeStyle: "medium" }),
 	minutes: time({ timeStyle: "short" }),
-	days: time({ day: "numeric", month: "short" }),
+	hours: time({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
+	days: time({ day: "numeric", month: "short", timeZone: "UTC" }),
 };
 
 export const clock = (ms, precision = "seconds") => clocks[precision](ms);

@@ -1,9 +1,7 @@
-/** The page: messages change values, and one animation frame draws them all. */
-
 import * as alerts from "./alerts.js";
 import * as board from "./board.js";
 import * as chart from "./chart.js";
-import { $, mark, press, PriceText, write } from "./dom.js";
+import { $, make, mark, press, PriceText, write } from "./dom.js";
 import { createFeed, hidden } from "./feed.js";
 import * as format from "./format.js";
 import * as lists from "./lists.js";
@@ -64,19 +62,19 @@ const drawLines = () => market.charted && chart.rule(alerts.lines(market.charted
 
 /** The stale sources of what is shown, and whether that is all of it. */
 function staleSources() {
-	const stale = (status) => status.state === "stale" && status;
-	let shown = [...market.series.values()].map(({ stale }) => stale).filter((each) => each !== undefined);
-	if (!shown.length) shown = [...sources.values()].map((each) => !each.symbols && stale(each));
-	const statuses = [...sources.values()].filter((each) => stale(each) && (each.symbols || shown.includes(each)));
-	return { statuses, all: statuses.length > 0 && shown.every(Boolean) };
+	const stale = [...sources.values()].filter(({ state }) => state === "stale");
+	const shown = [...market.series.values()].map(({ stale }) => stale).filter((each) => each !== undefined);
+	const statuses = stale.filter((each) => each.symbols || !shown.length || shown.includes(each));
+	const all = shown.length ? shown.every(Boolean) : stale.filter(({ symbols }) => !symbols).length === sources.size;
+	return { statuses, all: all && statuses.length > 0 };
 }
 
 function drawState() {
+	const { charted } = market;
 	const state = status.describe(feed?.state ?? { name: "closed" }, staleSources(), market);
 	if (outdated && state.name === "live") state.banner ||= "The server has another version now. Reload the page to have it too.";
 	status.show(state);
-	const { charted } = market;
-	const stale = Boolean(charted?.stale);
+	const stale = charted?.price > 0 && !charted.live;
 	$("chart-head").toggleAttribute("data-stale", stale);
 	const price = charted?.price ? `${charted.text()} ${charted.symbol}` : "";
 	status.headline(state, price, { stale, note: [alerts.note(), paused && "chart paused"].filter(Boolean).join(" · ") });
@@ -86,6 +84,7 @@ function drawState() {
 function tick() {
 	if (!feed) return;
 	feed.check();
+	feed.refresh();
 	drawState();
 	ticks += 1;
 	if (ticks % SECOND_TICKS === 0) everySecond();
@@ -132,7 +131,10 @@ function takeView() {
 	const { symbol, range: name } = view();
 	const range = [...chart.RANGES.keys()].find((each) => rangeName(each) === name);
 	if (range && range !== prefs.range) apply({ range });
-	if (symbol !== market.followed && market.symbols.includes(symbol)) select(symbol);
+	else apply({}, paused); // the address names what is shown
+	if (!symbol || symbol === market.followed) return;
+	if (market.symbols.includes(symbol)) select(symbol);
+	else if (market.known.length) board.search(symbol); // which shows the like
 }
 
 function arrange() {
@@ -150,12 +152,18 @@ function apply(changes = {}, pause = false) {
 	$("paused").hidden = !paused;
 	press("kind", prefs.chart === "line");
 	press("density", prefs.density === "compact");
-	for (const input of $("ranges").elements) input.checked = Number(input.value) === range;
+	$("ranges").querySelector(`[value="${range}"]`).checked = true;
 	if (changes.chart) chart.build();
 	if (changes.density) board.measure();
 	chart.show(range, paused);
 	if (market.followed) nameView(market.followed, rangeName(range));
 	drawState();
+}
+
+function take(fresh, only) {
+	alerts.judge(only);
+	if (fresh) arrange();
+	drawSoon();
 }
 
 const handlers = {
@@ -172,28 +180,22 @@ const handlers = {
 	},
 	ticker(fresh) {
 		updates.board += 1;
-		alerts.judge();
-		if (fresh) arrange();
-		if (document.body.dataset.state !== "live" || hidden()) drawState();
-		drawSoon();
+		take(fresh);
 	},
 	closeup(fresh) {
 		updates.closeup += 1;
-		alerts.judge(market.followed);
-		if (fresh) arrange();
-		drawSoon();
+		take(fresh, market.followed);
 	},
 	status(message) {
 		sources.set(message.source, message);
-		drawState();
 	},
 	subscribed({ interval_ms: intervalMs }) {
 		market.intervalMs = intervalMs ?? 0;
 	},
 };
 
-/** The symbols of the board's stream; null for all. */
-const wanted = () => lists.listed() && [...new Set([...lists.listed(), ...alerts.symbols()])];
+/** The symbols of the board's stream; null for all, as a search shows. */
+const wanted = () => (board.typed() ? null : lists.listed()) && [...new Set([...lists.listed(), ...alerts.symbols()])];
 
 function start(apiKey, grant) {
 	session.key.set(apiKey);
@@ -219,18 +221,17 @@ function show() {
 	drawState();
 }
 
-const ranges = [...chart.RANGES].map(([seconds, [name]]) => `<label><input type="radio" name="range" value="${seconds}"><span>${name}</span></label>`);
-$("ranges").innerHTML = ranges.join("");
+for (const [value, [name]] of chart.RANGES) {
+	$("ranges").append(make("label", {}, make("input", { type: "radio", name: "range", value }), make("span", {}, name)));
+}
 market.taken = chart.add;
 board.on.select = choose;
 lists.on.change = () => {
-	if (!feed) return;
-	feed.refresh();
+	feed?.refresh();
 	arrange();
 };
 alerts.on.open = (symbol) => feed && choose(symbol);
 alerts.on.change = () => {
-	feed?.refresh();
 	drawState();
 	drawLines();
 };
@@ -254,11 +255,9 @@ $("ranges").onchange = ({ target }) => apply({ range: Number(target.value) });
 $("kind").onclick = () => apply({ chart: prefs.chart === "line" ? "candles" : "line" }, paused);
 $("density").onclick = () => apply({ density: prefs.density === "compact" ? "roomy" : "compact" }, paused);
 document.onvisibilitychange = () => {
-	feed?.refresh();
 	drawState();
 	everySecond();
 };
-for (const event of ["online", "offline"]) addEventListener(event, drawState);
 addEventListener("hashchange", takeView);
 addEventListener("keydown", (event) => {
 	const modified = event.ctrlKey || event.metaKey;
@@ -274,7 +273,5 @@ clock.onerror = () => setInterval(tick, TICK_MS);
 $("boot").remove();
 
 const mine = session.key.get() ?? (await session.askOthers());
-if (!feed) {
-	if (mine) start(mine);
-	else stop();
-}
+if (mine && !feed) start(mine);
+else if (!feed) stop();

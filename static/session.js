@@ -1,5 +1,3 @@
-/** The API key: from the address, this tab's past, or another tab's memory. */
-
 const NAME = "ticker";
 const WAIT_MS = 300; // for another tab's answer
 

@@ -1,5 +1,3 @@
-/** The sign-in form, with words that help for every refusal. */
-
 import { exchange } from "./client.js";
 import { $, press } from "./dom.js";
 import { duration } from "./format.js";
@@ -39,7 +37,7 @@ export function ask(reason) {
 $("signin-form").onsubmit = async (event) => {
 	event.preventDefault();
 	const apiKey = input.value.trim();
-	$("signin-button").disabled = true;
+	event.submitter.disabled = true;
 	try {
 		const grant = await exchange(apiKey);
 		input.value = "";
@@ -48,6 +46,6 @@ $("signin-form").onsubmit = async (event) => {
 	} catch (error) {
 		ask(explain(error));
 	}
-	$("signin-button").disabled = false;
+	event.submitter.disabled = false;
 };
 $("show-key").onclick = () => reveal(input.type === "password");

@@ -1,12 +1,10 @@
-/** The state of the page in words. */
-
 import { $, write } from "./dom.js";
 import { clock, duration } from "./format.js";
 
 const QUIET_MS = 1400; // a living stream speaks every second, or every interval
+const NAMED_MOST = 6;
 const SPEAK_EVERY_MS = 10_000;
 const PRICE_EVERY_MS = 30_000; // spoken, where nothing else was
-const NAMED_MOST = 6;
 
 const REASONS = {
 	restarting: "The server is restarting",
@@ -19,12 +17,11 @@ const REASONS = {
 
 function staleness({ source, symbols, since }) {
 	const more = symbols?.length > NAMED_MOST ? ` and ${symbols.length - NAMED_MOST} more` : "";
-	const some = symbols?.slice(0, NAMED_MOST).join(", ");
-	const parts = [some && `of ${some}${more}`, source && `from ${source}`, since && `since ${clock(since)}`];
+	const parts = [symbols && `of ${symbols.slice(0, NAMED_MOST).join(", ")}${more}`, source && `from ${source}`, since && `since ${clock(since)}`];
 	return `${["No prices", ...parts].filter(Boolean).join(" ")}; those shown are old.`;
 }
 
-/** `{name, pill, banner, retry}`; `all`: nothing but `statuses` is shown. */
+/** `{name, pill, banner}`; `all`: nothing but `statuses` is shown. */
 export function describe({ name, reason, retryAt }, { statuses, all }, { heardAt, intervalMs }) {
 	if (name === "closed") return { name, pill: "Signed out" };
 	if (name === "connecting") return { name, pill: "Connecting…" };
@@ -33,7 +30,7 @@ export function describe({ name, reason, retryAt }, { statuses, all }, { heardAt
 		let pill = reason === "restarting" ? "Server restarting" : "Reconnecting";
 		let why = REASONS[reason] ?? "The connection was lost";
 		if (!navigator.onLine) [pill, why] = ["Offline", "You are offline"];
-		return { name, pill, banner: `${why}. Trying again in ${left}; the prices shown are old.`, retry: true };
+		return { name, pill, banner: `${why}. Trying again in ${left}; the prices shown are old.` };
 	}
 	const banner = statuses.map(staleness).join(" ");
 	if (all) return { name: "stale", pill: "Stale", banner };
@@ -55,13 +52,14 @@ function say(text) {
 	}, spokenAt + SPEAK_EVERY_MS - Date.now());
 }
 
-export function show({ name, pill, banner = "", retry = false }) {
+export function show({ name, pill, banner = "" }) {
 	document.body.dataset.state = name;
 	write($("state"), pill);
+	if (name === "connecting") return; // what was said holds until it has worked
 	write($("banner-text"), banner);
 	$("banner").hidden = !banner;
-	$("retry").hidden = !retry;
-	if (pill === shown || name === "connecting") return;
+	$("retry").hidden = name !== "waiting";
+	if (pill === shown) return;
 	if (shown) say(banner || pill);
 	shown = pill;
 }
@@ -73,7 +71,7 @@ export function headline({ name, pill }, price, { stale, note }) {
 	const title = [...parts, "Ticker"].filter(Boolean).join(" · ");
 	if (document.title !== title) document.title = title;
 	const icon = live ? "./icon.svg" : "./icon-stale.svg";
-	if ($("icon").getAttribute("href") !== icon) $("icon").setAttribute("href", icon);
+	if (!$("icon").href.endsWith(icon.slice(1))) $("icon").href = icon;
 }
 
 export function offer(text) {

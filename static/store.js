@@ -1,5 +1,3 @@
-/** What the page knows of the market: values, in memory of fixed size. */
-
 import { decimalsOf, price as format } from "./format.js";
 
 /** The last price in each of the newest steps of time. */
@@ -54,6 +52,10 @@ class Series {
 	/** Why its price is old; undefined where no stream brings it. */
 	get stale() {
 		return market.statusOf(this.symbol);
+	}
+
+	get live() {
+		return this.stale === null;
 	}
 
 	get day() {

@@ -258,3 +258,41 @@ def test_an_alert_beyond_the_prices_of_the_chart_is_named_at_its_edge(
     stand.tick({"B-USD": "5"})
     page.locator('tr[data-symbol="B-USD"]').click()
     expect(below).to_have_text("")  # of another symbol
+
+
+def test_an_alert_is_told_where_storage_is_forbidden(tab: Tab, shared: Program) -> None:
+    stand = begin(tab, shared)
+    page = stand.page
+    page.add_init_script(
+        "navigator.locks.request = () => Promise.reject(new DOMException('', 'SecurityError'))"
+    )
+    before = len(stand.subscriptions)
+    page.reload()
+    while len(stand.subscriptions) <= before:
+        page.wait_for_timeout(10)
+    stand.tick({"A-USD": "100"})
+    expect(page.locator("#chart-price .value")).to_have_text("100")
+    add(page, "rises above", "101")
+    stand.tick({"A-USD": "102"})
+    expect(page.locator("#alerted")).to_contain_text("A-USD above 101")
+
+
+def test_an_alert_keeps_every_digit_and_another_kind_what_was_typed(
+    tab: Tab, shared: Program
+) -> None:
+    stand = begin(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "0.00000123"})
+    expect(page.locator("#chart-price .value")).to_have_text("0.00000123")
+    page.get_by_role("button", name="Alerts").click()
+    page.get_by_label("Value").fill("0.0000012345678")
+    page.get_by_label("When the price").select_option("falls below")
+    expect(page.get_by_label("Value")).to_have_value("0.0000012345678")
+    page.get_by_role("button", name="Add").click()
+    first = page.locator("#alert-list li").first
+    expect(first).to_contain_text("A-USD below 0.0000012345678")
+    page.get_by_label("When the price").select_option("moves by")
+    expect(page.get_by_label("Value")).to_have_value("1")
+    page.reload()
+    page.evaluate("document.getElementById('alerts').showModal()")
+    expect(first).to_contain_text("A-USD below 0.0000012345678")

@@ -320,6 +320,7 @@ def test_the_chart_is_drawn_as_candles_or_as_a_line_and_remembers_it(
     page = tab.open(shared, key=shared.demo_key)
     line = page.get_by_role("button", name="Line")
     expect(line).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#legend")).to_contain_text("C ")  # there is something to draw
     page.get_by_role("button", name="Pause").click()
     candles = page.evaluate(PIXELS)
     line.click()
@@ -352,3 +353,132 @@ def test_only_rows_on_screen_exist_and_every_one_can_be_reached(tab: Tab, shared
     page.get_by_label("Search symbols").fill("C15")
     expect(page.locator("#shown")).to_have_text("100 of 2,000 symbols")
     expect(page.locator("#rows tr").first).to_have_attribute("data-symbol", "C1500-USD")
+
+
+def test_the_search_begins_with_the_coin_that_is_meant(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    meant = {
+        "bitcoin": "BTC-USD",
+        "btc": "BTC-USD",
+        "btcusd": "BTC-USD",
+        "btc/eur": "BTC-EUR",
+        "eth": "ETH-USD",
+        "ripple": "XRP-USD",
+        "cash": "BCH-USD",
+        "inu": "SHIB-USD",
+    }
+    prices = dict.fromkeys(meant.values(), "5")
+    stand.tick({**prices, "ETHFI-USD": "1", "BTC-USD": "9", "ETH-USD": "8"})
+    page.get_by_role("button", name="Price").click()
+    page.get_by_role("button", name="Price").click()
+    for typed, symbol in meant.items():
+        page.get_by_label("Search symbols").fill(typed)
+        expect(page.locator("#rows tr").first).to_have_attribute("data-symbol", symbol)
+
+
+def test_the_order_holds_while_the_keyboard_is_on_a_row(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1", "B-USD": "2", "C-USD": "3"})
+    page.get_by_role("button", name="Price").click()
+    expect(page.locator("#rows .symbol")).to_have_text(["C-USD", "B-USD", "A-USD"])
+    page.get_by_label("Search symbols").press("ArrowDown")
+    stand.tick({"A-USD": "9", "B-USD": "2", "C-USD": "3"})
+    expect(page.locator("#shown")).to_contain_text("order held")
+    expect(page.locator("#rows .symbol")).to_have_text(["C-USD", "B-USD", "A-USD"])
+    page.get_by_label("Search symbols").focus()
+    expect(page.locator("#rows .symbol")).to_have_text(["A-USD", "C-USD", "B-USD"])
+
+
+def test_a_row_that_is_given_to_another_symbol_takes_no_focus_with_it(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({f"C{number:03}-USD": "1" for number in range(300)})
+    page.locator('tr[data-symbol="C002-USD"] [aria-current]').focus()
+    page.locator("#rows").hover()
+    page.mouse.wheel(0, 36 * 200)
+    expect(page.locator('tr[data-symbol="C200-USD"]')).to_be_in_viewport()
+    assert page.evaluate("document.activeElement.closest('tr')") is None
+
+
+def test_a_found_symbol_that_is_not_on_the_list_has_a_price_of_now(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared)
+    lists = '{"list":"Starred","lists":[["Starred",["BTC-USD"]]]}'
+    page.evaluate("(lists) => localStorage.setItem('ticker', lists)", lists)
+    page.reload()
+    sign_in(page, shared)
+    expect(page.locator("#rows .symbol")).to_have_text(["BTC-USD"])
+    page.get_by_label("Search symbols").fill("sol")
+    row = page.locator('tr[data-symbol="SOL-USD"]')
+    expect(row.locator(".age")).to_have_text("now")
+    expect(row).not_to_have_attribute("data-stale", "")
+
+
+def test_a_price_that_no_stream_brings_is_not_shown_as_live(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1", "B-USD": "2"})
+    expect(page).to_have_title(re.compile("^1 A-USD"))
+    before = len(stand.subscriptions)
+    stand.stop()
+    expect(page.get_by_role("button", name="Try now")).to_be_visible()
+    stand.down = False
+    while len(stand.subscriptions) < before + 2:
+        page.wait_for_timeout(10)
+    stand.tick({"B-USD": "2"})
+    expect(page).to_have_title(re.compile("^⚠ .*1 A-USD"))
+    expect(page.locator('tr[data-symbol="A-USD"]')).to_have_attribute("data-stale", "")
+    stand.tick({"B-USD": "2"})
+    expect(page.locator('tr[data-symbol="B-USD"]')).not_to_have_attribute("data-stale", "")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_long_symbol_leaves_its_price_free(tab: Tab, shared: Program, width: int) -> None:
+    stand = stand_in(tab, shared, viewport={"width": width, "height": 800})
+    page = stand.page
+    long = "ABCDEFGHIJKLMNOPQRST-ABCDEFGHIJKLMNOPQRST"
+    stand.tick({long: "12345678901.12", "BTC-USD": "1"})
+    row = page.locator(f'tr[data-symbol="{long}"]')
+    name, price, day = (
+        row.locator(which).bounding_box() for which in ("[aria-current]", ".price .value", ".day")
+    )
+    assert name is not None
+    assert price is not None
+    assert day is not None
+    assert name["x"] + name["width"] <= price["x"]
+    assert abs(name["y"] - price["y"]) < 12
+    frame = row.bounding_box()
+    assert frame is not None
+    assert day["y"] + day["height"] <= frame["y"] + frame["height"]
+    expect(row.locator("[aria-current]")).to_have_attribute("title", long)
+
+
+def test_an_address_of_any_case_is_understood_and_one_of_no_symbol_says_so(
+    tab: Tab, shared: Program
+) -> None:
+    page = tab.open(shared)
+    page.goto("about:blank")
+    page.goto(f"{shared.url}/#eth-usd/1H")
+    sign_in(page, shared)
+    expect(page.locator("#chart-symbol")).to_have_text("ETH-USD")
+    expect(page).to_have_url(f"{shared.url}/#ETH-USD/1h")
+    page.evaluate("location.hash = 'NOPE-USD/1d'")
+    expect(page.get_by_text("No such symbol")).to_be_visible()
+    expect(page).to_have_url(f"{shared.url}/#ETH-USD/1d")
+
+
+def test_what_is_chosen_shows_in_forced_colours(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key, forced_colors="active")
+    page.get_by_role("button", name="Line").click()
+    shade = "(node) => getComputedStyle(node).backgroundColor"
+    line, pause = (page.get_by_role("button", name=name) for name in ("Line", "Pause"))
+    assert line.evaluate(shade) != pause.evaluate(shade)
+    ranges = page.locator("#ranges input:checked + span, #ranges input:not(:checked) + span")
+    assert len(set(ranges.evaluate_all(f"(nodes) => nodes.map({shade})"))) == 2
+    rows = page.locator("#rows tr")
+    assert len(set(rows.evaluate_all(f"(nodes) => nodes.map({shade})"))) == 2

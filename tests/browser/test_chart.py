@@ -132,3 +132,106 @@ def test_the_crosshair_of_the_mouse_is_free_and_reads_the_candle_below_it(
     wait_until(page, "axis.size > 0")
     page.mouse.move(box["x"] + 4, box["y"] - 100)
     expect(legend).to_contain_text("C 159")
+
+
+def test_a_chart_goes_on_after_an_outage_longer_than_its_range(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    page.route("**/history?*", lambda route: route.fulfill(json={"step_ms": 1000, "bars": []}))
+    legend = page.locator("#legend")
+    now = int(time.time()) * 1000
+    for second in range(15):
+        stand.tick({"A-USD": f"{100 + second}"}, time_ms=now - 200_000 + 1000 * second)
+    page.get_by_text("1 m", exact=True).first.click()
+    expect(legend).to_contain_text("C 114")
+    for second in range(3):
+        stand.tick({"A-USD": f"{150 + second}"}, time_ms=now + 1000 * second)
+        expect(legend).to_contain_text(f"C {150 + second}")
+    page.locator("#chart").press("PageUp")  # into the gap
+    stand.tick({"A-USD": "160"}, time_ms=now + 4000)
+    expect(legend).to_contain_text("C 160")
+
+
+def test_a_price_axis_that_was_dragged_fits_the_next_symbol_again(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    for _ in range(2):  # the first one is charted from the next on
+        stand.tick({"A-USD": "41000", "B-USD": "5"})
+        expect(page.locator("#chart-symbol")).to_have_text("A-USD")
+    expect(page.locator("#legend")).to_contain_text("C 41,000")
+    box = page.locator("#chart").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 140, steps=4)
+    page.mouse.up()
+    page.evaluate(AXIS)
+    page.locator('tr[data-symbol="B-USD"] .price').click()
+    expect(page.locator("#chart-symbol")).to_have_text("B-USD")
+    stand.tick({"B-USD": "5"})
+    expect(page.locator("#legend")).to_contain_text("C 5")
+    page.evaluate("axis.clear()")
+    stand.tick({"B-USD": "6"})
+    wait_until(page, "[...axis].filter((text) => Number(text) > 0 && Number(text) < 20).length > 2")
+
+
+def test_a_chart_that_grows_is_filled(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared, viewport={"width": 390, "height": 800})
+    page = stand.page
+    now = int(time.time()) * 1000
+    bars = [[now - (60 - at) * 1000, *[100 + at] * 4, None] for at in range(60)]
+    page.route(
+        "**/prices/*/history?*", lambda route: route.fulfill(json={"step_ms": 1000, "bars": bars})
+    )
+    stand.tick({"A-USD": "160"})
+    expect(page.locator("#legend")).to_contain_text("C 159")
+    page.get_by_text("1 m", exact=True).first.click()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    wait_until(page, "document.getElementById('chart').clientWidth > 500")
+    page.evaluate("new Promise((drawn) => setTimeout(drawn, 200))")
+    box = page.locator("#chart").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 8, box["y"] + 137)
+    expect(page.locator("#legend")).to_contain_text(re.compile("C 10[0-4]$"))
+
+
+#: Notes what is written below the chart and where, with the label of the crosshair.
+BELOW = """() => {
+    globalThis.below = new Map();
+    const fill = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, ...where) {
+        const { width, height, clientHeight } = this.canvas;
+        if (clientHeight < 50) below.set(text, x + this.getTransform().e);
+        return fill.call(this, text, x, ...where);
+    };
+}"""
+
+
+def test_a_day_begins_at_the_readers_midnight_and_a_candle_of_an_hour_says_which(
+    tab: Tab, shared: Program
+) -> None:
+    stand = stand_in(tab, shared, timezone_id="America/Bogota")
+    page = stand.page
+    hour = 3_600_000
+    now = int(time.time() * 1000) // hour * hour
+    bars = [[now - (600 - at) * hour, *[100 + at] * 4, None] for at in range(600)]
+    page.route(
+        "**/prices/*/history?*", lambda route: route.fulfill(json={"step_ms": hour, "bars": bars})
+    )
+    page.evaluate(BELOW)
+    stand.tick({"A-USD": "160"})
+    page.get_by_text("1 w", exact=True).click()
+    expect(page.locator("#legend")).to_contain_text("C 699")
+    page.evaluate("below.clear()")
+    stand.tick({"A-USD": "700"})
+    named = (
+        r"[...below.keys()].find((text) => /^\d+ [A-Z][a-z]+$/.test(text) && below.get(text) > 60)"
+    )
+    wait_until(page, f"({named}) !== undefined")
+    day = page.evaluate(named)
+    box = page.locator("#chart").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + page.evaluate("(day) => below.get(day)", day), box["y"] + 137)
+    wait_until(page, f"[...below.keys()].some((text) => text === '{day}, 00:00')")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.browser.conftest import Tab, sign_in, stand_in
+from tests.browser.conftest import Tab, sign_in, stand_in, wait_until
 from tests.browser.driver import Page, Route, expect
 from tests.browser.program import Program
 
@@ -69,6 +69,36 @@ def test_axe_finds_nothing_wrong(tab: Tab, shared: Program, scheme: Scheme) -> N
     page.keyboard.press("Escape")
     page.evaluate("document.body.dataset.state = 'stale'")
     assert complaints(page) == []
+
+
+def test_axe_finds_nothing_wrong_with_what_the_banners_say(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1"})
+    stand.say(type="status", state="stale", source="simulated", since=1790000000000)
+    expect(page.locator("#banner")).to_contain_text("those shown are old")
+    assert complaints(page) == []
+    stand.stop()
+    expect(page.get_by_role("button", name="Try now")).to_be_visible()
+    assert complaints(page) == []
+
+
+def test_a_banner_stays_while_the_page_tries_again(tab: Tab, shared: Program) -> None:
+    stand = stand_in(tab, shared)
+    page = stand.page
+    stand.tick({"A-USD": "1"})
+    stand.stop()
+    expect(page.locator("#banner")).to_be_visible()
+    page.evaluate(
+        """() => {
+            globalThis.noted = [];
+            const note = () => noted.push([document.body.dataset.state, banner.hidden]);
+            new MutationObserver(note).observe(document.body, { attributeFilter: ["data-state"] });
+        }"""
+    )
+    page.get_by_role("button", name="Try now").click()
+    wait_until(page, "noted.some(([state]) => state === 'connecting') && noted.length > 1")
+    assert page.evaluate("noted.some(([, hidden]) => hidden)") is False
 
 
 def test_reduced_motion_draws_twice_a_second(tab: Tab, shared: Program) -> None:

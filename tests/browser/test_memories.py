@@ -81,3 +81,22 @@ def test_a_damaged_memory_does_not_stop_the_page(tab: Tab, shared: Program, kept
     page.get_by_role("button", name="Alerts").click()
     page.get_by_role("button", name="Add").click()
     expect(page.locator("#alert-list li").last).to_contain_text("above")
+
+
+def test_what_one_tab_remembers_the_other_leaves_as_it_is(tab: Tab, shared: Program) -> None:
+    page = tab.open(shared, key=shared.demo_key)
+    other = page.context.new_page()
+    other.goto(shared.url)
+    expect(other.locator("#rows tr")).to_have_count(3)
+    page.on("dialog", lambda dialog: dialog.accept("Foo"))
+    page.get_by_role("button", name="Star ETH-USD").click()
+    page.get_by_label("List", exact=True).select_option("New list…")
+    star = other.get_by_role("button", name="Star ETH-USD")
+    expect(star).to_have_attribute("aria-pressed", "true")
+    other.get_by_role("button", name="Compact").click()
+    other.get_by_role("button", name="Star BTC-USD").click()
+    page.reload()
+    expect(page.get_by_label("List", exact=True)).to_have_value("Foo")
+    page.get_by_label("List", exact=True).select_option("★ Starred")
+    expect(page.locator("#rows .symbol")).to_have_text(["BTC-USD", "ETH-USD"])
+    expect(page.get_by_role("button", name="Compact")).to_have_attribute("aria-pressed", "true")
