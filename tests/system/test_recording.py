@@ -79,7 +79,7 @@ def test_each_tick_is_recorded_and_plays_as_it_was(tmp_path: Path) -> None:
 
     # So slowly that each of its ticks is one of the player's too; it may begin anew meanwhile.
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:60]))
-    env = {"TICKER_SOURCE": f"replay:{path}?speed=0.2"}
+    env = {"TICKER_SOURCE": f"replay:{path}?speed=0.1"}
     with started("serve", tmp_path / "player", env=env) as player:
         ticks = trio.run(played, player.url, player.api_key)
     for symbol in ("BTC-USD", "ETH-USD", "SOL-USD"):
