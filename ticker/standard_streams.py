@@ -82,7 +82,7 @@ def lossy(stream: TextIO) -> TextIO:
 def _fill_descriptors() -> None:
     """Open what was closed at the start, or the next socket or file would be standard error.
 
-    A worker of ours does so itself: were it handed this, it would not know that nobody reads it.
+    This is not passed on to workers. Each fills its own, and so knows that its lines are lost.
     """
     for number in range(3):
         try:

@@ -15,7 +15,13 @@ from tests.exchange_standin import BINANCE, BITSTAMP, COINBASE, KRAKEN, OKX, Man
 from ticker.market.exchanges.coinbase import DIALECT as COINBASE_DIALECT
 from ticker.market.exchanges.decoding import BadMessage, Unavailable
 from ticker.market.exchanges.dialect import Dialect, Listing
-from ticker.market.exchanges.events import Alive, DetailsSeen, PriceSeen, checked_details
+from ticker.market.exchanges.events import (
+    Alive,
+    DetailsSeen,
+    PriceSeen,
+    checked_details,
+    volume_or_none,
+)
 from ticker.market.exchanges.kraken import DIALECT as KRAKEN_DIALECT
 from ticker.market.exchanges.okx import DIALECT as OKX_DIALECT
 from ticker.market.exchanges.recorded import dialects
@@ -287,6 +293,14 @@ def test_a_malformed_time_is_not_known(dialect: Dialect, message: str) -> None:
         [seen] = dialect.parse(message % odd)
         assert isinstance(seen, PriceSeen)
         assert (seen.price, seen.time_ms) == (Decimal(5), None)
+
+
+def test_zero_is_written_without_a_sign() -> None:
+    assert [str(volume_or_none(Decimal(text))) for text in ("-0", "-0.00", "0.00")] == [
+        "0",
+        "0.00",
+        "0.00",
+    ]
 
 
 def test_a_malformed_figure_of_one_symbol_costs_no_other_its_own() -> None:

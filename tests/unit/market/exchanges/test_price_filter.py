@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS
+from ticker.limits import FEED_CLOCK_AHEAD_MS, FEED_HOLD_MS, FEED_MISSING_TRADES
 from ticker.market.candles import SECOND, Candles
 from ticker.market.exchanges.events import PriceSeen
 from ticker.market.exchanges.price_filter import PriceFilter
+from ticker.market.exchanges.trade_numbers import MissingTrades
 from ticker.market.quote import Details, Quote
 
 NOW = 1_790_000_000_000
@@ -372,3 +373,40 @@ def test_a_trade_far_away_counts_in_full_once_it_is_believed_and_never_before() 
     trades.take(4, 17, "5")
     trades.take(5, 172)
     assert trades.bar() == (("100", "172", "100", "172"), None)
+
+
+def test_what_was_traded_is_unknown_after_a_price_that_was_not_believed() -> None:
+    trades = Trades(consecutive=False)
+    trades.take(1, 100)
+    trades.take(2, 17, "5")
+    trades.take(3, 101)
+    assert trades.bar() == (("100", "101", "100", "101"), None)
+
+
+def test_a_late_trade_told_twice_counts_once_and_one_of_no_time_never() -> None:
+    trades = Trades()
+    trades.take(1, 100, at=NOW - 2000)
+    trades.take(4, 101)
+    for _ in range(2):
+        trades.take(2, 109, "3", at=NOW - 1000)
+    trades.take(3, 105, at=0)
+    for quote in trades.filter.batch():
+        trades.candles.add(quote.time_ms, quote.price, quote.traded)
+    bars = list(trades.candles.bars(SECOND, now_ms=NOW, begin=None, end=None, limit=None))
+    assert [(bar.begin - NOW, bar.volume) for bar in bars] == [
+        (-2000, "1"),
+        (-1000, "3"),
+        (0, None),
+    ]
+    assert trades.candles.first_begin(SECOND) == NOW - 2000
+
+
+def test_of_very_many_trades_that_are_missing_the_newest_are_remembered() -> None:
+    missing = MissingTrades()
+    assert not missing.pass_over(1, 2)
+    assert missing.pass_over(2, 2 + FEED_MISSING_TRADES)
+    assert missing.pass_over(5000, 10**12)
+    assert not missing.came(3)
+    assert not missing.came(5001)
+    assert missing.came(10**12 - FEED_MISSING_TRADES)
+    assert not missing.came(10**12 - FEED_MISSING_TRADES)
