@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import fcntl
-import multiprocessing
-import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
 import socket
@@ -113,10 +111,14 @@ def _is_no_output(descriptor: int) -> bool:
     if stat.S_ISSOCK(kind):
         with socket.socket(fileno=os.dup(descriptor)) as found:
             return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    if stat.S_ISFIFO(kind) and multiprocessing.parent_process() is not None:
-        # What is written to the tracker of a spawned process's resources is a command to it.
-        tracker = multiprocessing.resource_tracker.getfd()
-        return tracker is not None and os.path.samestat(os.fstat(descriptor), os.fstat(tracker))
+    # A process that `multiprocessing` spawned has loaded it; no other pays for that.
+    if stat.S_ISFIFO(kind) and "multiprocessing.spawn" in sys.modules:
+        from multiprocessing import parent_process, resource_tracker  # noqa: PLC0415 - see above
+
+        if parent_process() is not None:
+            # What is written to the tracker of a spawned process's resources is a command to it.
+            tracker = resource_tracker.getfd()
+            return tracker is not None and os.path.samestat(os.fstat(descriptor), os.fstat(tracker))
     return False
 
 
