@@ -239,17 +239,26 @@ def version_before(record: bytes, version: int) -> bytes:
     return body if version == 1 else b"\xc1" + zlib.crc32(body).to_bytes(4, "big") + body
 
 
+def make_older(path: Path, version: int, *statements: str) -> None:
+    """Turn a file into one of an earlier version, and then change it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.create_function("before", 1, lambda record: version_before(record, version))
+        for statement in (
+            "UPDATE blocks SET bars = before(bars)",
+            "UPDATE journal SET bars = before(bars)",
+            f"PRAGMA user_version = {version}",
+            "PRAGMA application_id = 0",
+            *statements,
+        ):
+            old.execute(statement)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_file_of_a_version_before_is_read_and_written_on(
     tmp_path: Path, whole: Whole, version: int
 ) -> None:
     path = put(tmp_path, whole.file)
-    with closing(sqlite3.connect(path, isolation_level=None)) as old:
-        old.create_function("before", 1, lambda record: version_before(record, version))
-        old.execute("UPDATE blocks SET bars = before(bars)")
-        old.execute("UPDATE journal SET bars = before(bars)")
-        old.execute(f"PRAGMA user_version = {version}")
-        old.execute("PRAGMA application_id = 0")
+    make_older(path, version)
     kept = Kept(tmp_path, now=whole.now)
     await kept.keeper.load()
     assert kept.everything() == whole.shown
@@ -270,10 +279,7 @@ async def test_damage_of_a_file_of_a_version_before_shows_no_bars_of_another_tim
     tmp_path: Path, whole: Whole, version: int
 ) -> None:
     path = put(tmp_path, whole.file)
-    with closing(sqlite3.connect(path, isolation_level=None)) as old:
-        old.create_function("before", 1, lambda record: version_before(record, version))
-        old.execute("UPDATE blocks SET bars = before(bars)")
-        old.execute("UPDATE OR REPLACE blocks SET step = '1m' WHERE step = '1s'")
+    make_older(path, version, "UPDATE OR REPLACE blocks SET step = '1m' WHERE step = '1s'")
     await check(tmp_path, whole, version)
     assert damaged(tmp_path)
 
